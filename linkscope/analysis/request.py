@@ -1,0 +1,32 @@
+"""What a user asks for, as values: the circumstances to assume, and how much work to do."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The circumstances in which the program would be started (CONTRACT: options of every analysing command).
+
+    root: a directory seen as `/`. cwd, library_path, preload: None means the caller's own (or `/`, nothing and
+    nothing with another root). clean_env: no environment variable counts. cpu: a glibc-hwcaps level such as
+    `x86-64-v2`; None means the CPU at hand, or the baseline for another architecture.
+    """
+
+    root: str = "/"
+    cwd: str | None = None
+    secure: Literal["auto", "yes", "no"] = "auto"
+    library_path: str | None = None
+    preload: str | None = None
+    clean_env: bool = False
+    cpu: str | None = None
+
+
+class Depth(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done beyond the plain answer."""
+
+    symbols: bool = False
+    cross_check: bool = False
+    follow_scripts: bool = False

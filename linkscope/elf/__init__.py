@@ -1,0 +1,1 @@
+"""One ELF file: what its bytes say, read the way the kernel and the dynamic loader read it."""

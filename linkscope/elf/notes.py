@@ -1,0 +1,80 @@
+"""Notes: build id, GNU properties, dlopen metadata. Layout: gABI, Note Section; names as in /usr/include/elf.h."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from linkscope.elf import constants as c
+
+if TYPE_CHECKING:
+    from linkscope.elf.image import Image
+    from linkscope.elf.reader import Reader
+    from linkscope.elf.segments import Layout
+
+NT_GNU_BUILD_ID, NT_GNU_PROPERTY_TYPE_0 = 3, 5
+GNU_PROPERTY_X86_ISA_1_NEEDED = 0xC0008002
+_MAX_NOTES = 1 << 20  # bytes of one segment that are looked at
+
+
+def entries(data: bytes, order: str, align: int) -> Iterator[tuple[bytes, int, bytes]]:
+    """The notes in DATA as (owner, type, descriptor); ends at the first one that does not fit.
+
+    align: 4, or 8 for the property notes of 64-bit files (p_align of their segment).
+    """
+    header = struct.Struct(order + "III")
+    at = 0
+    while at + header.size <= len(data):
+        namesz, descsz, kind = header.unpack_from(data, at)
+        name_at = at + header.size
+        desc_at = name_at + (namesz + 3 & ~3) if align == 4 else (name_at + namesz + align - 1) & -align
+        if desc_at + descsz > len(data):
+            return
+        yield data[name_at : name_at + namesz].rstrip(b"\0"), kind, data[desc_at : desc_at + descsz]
+        at = (desc_at + descsz + align - 1) & -align
+
+
+def segment_notes(reader: Reader, image: Image) -> Iterator[tuple[bytes, int, bytes]]:
+    """Every note of every PT_NOTE segment."""
+    for segment in image.segments:
+        if segment.type == c.PT_NOTE and 0 < segment.filesz <= _MAX_NOTES:
+            data = reader.read(segment.offset, segment.filesz)
+            yield from entries(data, image.layout.order, 8 if segment.align == 8 else 4)
+
+
+def build_id(reader: Reader, image: Image) -> str | None:
+    """The GNU build id in hexadecimal, None without one."""
+    for owner, kind, descriptor in segment_notes(reader, image):
+        if owner == b"GNU" and kind == NT_GNU_BUILD_ID and descriptor:
+            return descriptor.hex()
+    return None
+
+
+def properties(descriptor: bytes, order: str, word: int) -> Iterator[tuple[int, bytes]]:
+    """The (pr_type, data) pairs of a property note's descriptor. Source: psABI x86-64, Program Property."""
+    at = 0
+    while at + 8 <= len(descriptor):
+        kind, size = struct.unpack_from(order + "II", descriptor, at)
+        at += 8
+        if at + size > len(descriptor):
+            return
+        yield kind, descriptor[at : at + size]
+        at += (size + word - 1) & -word
+
+
+def gnu_property(reader: Reader, layout: Layout, offset: int, size: int, wanted: int) -> int:
+    """The 32-bit value of one GNU property in the notes at OFFSET, 0 where it is absent."""
+    if size > _MAX_NOTES:
+        return 0
+    for owner, kind, descriptor in entries(reader.read(offset, size), layout.order, layout.word):
+        if owner == b"GNU" and kind == NT_GNU_PROPERTY_TYPE_0:
+            for this, data in properties(descriptor, layout.order, layout.word):
+                if this == wanted and len(data) == 4:
+                    return int(struct.unpack(layout.order + "I", data)[0])
+    return 0
+
+
+def x86_isa_needed(reader: Reader, layout: Layout, offset: int, size: int) -> int:
+    """GNU_PROPERTY_X86_ISA_1_NEEDED: bit N set means x86-64 baseline (0), v2, v3, v4 is needed. 0 without."""
+    return gnu_property(reader, layout, offset, size, GNU_PROPERTY_X86_ISA_1_NEEDED)

@@ -1,0 +1,66 @@
+"""The few questions that only the section header table answers. The loaders never read it, and it may lie."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from linkscope.elf import constants as c
+from linkscope.errors import MalformedElf
+
+if TYPE_CHECKING:
+    from linkscope.elf.image import Image
+    from linkscope.elf.reader import Reader
+
+_LAYOUTS = {(order, word): struct.Struct(order + {4: "10I", 8: "IIQQQQIIQQ"}[word]) for order in "<>" for word in (4, 8)}
+_MAX_SECTIONS = 1 << 17
+
+
+class Section(msgspec.Struct, frozen=True):
+    """One section header, under the gABI's names without `sh_`."""
+
+    name: int
+    type: int
+    flags: int
+    addr: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    addralign: int
+    entsize: int
+
+
+def extended_segment_count(reader: Reader, order: str, word: int, shoff: int) -> int:
+    """The number of program headers where it does not fit e_phnum (gABI: sh_info of section 0)."""
+    layout = _LAYOUTS[order, word]
+    return int(layout.unpack(reader.read(shoff, layout.size))[7])
+
+
+def read_sections(reader: Reader, image: Image) -> Iterator[Section]:
+    """The section headers in order; nothing where the file has none. Raises MalformedElf where they are not there."""
+    header = image.layout.header.unpack_from(reader.head)
+    shoff, shentsize, shnum = header[6], header[11], header[12]
+    layout = _LAYOUTS[image.layout.order, image.layout.word]
+    if not shoff:
+        return
+    if shentsize != layout.size:
+        raise MalformedElf(image.path, f"section headers of {shentsize} bytes, {layout.size} expected", shoff)
+    if not shnum:  # gABI: more than 0xfeff sections, the number stands in sh_size of section 0
+        shnum = layout.unpack(reader.read(shoff, layout.size))[5]
+    if shnum > _MAX_SECTIONS:
+        raise MalformedElf(image.path, f"{shnum} sections", shoff)
+    for fields in layout.iter_unpack(reader.read(shoff, shnum * layout.size)):
+        yield Section(*fields)
+
+
+def holds_no_program(reader: Reader, image: Image) -> bool:
+    """Whether the sections say that all allocated code stays outside this file: a separate debug file."""
+    try:
+        code = [s for s in read_sections(reader, image) if s.flags & c.SHF_ALLOC and s.flags & c.SHF_EXECINSTR]
+    except MalformedElf:
+        return False
+    return bool(code) and all(section.type == c.SHT_NOBITS for section in code)

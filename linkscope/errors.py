@@ -1,0 +1,53 @@
+"""What can stop LinkScope itself, each with its facts as fields and its one-line text made here.
+
+What is wrong with an *analysed* program (a missing library, a bad candidate) is not an error but a
+problem in the document. These classes are for what could not be analysed at all.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class LinkScopeError(Exception):
+    """Something named by the user could not be analysed; `reason` is one line, without the path."""
+
+    exit_code = 2
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class FileUnreadable(LinkScopeError):
+    """The file is absent, not permitted, not a regular file, or its bytes cannot be read."""
+
+    @classmethod
+    def from_os_error(cls, path: str, error: OSError) -> FileUnreadable:
+        """The operating system's own word for it, in lower case: `no such file or directory`."""
+        return cls(path, os.strerror(error.errno).lower() if error.errno else str(error))
+
+
+class NotElf(LinkScopeError):
+    """The file is regular and readable, but holds no ELF header; `script` is the `#!` interpreter, if any."""
+
+    def __init__(self, path: str, reason: str, script: str | None = None) -> None:
+        super().__init__(path, reason)
+        self.script = script
+
+
+class MalformedElf(LinkScopeError):
+    """The file begins as ELF and then contradicts itself: `what` is wrong at byte `offset` (None: no one place)."""
+
+    def __init__(self, path: str, what: str, offset: int | None = None) -> None:
+        super().__init__(path, what if offset is None else f"{what} (at byte {offset:#x})")
+        self.what = what
+        self.offset = offset
+
+
+class RootUnusable(LinkScopeError):
+    """`--root` names something that is not a directory that can be read."""

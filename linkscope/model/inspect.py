@@ -1,0 +1,185 @@
+"""The document of `linkscope inspect` (and of each line of `scan`): one file, and what the loader would map for it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from linkscope.model.document import AnalysisError, Document
+
+Kind = Literal["executable", "shared-library", "interpreter", "relocatable", "kernel-module", "core", "debug"]
+Linkage = Literal["static", "dynamic"]
+LibcFamily = Literal["glibc", "musl", "uclibc", "bionic", "dietlibc", "none", "unknown"]
+FoundBy = Literal[
+    "preload", "path", "loaded", "rpath", "LD_LIBRARY_PATH", "runpath", "ld.so.cache", "default", "interpreter"
+]
+ProblemCode = Literal[
+    "missing-interpreter",
+    "bad-interpreter",
+    "missing-library",
+    "missing-preload",
+    "missing-auxiliary",
+    "missing-audit",
+    "bad-candidate",
+    "bad-preload",
+    "refused-name",
+    "missing-version",
+    "weak-version",
+    "no-version-information",
+    "unresolved-symbol",
+    "isa-level",
+    "by-luck",
+    "stale-cache-entry",
+    "unsafe-search-path",
+    "loads-at-run-time",
+    "packed",
+    "audit",
+    "script",
+    "disagreement",
+    "malformed",
+]
+
+
+class ElfHeader(Document, frozen=True):
+    """`machine` and `type`: the gABI's names (EM_ in lower case, ET_ in upper case) without their prefix."""
+
+    class_: Literal[32, 64] = msgspec.field(name="class")
+    endian: Literal["little", "big"]
+    machine: str
+    type: str
+
+
+class Libc(Document, frozen=True):
+    """Which C library the file is made for; `version` is given only where the file itself tells."""
+
+    family: LibcFamily
+    version: str | None = None
+
+
+class ClosureEntry(Document, frozen=True, omit_defaults=True):
+    """One object that the loader would map, in its place of the link map."""
+
+    soname: str
+    requested: str
+    path: str | None
+    realpath: str | None
+    found_by: FoundBy | None
+    needed_by: list[str]
+    depth: int
+    path_bytes: str | None = None
+
+
+class Problem(Document, frozen=True):
+    """What would keep the program from starting (`fatal`), or deserves a warning."""
+
+    code: ProblemCode
+    fatal: bool
+    subject: str
+    needed_by: str | None
+    message: str
+
+
+class Dlopen(Document, frozen=True):
+    """One entry of `.note.dlopen`: `soname` lists alternatives; `found` is the path of the first that exists."""
+
+    soname: list[str]
+    feature: str | None
+    priority: str | None
+    found: str | None
+
+
+class Unresolved(Document, frozen=True):
+    """An undefined symbol that no object in scope defines; `fails`: when the program would die of it."""
+
+    symbol: str
+    version: str | None
+    needed_by: str
+    fails: Literal["start", "first-call"]
+
+
+class Evidence(Document, frozen=True, omit_defaults=True):
+    """One proof that something is inside the file."""
+
+    kind: Literal["fingerprint", "banner", "symbol", "go-buildinfo", "rust-audit", "rust-path", "note"]
+    text: str | None = None
+    archive: str | None = None
+    package: str | None = None
+    sections_matched: int | None = None
+    sections_total: int | None = None
+    bytes_matched: int | None = None
+
+
+class Content(Document, frozen=True):
+    """A library, module or crate that is linked into the file itself."""
+
+    name: str
+    ecosystem: str
+    version: str | None
+    evidence: list[Evidence]
+
+
+class Hardening(Document, frozen=True, omit_defaults=False):
+    """What the link step switched on; None: the file cannot tell (a stripped static file and its canary)."""
+
+    relro: Literal["full", "partial", "none"] | None
+    bind_now: bool | None
+    nx: bool | None
+    canary: bool | None
+    fortify: bool | None
+    cet: bool | None = None
+    bti: bool | None = None
+    pac: bool | None = None
+
+
+class Toolchain(Document, frozen=True):
+    """What the file says of its making: `compiler` as in `.comment`, `language` where it can be told."""
+
+    compiler: list[str]
+    language: str | None
+
+
+class Script(Document, frozen=True):
+    """The `#!` line that led to this file (only with --follow-scripts)."""
+
+    path: str
+    interpreter: str
+    argument: str | None
+
+
+class File(Document, frozen=True, omit_defaults=False):
+    """One ELF file. Keys whose work was not asked for are None."""
+
+    path: str
+    kind: Kind
+    linkage: Linkage | None
+    pie: bool | None
+    elf: ElfHeader
+    interpreter: str | None
+    libc: Libc
+    soname: str | None
+    needed: list[str]
+    rpath: list[str]
+    runpath: list[str]
+    build_id: str | None
+    requires: dict[str, str]
+    requires_other: list[str]
+    closure: list[ClosureEntry]
+    missing: list[str]
+    problems: list[Problem]
+    dlopen: list[Dlopen]
+    unresolved: list[Unresolved] | None = None
+    unused: list[str] | None = None
+    contents: list[Content] | None = None
+    hardening: Hardening
+    toolchain: Toolchain | None = None
+    script: Script | None = None
+    path_bytes: str | None = None
+
+
+class InspectDocument(Document, frozen=True):
+    """All that one call of `linkscope inspect` was asked for."""
+
+    schema: Literal["linkscope/inspect/1"] = "linkscope/inspect/1"
+    files: list[File]
+    errors: list[AnalysisError]

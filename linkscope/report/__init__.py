@@ -1,0 +1,1 @@
+"""One file a format: each turns documents into characters, and knows nothing else."""
