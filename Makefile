@@ -1,0 +1,71 @@
+# LinkScope's workbench. It needs Python 3.11 or later (with venv), make and a C compiler; everything else is
+# fetched into .venv the first time.
+#
+#   make demo    set up, build the fixtures, and see what `linkscope inspect` says
+#   make test    set up, build the fixtures, and run the tests
+#   make help    all the others
+
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 2
+# More for pytest: make test ARGS="tests/loader -k runpath"
+ARGS   ?=
+
+BIN       := $(VENV)/bin
+READY     := $(VENV)/.ready
+LINKSCOPE := $(BIN)/linkscope
+# One large program of the machine, the first of these that there is.
+LARGE     := $(firstword $(wildcard /usr/bin/gdb /usr/bin/git /usr/bin/python3 /usr/bin/bash /bin/bash /bin/sh))
+HELLO     := $(addprefix fixtures/build/hello/,hello-static hello-dynamic-pie)
+
+.PHONY: help setup fixtures demo test lint format bench conformance clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
+	    printf '  make %-12s %s\n' "$$name" "$$what"; done
+
+# The environment is made once, and again when pyproject.toml changes. The project itself is installed in place.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "LinkScope needs Python 3.11 or later, and this is " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+# An installed package has its byte code; one used in place gets it here, also where PYTHONDONTWRITEBYTECODE is set,
+# so that every start is as fast as an installed one's.
+setup: $(READY) ## make .venv and install into it
+	@$(BIN)/python -m compileall -q linkscope
+
+fixtures: ## build the sample programs that this machine's compilers can
+	@$(MAKE) --no-print-directory -C fixtures -j$(JOBS)
+
+demo: setup fixtures ## see `linkscope inspect` on real files
+	@echo; echo '$$ linkscope inspect $(HELLO)'
+	@$(LINKSCOPE) inspect $(HELLO)
+	@echo; echo '$$ linkscope inspect $(LARGE)'
+	@$(LINKSCOPE) inspect $(LARGE)
+
+test: setup fixtures ## run the tests
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+lint: setup ## ruff, mypy strict, and the order of the rooms
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## lay the Python code out as ruff does
+	$(BIN)/ruff check --select I --fix
+	$(BIN)/ruff format
+
+bench: setup fixtures ## measure speed and memory beside other tools
+	$(BIN)/python benchmarks/run.py
+
+conformance: setup fixtures ## the scoreboard against the real loader, ldd, libtree and lddtree
+	$(BIN)/python -m tests.conformance
+
+clean: ## remove what was built (.venv stays)
+	@$(MAKE) --no-print-directory -C fixtures clean
+	rm -rf dist .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find linkscope tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
