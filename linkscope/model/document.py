@@ -12,7 +12,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A value of the contract. `None` means "not asked for" or "cannot be told"; a field's docstring says which."""
 
 
-class AnalysisError(Document, frozen=True, omit_defaults=True):
+class AnalysisError(Document, frozen=True, kw_only=True, omit_defaults=True):
     """Something named on the command line that could not be analysed."""
 
     path: str

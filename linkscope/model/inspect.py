@@ -41,7 +41,7 @@ ProblemCode = Literal[
 ]
 
 
-class ElfHeader(Document, frozen=True):
+class ElfHeader(Document, frozen=True, kw_only=True):
     """`machine` and `type`: the gABI's names (EM_ in lower case, ET_ in upper case) without their prefix."""
 
     class_: Literal[32, 64] = msgspec.field(name="class")
@@ -50,14 +50,14 @@ class ElfHeader(Document, frozen=True):
     type: str
 
 
-class Libc(Document, frozen=True):
+class Libc(Document, frozen=True, kw_only=True):
     """Which C library the file is made for; `version` is given only where the file itself tells."""
 
     family: LibcFamily
     version: str | None = None
 
 
-class ClosureEntry(Document, frozen=True, omit_defaults=True):
+class ClosureEntry(Document, frozen=True, kw_only=True, omit_defaults=True):
     """One object that the loader would map, in its place of the link map."""
 
     soname: str
@@ -70,7 +70,7 @@ class ClosureEntry(Document, frozen=True, omit_defaults=True):
     path_bytes: str | None = None
 
 
-class Problem(Document, frozen=True):
+class Problem(Document, frozen=True, kw_only=True):
     """What would keep the program from starting (`fatal`), or deserves a warning."""
 
     code: ProblemCode
@@ -80,7 +80,7 @@ class Problem(Document, frozen=True):
     message: str
 
 
-class Dlopen(Document, frozen=True):
+class Dlopen(Document, frozen=True, kw_only=True):
     """One entry of `.note.dlopen`: `soname` lists alternatives; `found` is the path of the first that exists."""
 
     soname: list[str]
@@ -89,7 +89,7 @@ class Dlopen(Document, frozen=True):
     found: str | None
 
 
-class Unresolved(Document, frozen=True):
+class Unresolved(Document, frozen=True, kw_only=True):
     """An undefined symbol that no object in scope defines; `fails`: when the program would die of it."""
 
     symbol: str
@@ -98,7 +98,7 @@ class Unresolved(Document, frozen=True):
     fails: Literal["start", "first-call"]
 
 
-class Evidence(Document, frozen=True, omit_defaults=True):
+class Evidence(Document, frozen=True, kw_only=True, omit_defaults=True):
     """One proof that something is inside the file."""
 
     kind: Literal["fingerprint", "banner", "symbol", "go-buildinfo", "rust-audit", "rust-path", "note"]
@@ -110,7 +110,7 @@ class Evidence(Document, frozen=True, omit_defaults=True):
     bytes_matched: int | None = None
 
 
-class Content(Document, frozen=True):
+class Content(Document, frozen=True, kw_only=True):
     """A library, module or crate that is linked into the file itself."""
 
     name: str
@@ -119,7 +119,7 @@ class Content(Document, frozen=True):
     evidence: list[Evidence]
 
 
-class Hardening(Document, frozen=True, omit_defaults=False):
+class Hardening(Document, frozen=True, kw_only=True):
     """What the link step switched on; None: the file cannot tell (a stripped static file and its canary)."""
 
     relro: Literal["full", "partial", "none"] | None
@@ -132,14 +132,14 @@ class Hardening(Document, frozen=True, omit_defaults=False):
     pac: bool | None = None
 
 
-class Toolchain(Document, frozen=True):
+class Toolchain(Document, frozen=True, kw_only=True):
     """What the file says of its making: `compiler` as in `.comment`, `language` where it can be told."""
 
     compiler: list[str]
     language: str | None
 
 
-class Script(Document, frozen=True):
+class Script(Document, frozen=True, kw_only=True):
     """The `#!` line that led to this file (only with --follow-scripts)."""
 
     path: str
@@ -147,7 +147,7 @@ class Script(Document, frozen=True):
     argument: str | None
 
 
-class File(Document, frozen=True, omit_defaults=False):
+class File(Document, frozen=True, kw_only=True):
     """One ELF file. Keys whose work was not asked for are None."""
 
     path: str
@@ -177,7 +177,7 @@ class File(Document, frozen=True, omit_defaults=False):
     path_bytes: str | None = None
 
 
-class InspectDocument(Document, frozen=True):
+class InspectDocument(Document, frozen=True, kw_only=True):
     """All that one call of `linkscope inspect` was asked for."""
 
     schema: Literal["linkscope/inspect/1"] = "linkscope/inspect/1"

@@ -10,7 +10,7 @@ from linkscope.model.inspect import FoundBy
 Outcome = Literal["found", "absent", "wrong-class", "wrong-machine", "no-permission", "refused", "not-applicable"]
 
 
-class SearchStep(Document, frozen=True, omit_defaults=False):
+class SearchStep(Document, frozen=True, kw_only=True):
     """One place where the loader would look; `of` is the object whose tag names it, `element` as written there.
 
     `asked_by`: the object on whose behalf this search is made. `reason`: why a source does not apply, or why a
@@ -26,7 +26,7 @@ class SearchStep(Document, frozen=True, omit_defaults=False):
     asked_by: str | None = None
 
 
-class WhyDocument(Document, frozen=True):
+class WhyDocument(Document, frozen=True, kw_only=True):
     """`path_found` is None where the loader finds nothing; `hints` say in words what would mend it."""
 
     schema: Literal["linkscope/why/1"] = "linkscope/why/1"
