@@ -1,0 +1,1 @@
+"""LinkScope's tests: the same rooms as the program, and `oracle`, which asks the real loader."""
