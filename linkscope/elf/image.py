@@ -31,7 +31,7 @@ class Image(msgspec.Struct, frozen=True):
     DT_AUXILIARY and DT_FILTER entries as (tag, name), in the order of the section, which is the order in which
     glibc loads them. rpath, runpath: None when the tag is absent, "" when it is there and empty.
     verneed, verdef: see `versions`; verdef is None where the file defines no versions at all.
-    x86_isa_needed: GNU_PROPERTY_X86_ISA_1_NEEDED, 0 without. debug: a separate debug file, whose segments have no bytes.
+    x86_isa_needed: GNU_PROPERTY_X86_ISA_1_NEEDED, 0 without. debug: a separate debug file: its segments have no bytes.
     """
 
     path: str

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
 
-_LAYOUTS = {(order, word): struct.Struct(order + {4: "10I", 8: "IIQQQQIIQQ"}[word]) for order in "<>" for word in (4, 8)}
+_LAYOUTS = {
+    (order, word): struct.Struct(order + fields) for order in "<>" for word, fields in ((4, "10I"), (8, "IIQQQQIIQQ"))
+}
 _MAX_SECTIONS = 1 << 17
+_LONGEST_NAME = 4096
+_MAX_NAMES = 1 << 24  # bytes; an object file of -ffunction-sections has some hundred thousand
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -55,6 +59,26 @@ def read_sections(reader: Reader, image: Image) -> Iterator[Section]:
         raise MalformedElf(image.path, f"{shnum} sections", shoff)
     for fields in layout.iter_unpack(reader.read(shoff, shnum * layout.size)):
         yield Section(*fields)
+
+
+def named_sections(reader: Reader, image: Image) -> dict[bytes, Section]:
+    """The sections by name, the first of each; empty where the file has no section headers, or no names for them.
+
+    Raises MalformedElf where the headers or the names are not in the file.
+    """
+    sections = list(read_sections(reader, image))
+    index = image.layout.header.unpack_from(reader.head)[13]
+    if index == 0xFFFF and sections:  # gABI, SHN_XINDEX: it stands in sh_link of section 0
+        index = sections[0].link
+    if not 0 < index < len(sections):
+        return {}
+    names = reader.read(sections[index].offset, min(sections[index].size, _MAX_NAMES))
+    found: dict[bytes, Section] = {}
+    for section in sections:
+        end = names.find(b"\0", section.name, section.name + _LONGEST_NAME)
+        if end > section.name:
+            found.setdefault(names[section.name : end], section)
+    return found
 
 
 def holds_no_program(reader: Reader, image: Image) -> bool:

@@ -1,0 +1,126 @@
+"""What the link step switched on against exploitation: from program headers, dynamic tags and symbol names.
+
+Names as checksec and the GNU tools use them: RELRO, BIND_NOW, NX, stack canary, _FORTIFY_SOURCE, CET, BTI, PAC.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from linkscope.elf import constants as c
+from linkscope.elf import notes
+from linkscope.elf.linkage import linkage
+from linkscope.elf.symbols import dynamic_table, section_table
+from linkscope.errors import MalformedElf
+from linkscope.model.inspect import Hardening
+
+if TYPE_CHECKING:
+    from linkscope.elf.image import Image
+    from linkscope.elf.reader import Reader
+    from linkscope.elf.symbols import SymbolTable
+
+# Called when a canary was overwritten, or the canary itself: GCC and Clang (the last for targets that keep it in a
+# variable; `_local` is the i386 and PowerPC stub inside the file), and the Intel compiler.
+_CANARY = frozenset((b"__stack_chk_fail", b"__stack_chk_fail_local", b"__stack_chk_guard", b"__intel_security_cookie"))
+# The functions with a checking variant, `__NAME_chk`: glibc debug/Versions, string/Versions and
+# include/bits of 2.36, and bionic libc/libc.map.txt (the second block).
+_CHECKED = """
+    asprintf confstr dprintf explicit_bzero fdelt fgets fgets_unlocked fgetws fgetws_unlocked fprintf fread
+    fread_unlocked fwprintf getcwd getdomainname getgroups gethostname getlogin_r gets getwd inet_ntop inet_pton
+    longjmp mbsnrtowcs mbsrtowcs mbstowcs memcpy memmove mempcpy memset obstack_printf obstack_vprintf poll ppoll
+    ppoll64 pread pread64 printf ptsname_r read readlink readlinkat realpath recv recvfrom snprintf sprintf stpcpy
+    stpncpy strcat strcpy strlcat strlcpy strncat strncpy swprintf syslog ttyname_r vasprintf vdprintf vfprintf
+    vfwprintf vprintf vsnprintf vsprintf vswprintf vsyslog vwprintf wcpcpy wcpncpy wcrtomb wcscat wcscpy wcslcat
+    wcslcpy wcsncat wcsncpy wcsnrtombs wcsrtombs wcstombs wctomb wmemcpy wmemmove wmempcpy wmemset wprintf
+
+    FD_CLR FD_ISSET FD_SET fwrite memchr memrchr open openat open_2 pwrite pwrite64 send sendto strchr strlen strrchr
+    umask write
+"""
+_FORTIFIED = frozenset(f"__{name}_chk".encode() for name in _CHECKED.split())
+_NOT_FORTIFIED = frozenset(name.encode() for name in _CHECKED.split())
+_NAMES = _CANARY | _FORTIFIED | _NOT_FORTIFIED
+# Without PT_GNU_STACK the stack is executable, save where kernel and C library default otherwise
+# (glibc sysdeps/*/stackinfo.h, DEFAULT_STACK_PERMS; the kernel alone would spare x86-64 since 5.8, glibc does not).
+_NX_WITHOUT_HEADER = frozenset((c.EM_PPC64, c.EM_AARCH64, c.EM_RISCV, c.EM_LOONGARCH))
+# e_machine: the GNU property, and the bits that each answer needs.
+_BRANCH_PROPERTIES = {
+    c.EM_X86_64: (notes.GNU_PROPERTY_X86_FEATURE_1_AND, {"cet": 3}),
+    c.EM_386: (notes.GNU_PROPERTY_X86_FEATURE_1_AND, {"cet": 3}),
+    c.EM_AARCH64: (notes.GNU_PROPERTY_AARCH64_FEATURE_1_AND, {"bti": 1, "pac": 2}),
+}
+
+
+def hardening(reader: Reader, image: Image) -> Hardening:
+    """The protections of one file; all None for an object file, a core or a separate debug file.
+
+    bind_now is None without a dynamic section, where nothing is ever bound. canary and fortify are told by the names
+    of symbols: None where there are none to see. In a static file they speak of the C library inside as well.
+    """
+    if image.type not in (c.ET_EXEC, c.ET_DYN) or image.debug:
+        return Hardening(relro=None, bind_now=None, nx=None, canary=None, fortify=None)
+    bind_now = _bind_now(image)
+    canary, fortify = _symbol_protections(reader, image)
+    return Hardening(
+        relro=_relro(image, bind_now),
+        bind_now=bind_now,
+        nx=_nx(image),
+        canary=canary,
+        fortify=fortify,
+        **_branch_protections(reader, image),
+    )
+
+
+def _bind_now(image: Image) -> bool | None:
+    if image.dynamic is None:
+        return None
+    flags = image.dt_flags & c.DF_BIND_NOW or image.dt_flags_1 & c.DF_1_NOW
+    return bool(flags) or image.value(c.DT_BIND_NOW) is not None
+
+
+def _relro(image: Image, bind_now: bool | None) -> Literal["full", "partial", "none"]:
+    """`full` needs BIND_NOW: otherwise the slots of lazy binding stay writable.
+
+    A static file without dynamic section is `partial`: its slots for indirect functions (R_*_IRELATIVE in .got.plt)
+    lie behind the protected pages.
+    """
+    if image.segment(c.PT_GNU_RELRO) is None:
+        return "none"
+    return "full" if bind_now else "partial"
+
+
+def _nx(image: Image) -> bool:
+    stack = image.segment(c.PT_GNU_STACK)
+    return image.machine in _NX_WITHOUT_HEADER if stack is None else not stack.flags & c.PF_X
+
+
+def _symbol_protections(reader: Reader, image: Image) -> tuple[bool | None, bool | None]:
+    """(canary, fortify).
+
+    fortify is None also where no function is used that has a checking variant: nothing shows how it was compiled.
+    """
+    table = _symbols(reader, image)
+    if table is None:
+        return None, None
+    names = table.names_among(_NAMES)
+    fortify = True if names & _FORTIFIED else False if names & _NOT_FORTIFIED else None
+    return bool(names & _CANARY), fortify
+
+
+def _symbols(reader: Reader, image: Image) -> SymbolTable | None:
+    """The table that names the functions which the file uses: what it imports, or all of a static file."""
+    if linkage(image) != "static":
+        return dynamic_table(reader, image)
+    try:
+        return section_table(reader, image)
+    except MalformedElf:  # section headers are no part of what runs: damaged ones only hide the names
+        return None
+
+
+def _branch_protections(reader: Reader, image: Image) -> dict[str, bool]:
+    known = _BRANCH_PROPERTIES.get(image.machine)
+    if known is None:
+        return {}
+    wanted, bits = known
+    segment = image.segment(c.PT_GNU_PROPERTY)
+    value = notes.gnu_property(reader, image.layout, segment.offset, segment.filesz, wanted) if segment else 0
+    return {name: value & mask == mask for name, mask in bits.items()}
