@@ -1,0 +1,397 @@
+"""The rules of glibc's loader: what a name leads to.
+
+Source: glibc elf/dl-load.c (_dl_map_object, fillin_rpath, open_path), elf/dl-deps.c, elf/dl-hwcaps.c; observed on
+2.31, 2.36 and 2.41. Where versions differ, the version of the loader in the root decides.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from linkscope.elf import constants as c
+from linkscope.loader import ldcache, verify
+from linkscope.loader.environment import Cpu
+from linkscope.loader.ldso import LoaderFacts
+from linkscope.loader.linkmap import Finding, LinkMap, Loaded, Refusal
+from linkscope.loader.system import Candidate, System
+from linkscope.loader.tokens import TokenValues, expand, has_token
+from linkscope.model.inspect import FoundBy
+
+CACHE = "/etc/ld.so.cache"
+# What a search tells while it runs: source, object, element, candidate, outcome, reason.
+Watch = Callable[[FoundBy, "str | None", "str | None", "str | None", str, str], None]
+
+# The flags of a cache entry that a loader accepts, the exact one first (glibc sysdeps/**/dl-cache.h).
+_CACHE_FLAGS = {
+    (c.EM_X86_64, 64): (0x303,),
+    (c.EM_X86_64, 32): (0x803,),
+    (c.EM_AARCH64, 64): (0xA03,),
+    (c.EM_PPC64, 64): (0x503,),
+    (c.EM_S390, 64): (0x403,),
+    (c.EM_RISCV, 64): (0x1003,),
+}
+_GENERIC_CACHE_FLAGS = (3, 1)
+_ARM_HARD_FLOAT = 0x400  # EF_ARM_ABI_FLOAT_HARD
+# Bits of the older hwcap scheme that fit every CPU of a machine (sysdeps/x86/dl-hwcap.h); bit 63 is "tls".
+_LEGACY_BITS = {c.EM_X86_64: 1 << 1, c.EM_386: 1 << 0 | 1 << 49}
+_TLS_BIT = 1 << 63
+_ANY_ISA_LEVEL = 1 << 10
+
+
+class Folder(msgspec.Struct, frozen=True):
+    """One element of a search list, expanded.
+
+    prefix: what stands before a name: "" or a path that ends with `/`. of: the path of the object whose tag names it.
+    """
+
+    prefix: str
+    element: str
+    of: str | None
+
+
+class _Paths:
+    """The search lists of one object, made when first asked for."""
+
+    __slots__ = ("chain", "rpath", "runpath")
+
+    def __init__(self, rpath: tuple[Folder, ...], runpath: tuple[Folder, ...]) -> None:
+        self.rpath = rpath
+        self.runpath = runpath
+        self.chain: tuple[Folder, ...] | None = None
+
+
+class Glibc:
+    """The loader of one start: its facts, its environment, and the search lists made of them."""
+
+    dependency_tags = frozenset((c.DT_NEEDED, c.DT_AUXILIARY, c.DT_FILTER))
+
+    def __init__(
+        self,
+        system: System,
+        facts: LoaderFacts,
+        cpu: Cpu,
+        main: Loaded,
+        *,
+        cwd: str,
+        secure: bool,
+        library_path: str | None,
+    ) -> None:
+        assert main.image is not None
+        self.system = system
+        self.facts = facts
+        self.cpu = cpu
+        self.main = main
+        self.cwd = cwd
+        self.secure = secure
+        image = main.image
+        self.target = verify.Target(
+            image.elf_class, image.layout.order, image.machine, image.flags, facts.skips_other_machines_first
+        )
+        self.subfolders = _subfolders(facts, cpu)
+        self.accepted = _cache_wants(facts, cpu, self.target)
+        self.cache = system.ldcache(CACHE)
+        self.default_folders = tuple(Folder(prefix, prefix, None) for prefix in facts.folders)
+        self.library_path: tuple[Folder, ...] = ()
+        if library_path and not secure:
+            self.library_path = self._folders(library_path, ":;", main)
+        # What a search gives depends on these alone, and on the lists of the object that asks.
+        key = (facts.path, image.machine, image.flags, cpu, cwd, secure, tuple(f.prefix for f in self.library_path))
+        self._memory = system.memory.setdefault(key, {})
+
+    # -- names ------------------------------------------------------------------------------------------------------
+
+    def expand_name(self, name: str, tag: int, requester: Loaded) -> str | Refusal | None:
+        """dl-deps.c, expand_dst. A needed name whose token has no value is passed over, a filtee's is fatal."""
+        if "$" not in name or not has_token(name):
+            return name
+        if self.secure:
+            return Refusal(None, "DST not allowed in SUID/SGID programs")
+        expanded = expand(name, self._tokens(requester))
+        if expanded:
+            return expanded
+        return None if tag == c.DT_NEEDED else Refusal(None, "empty dynamic string token substitution")
+
+    def loaded_as(self, name: str, link_map: LinkMap) -> Loaded | None:
+        """An object answers to the names it was asked for by, to its path, and to its DT_SONAME."""
+        return link_map.answer_to(name)
+
+    def same_file(self, name: str, candidate: Candidate, link_map: LinkMap) -> Loaded | None:
+        """Device and inode; the program itself and the loader were mapped by the kernel and are not known by them."""
+        same = link_map.by_identity.get(candidate.identity)
+        if same is not None:
+            link_map.give_name(same, name)
+        return same
+
+    def admit(self, loaded: Loaded, link_map: LinkMap) -> None:
+        """dl-object.c, _dl_new_object: names, and $ORIGIN as the folder of the path by which it was found."""
+        link_map.give_name(loaded, loaded.requested)
+        if loaded.path:
+            link_map.give_name(loaded, loaded.path)
+        image = loaded.image
+        if image is None:
+            return
+        if image.soname:
+            link_map.give_name(loaded, image.soname)
+        if loaded.role in ("library", "preload"):
+            loaded.identity = image.identity
+            link_map.by_identity.setdefault(image.identity, loaded)
+            loaded.origin = folder_of(loaded.path or "", self.cwd)
+
+    # -- search -----------------------------------------------------------------------------------------------------
+
+    def search(self, name: str, requester: Loaded, watch: Watch | None = None, suid_only: bool = False) -> Finding:
+        """_dl_map_object from the point where NAME is not loaded yet. Results are remembered across programs.
+
+        watch: told of every step, for `why`. suid_only: a preload in secure execution, which must be setuid.
+        """
+        if "/" in name:
+            return self._open(name, "path", requester, watch)
+        paths = self._paths(requester)
+        key = (name, self._lists_key(requester, paths), suid_only)
+        known = self._memory.get(key) if watch is None else None
+        if isinstance(known, Finding):
+            return known
+        finding = self._search_lists(name, requester, watch, suid_only)
+        self._memory[key] = finding
+        return finding
+
+    def _lists_key(self, requester: Loaded, paths: _Paths) -> object:
+        nodeflib = bool(requester.image and requester.image.dt_flags_1 & c.DF_1_NODEFLIB)
+        chain = self.rpath_chain(requester)
+        if not chain and not paths.runpath:
+            return nodeflib
+        return (nodeflib, chain, paths.runpath)
+
+    def _search_lists(self, name: str, requester: Loaded, watch: Watch | None, suid_only: bool) -> Finding:
+        other_class = False
+        for source, folders in self._sources(requester):
+            finding = self._open_path(name, source, folders, watch, suid_only)
+            if finding.candidate is not None or finding.refusal is not None:
+                return finding
+            other_class |= finding.other_class
+        stale = None
+        nodeflib = bool(requester.image and requester.image.dt_flags_1 & c.DF_1_NODEFLIB)
+        if not (suid_only and self.secure):
+            cached = self._from_cache(name, nodeflib, watch)
+            if cached.candidate is not None or cached.refusal is not None:
+                return cached
+            stale = cached.stale
+            other_class |= cached.other_class
+        if nodeflib:
+            if watch:
+                watch("default", None, None, None, "not-applicable", f"{requester.path} has DF_1_NODEFLIB")
+            return Finding(None, None, stale=stale, other_class=other_class)
+        finding = self._open_path(name, "default", self.default_folders, watch, suid_only)
+        if finding.candidate is None and finding.refusal is None:
+            return Finding(None, None, stale=stale, other_class=other_class or finding.other_class)
+        return msgspec.structs.replace(finding, stale=stale) if stale else finding
+
+    def _sources(self, requester: Loaded) -> Iterator[tuple[FoundBy, tuple[Folder, ...]]]:
+        """The search lists that stand before the cache, in order."""
+        chain = self.rpath_chain(requester)
+        if chain:
+            yield "rpath", chain
+        if self.library_path:
+            yield "LD_LIBRARY_PATH", self.library_path
+        runpath = self._paths(requester).runpath
+        if runpath:
+            yield "runpath", runpath
+
+    def rpath_chain(self, requester: Loaded) -> tuple[Folder, ...]:
+        """The RPATHs that count for REQUESTER's names: its own, its loader's, and so on up, then the program's.
+
+        None of them where REQUESTER itself has a RUNPATH.
+        """
+        paths = self._paths(requester)
+        if paths.chain is None:
+            paths.chain = ()
+            if requester.image is not None and requester.image.runpath is None:
+                folders: list[Folder] = []
+                at: Loaded | None = requester
+                met_main = False
+                while at is not None:
+                    folders += self._paths(at).rpath
+                    met_main |= at is self.main
+                    at = at.parent
+                if not met_main:
+                    folders += self._paths(self.main).rpath
+                paths.chain = tuple(folders)
+        return paths.chain
+
+    def _paths(self, loaded: Loaded) -> _Paths:
+        known = loaded.rules_memory
+        if isinstance(known, _Paths):
+            return known
+        image = loaded.image
+        rpath: tuple[Folder, ...] = ()
+        runpath: tuple[Folder, ...] = ()
+        if image is not None:
+            if image.runpath is not None:  # elf/get-dynamic-info.h: DT_RUNPATH, even an empty one, voids DT_RPATH
+                runpath = self._folders(image.runpath, ":", loaded)
+            elif image.rpath:
+                rpath = self._folders(image.rpath, ":", loaded)
+        known = loaded.rules_memory = _Paths(rpath, runpath)
+        return known
+
+    def _folders(self, text: str, separators: str, owner: Loaded) -> tuple[Folder, ...]:
+        """fillin_rpath: tokens expanded, trailing slashes to one, the second of two equal ones left out.
+
+        An empty element is the working directory, a wholly empty text is no list at all.
+        """
+        folders: dict[str, Folder] = {}
+        for element in split_search_path(text, separators):
+            prefix = element
+            if element:
+                expanded = expand(element, self._tokens(owner))
+                if not expanded:
+                    continue
+                prefix = expanded.rstrip("/") + "/"
+            folders.setdefault(prefix, Folder(prefix, element, owner.path))
+        return tuple(folders.values())
+
+    def _tokens(self, owner: Loaded) -> TokenValues:
+        return TokenValues(
+            owner.origin, self.facts.lib, self.cpu.platform, self.secure, owner.role == "main", self.facts.folders
+        )
+
+    def _open_path(
+        self, name: str, source: FoundBy, folders: tuple[Folder, ...], watch: Watch | None, suid_only: bool
+    ) -> Finding:
+        """open_path: every folder, and in each the hardware capability subfolders, best first."""
+        other_class = False
+        for folder in folders:
+            here, errno_of_last = False, 0
+            for subfolder in self.subfolders:
+                directory = folder.prefix + subfolder
+                if directory.startswith("/"):
+                    if not self.system.is_directory(directory):
+                        continue
+                here = True
+                candidate = self.system.candidate(directory + name, self.cwd)
+                verdict, reason = self._judge(candidate, suid_only)
+                if watch:
+                    watch(source, folder.of, folder.element, candidate.path, verdict, reason)
+                if verdict == "found":
+                    return Finding(candidate, source, folder.of, folder.element, other_class=other_class)
+                if verdict == "refused":
+                    refusal = Refusal(candidate.path, reason)
+                    return Finding(None, source, folder.of, folder.element, refusal, other_class=other_class)
+                other_class |= verdict == "wrong-class"
+                errno_of_last = candidate.errno
+            if watch and not here:
+                watch(source, folder.of, folder.element, folder.prefix + name, "absent", "no such folder")
+            if here and errno_of_last not in self._errors_passed_over(folder):
+                break  # the rest of this list is given up; the next source is tried
+        return Finding(None, None, other_class=other_class)
+
+    def _errors_passed_over(self, folder: Folder) -> tuple[int, ...]:
+        """The errors after which the next folder is tried. 2.39 added ENOTDIR (glibc bug 31035)."""
+        if self.facts.before(2, 39) and not folder.prefix.startswith("/"):
+            return (0, errno.ENOENT, errno.EACCES)
+        return (0, errno.ENOENT, errno.EACCES, errno.ENOTDIR)
+
+    def _from_cache(self, name: str, nodeflib: bool, watch: Watch | None) -> Finding:
+        path = ldcache.lookup(self.cache, name, self.accepted) if self.cache else None
+        if path is None:
+            if watch:
+                watch("ld.so.cache", None, None, None, "absent", "no entry for this name" if self.cache else "no cache")
+            return Finding(None, None)
+        if nodeflib and path.startswith(self.facts.folders):
+            if watch:
+                watch("ld.so.cache", None, None, path, "not-applicable", "DF_1_NODEFLIB, and the entry is a default one")
+            return Finding(None, None)
+        candidate = self.system.candidate(path, self.cwd)
+        verdict, reason = self._judge(candidate, False)
+        if watch:
+            watch("ld.so.cache", None, None, path, verdict, reason)
+        if verdict == "found":
+            return Finding(candidate, "ld.so.cache")
+        if verdict == "refused":
+            return Finding(None, "ld.so.cache", refusal=Refusal(path, reason))
+        gone = verdict == "absent" and candidate.errno in (errno.ENOENT, errno.ENOTDIR)
+        return Finding(None, None, stale=path if gone else None, other_class=verdict == "wrong-class")
+
+    def _open(self, name: str, source: FoundBy, requester: Loaded, watch: Watch | None) -> Finding:
+        """A name with a slash: no search at all."""
+        candidate = self.system.candidate(name, self.cwd)
+        verdict, reason = self._judge(candidate, False)
+        if watch:
+            watch(source, requester.path, None, name, verdict, reason)
+        if verdict == "found":
+            return Finding(candidate, source)
+        if verdict == "refused":
+            return Finding(None, source, refusal=Refusal(name, reason))
+        return Finding(None, None, other_class=verdict == "wrong-class")
+
+    def _judge(self, candidate: Candidate, suid_only: bool) -> tuple[str, str]:
+        """The outcome of one candidate in the words of the contract, with the reason."""
+        if candidate.errno:
+            if candidate.errno == errno.EACCES:
+                return "no-permission", ""
+            return "absent", "" if candidate.errno == errno.ENOENT else errno.errorcode.get(candidate.errno, "")
+        judgement = verify.judge(candidate, self.target)
+        if judgement.verdict == "take":
+            if suid_only and self.secure and not candidate.mode & stat.S_ISUID:
+                return "absent", "secure execution preloads only setuid files"
+            return "found", ""
+        if judgement.verdict == "refuse":
+            return "refused", judgement.reason
+        return judgement.verdict, ""
+
+
+def split_search_path(text: str, separators: str) -> list[str]:
+    """The elements of an RPATH, RUNPATH or LD_LIBRARY_PATH, in order, unexpanded.
+
+    separators: ":" for a tag of the dynamic section, ":;" for the variable. An empty element stays, as "" (it means
+    the working directory); a wholly empty text gives []. Source: glibc elf/dl-load.c, decompose_rpath, fillin_rpath.
+    """
+    if not text:
+        return []
+    for other in separators[1:]:
+        text = text.replace(other, separators[0])
+    return text.split(separators[0])
+
+
+def folder_of(path: str, cwd: str) -> str:
+    """$ORIGIN of an object that was found by PATH: its folder as text, symlinks kept (dl-object.c)."""
+    absolute = path if path.startswith("/") else f"{cwd.rstrip('/')}/{path}"
+    return absolute.rpartition("/")[0] or "/"
+
+
+def _subfolders(facts: LoaderFacts, cpu: Cpu) -> tuple[str, ...]:
+    """What is tried below every folder of a list, in order, the folder itself ("") last (dl-hwcaps.c).
+
+    glibc-hwcaps came with 2.33; the power set of the older capability names, the platform and "tls" went with 2.37.
+    """
+    named = () if facts.before(2, 33) else tuple(f"glibc-hwcaps/{name}/" for name in cpu.hwcaps)
+    if not facts.before(2, 37):
+        return (*named, "")
+    parts = [*cpu.legacy, *([cpu.platform] if cpu.platform else []), "tls"]
+    powers = (
+        "".join(f"{parts[bit]}/" for bit in reversed(range(len(parts))) if mask >> bit & 1)
+        for mask in reversed(range(1 << len(parts)))
+    )
+    return (*named, *powers)
+
+
+def _cache_flags(target: verify.Target) -> tuple[int, ...]:
+    if target.machine == c.EM_ARM:  # sysdeps/unix/sysv/linux/arm/dl-cache.h
+        return (3, 0x903 if target.flags & _ARM_HARD_FLOAT else 0xB03)
+    return _CACHE_FLAGS.get((target.machine, target.elf_class), _GENERIC_CACHE_FLAGS)
+
+
+def _cache_wants(facts: LoaderFacts, cpu: Cpu, target: verify.Target) -> ldcache.Wanted:
+    machine = target.machine
+    legacy = _LEGACY_BITS.get(machine, 0) | _TLS_BIT
+    if machine == c.EM_X86_64 and cpu.platform == "haswell":
+        legacy |= 1 << 50
+    return ldcache.Wanted(
+        flags=_cache_flags(target),
+        hwcaps=None if facts.before(2, 33) else cpu.hwcaps,
+        legacy_mask=legacy if facts.before(2, 37) else None,
+        isa_level=cpu.level - 1 if cpu.level else _ANY_ISA_LEVEL,
+    )

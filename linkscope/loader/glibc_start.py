@@ -1,0 +1,120 @@
+"""The start of a program by glibc's loader: from the program and its interpreter to the walk and back.
+
+Source: glibc elf/rtld.c, dl_main.
+"""
+
+from __future__ import annotations
+
+from linkscope.elf import constants as c
+from linkscope.loader import preload, problems
+from linkscope.loader.environment import Environment, cpu_for, tunable
+from linkscope.loader.glibc import Glibc, folder_of
+from linkscope.loader.linkmap import Finding, LinkMap, Loaded, walk
+from linkscope.loader.program import Program, Start
+from linkscope.loader.system import Candidate, System
+
+_VDSO_NAMES = {c.EM_386: "linux-gate.so.1", c.EM_PPC64: "linux-vdso64.so.1", c.EM_S390: "linux-vdso64.so.1"}
+_USUAL_VDSO_NAME = "linux-vdso.so.1"
+
+
+def start_with_glibc(
+    system: System,
+    program: Program,
+    environment: Environment,
+    link_map: LinkMap,
+    interpreter: str,
+    loader: Candidate,
+    secure: bool,
+) -> Start:
+    facts = system.loader(interpreter, environment.cwd)
+    assert facts is not None and loader.image is not None
+    if not facts.before(2, 40) and tunable(environment.tunables, "glibc.rtld.enable_secure") == "1":
+        secure = True
+    main = link_map.main
+    main.origin = _origin(system, program, environment, facts.before(2, 42))
+    cpu = cpu_for(program.image.machine, environment.cpu_level, environment.tunables)
+    rules = Glibc(
+        system, facts, cpu, main, cwd=environment.cwd, secure=secure, library_path=environment.library_path
+    )
+    ldso = Loaded(interpreter, interpreter, loader.image, "interpreter", finding=Finding(loader, "interpreter"))
+    vdso = _VDSO_NAMES.get(program.image.machine, _USUAL_VDSO_NAME)
+    link_map.give_name(Loaded(vdso, vdso, None, "vdso"), vdso)
+    if program.image.interpreter is None:
+        link_map.give_name(main, program.shown)
+    rules.admit(main, link_map)
+    link_map.objects.append(ldso)
+    rules.admit(ldso, link_map)
+    _note_audits(rules, link_map, environment)
+    preloads = _preload(system, rules, link_map, environment)
+    walk(link_map, preloads, rules)
+    _place_interpreter(link_map, ldso)
+    return Start(link_map, rules, interpreter, secure)
+
+
+def _origin(system: System, program: Program, environment: Environment, explicit_keeps_links: bool) -> str | None:
+    """The program's $ORIGIN: of the file that /proc/self/exe leads to.
+
+    A library has none of its own and is started through the loader, which before 2.42 takes the folder of the path it
+    was given (glibc bug 25263).
+    """
+    if program.image.interpreter is None and explicit_keeps_links:
+        return folder_of(program.path, environment.cwd)
+    real = system.realpath(program.path, environment.cwd)
+    return folder_of(real or program.path, environment.cwd)
+
+
+def _place_interpreter(link_map: LinkMap, ldso: Loaded) -> None:
+    """Where the loader lists itself: behind the object before it in the scope; nowhere if nothing refers to it.
+
+    Source: glibc elf/rtld.c, dl_main, behind the load of the dependencies.
+    """
+    link_map.objects.remove(ldso)
+    if ldso in link_map.scope[1:]:
+        before = link_map.scope[link_map.scope.index(ldso, 1) - 1]
+        at = link_map.objects.index(before) + 1 if before in link_map.objects else 1
+        link_map.objects.insert(at, ldso)
+
+
+def _preload(system: System, rules: Glibc, link_map: LinkMap, environment: Environment) -> list[Loaded]:
+    """Map what LD_PRELOAD and /etc/ld.so.preload name, with the program as the object that asks; in order."""
+    wanted = [(name, preload.VARIABLE) for name in preload.split_variable(environment.preload or "", rules.secure)]
+    content = system.read_small(preload.FILE)
+    if content:
+        wanted += [(name, preload.FILE) for name in preload.split_file(content)]
+    loaded: list[Loaded] = []
+    for name, source in wanted:
+        one = _preload_one(name, source, rules, link_map)
+        if one is not None and one not in loaded and one.role == "preload":
+            loaded.append(one)
+    return loaded
+
+
+def _preload_one(name: str, source: str, rules: Glibc, link_map: LinkMap) -> Loaded | None:
+    known = rules.loaded_as(name, link_map)
+    if known is not None:
+        return known
+    finding = rules.search(name, link_map.main, suid_only=True)
+    if finding.candidate is None:
+        link_map.problems.append(problems.bad_preload(name, source, finding))
+        return None
+    same = rules.same_file(name, finding.candidate, link_map)
+    if same is not None:
+        return same
+    one = Loaded(name, finding.candidate.path, finding.candidate.image, "preload", link_map.main, finding)
+    link_map.objects.append(one)
+    rules.admit(one, link_map)
+    return one
+
+
+def _note_audits(rules: Glibc, link_map: LinkMap, environment: Environment) -> None:
+    """LD_AUDIT, DT_AUDIT and DT_DEPAUDIT: loaded before all else, each in a namespace of its own (rtld-audit(7))."""
+    image = link_map.main.image
+    sources = [("LD_AUDIT", None if rules.secure else environment.audit)]
+    if image is not None:
+        sources += [("DT_AUDIT", image.audit), ("DT_DEPAUDIT", image.depaudit)]
+    for source, names in sources:
+        for name in (names or "").split(":"):
+            if name:
+                finding = rules.search(name, link_map.main)
+                path = finding.candidate.path if finding.candidate else None
+                link_map.problems.append(problems.audit(name, source, path))

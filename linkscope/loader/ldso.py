@@ -1,0 +1,100 @@
+"""What a glibc loader says of itself: default folders, $LIB, version. Read out of its file, which is never run.
+
+The folders stand NUL-separated in its read-only data (`system_dirs`, each ending in `/`), and so does the value of
+$LIB behind the names of the tokens (`DL_DST_LIB`). Both are fixed when glibc is built. The version is in the text that
+`ld.so --version` prints (since 2.33), and before that in the name of the file, or in libc.so.6 beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+import msgspec
+
+from linkscope.elf import constants as c
+from linkscope.elf.image import Image
+from linkscope.elf.reader import Reader
+
+_LIMIT = 1 << 23  # bytes of one segment; the largest real loader has 0.3 MB
+_FOLDERS = re.compile(rb"(?:/[\w./+@-]+/\0){2,}")
+_ONE_FOLDER = re.compile(rb"\0(/[\w./+@-]*/lib(?:32|64|x32)?/)\0")
+_LIB = re.compile(rb"\0LIB\0+([\w./-]+)\0")
+_VERSION = re.compile(rb"(?:GNU C Library|ld\.so) \(([^)]*)\)[^\n]{0,80}version (\d+\.\d+)")
+_FILE_NAME = re.compile(r"ld-(\d+\.\d+)\.so$")
+
+
+class LoaderFacts(msgspec.Struct, frozen=True):
+    """The compiled-in facts of one glibc loader.
+
+    folders: the default search folders in order, each ending with `/`. lib: the value of $LIB. version: (2, 36), or
+    None where the file does not tell. vendor: who built it, as it says itself (`Debian GLIBC 2.36-9`). has_nohwcap:
+    it honours /etc/ld.so.nohwcap (Debian's patch, some machines).
+    """
+
+    path: str
+    soname: str | None
+    folders: tuple[str, ...]
+    lib: str
+    version: tuple[int, int] | None
+    vendor: str
+    has_nohwcap: bool
+
+    def before(self, *version: int) -> bool:
+        """Whether the loader is older than this glibc version. An unknown version counts as the newest."""
+        return self.version is not None and self.version < version
+
+    @property
+    def skips_other_machines_first(self) -> bool:
+        """Whether a file of another machine is passed over before its byte order is looked at.
+
+        Debian's patch `ldso-machine-mismatch`, which its derivatives carry as well.
+        """
+        return self.vendor.startswith(("Debian", "Ubuntu"))
+
+
+def read_loader(reader: Reader, image: Image) -> LoaderFacts:
+    """The facts of the loader in an open file."""
+    data = b"\0".join(
+        reader.read(segment.offset, min(segment.filesz, _LIMIT))
+        for segment in image.segments
+        if segment.type == c.PT_LOAD and segment.filesz and not segment.flags & c.PF_W
+    )
+    folders = _folders(data)
+    banner = _VERSION.search(data)
+    lib = _LIB.search(data)
+    return LoaderFacts(
+        path=image.path,
+        soname=image.soname,
+        folders=folders,
+        lib=os.fsdecode(lib[1]) if lib else (folders[0].strip("/") if folders else "lib"),
+        version=version_number(os.fsdecode(banner[2])) if banner else None,
+        vendor=os.fsdecode(banner[1]) if banner else "",
+        has_nohwcap=b"/etc/ld.so.nohwcap\0" in data,
+    )
+
+
+def _folders(data: bytes) -> tuple[str, ...]:
+    runs = [match[0].rstrip(b"\0").split(b"\0") for match in _FOLDERS.finditer(data)]
+    runs = [run for run in runs if any(b"lib" in folder for folder in run)]
+    if not runs:  # a distribution with one default folder (NixOS)
+        runs = [[match[1]] for match in _ONE_FOLDER.finditer(data)]
+    return tuple(os.fsdecode(folder) for folder in max(runs, key=len)) if runs else ()
+
+
+def version_number(text: str) -> tuple[int, int]:
+    """(2, 36) for "2.36"."""
+    major, minor = text.split(".")
+    return int(major), int(minor)
+
+
+def version_from_name(real_path: str) -> tuple[int, int] | None:
+    """The version in the name of a loader file before 2.34, `ld-2.31.so`; None for other names."""
+    match = _FILE_NAME.search(real_path)
+    return version_number(match[1]) if match else None
+
+
+def banner_in(data: bytes) -> tuple[str, tuple[int, int]] | None:
+    """Who built the glibc that DATA is part of, and its version; None where no banner stands in it."""
+    match = _VERSION.search(data)
+    return (os.fsdecode(match[1]), version_number(os.fsdecode(match[2]))) if match else None

@@ -1,0 +1,273 @@
+"""The link map: which objects a loader maps, in which order, and who asked for each. The walk that both loaders share.
+
+The walk is breadth-first over the dependency entries of each object, as glibc's `_dl_map_object_deps` and musl's
+`load_deps` make it; what a name leads to is decided by the rules of one loader (`glibc.py`, `musl.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, Protocol
+
+import msgspec
+
+from linkscope.elf import constants as c
+from linkscope.elf.image import Image
+from linkscope.loader.system import Candidate
+from linkscope.model.inspect import FoundBy, Problem
+
+Role = Literal["main", "preload", "library", "interpreter", "vdso"]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why the loader gives up at a file, or at a name before it looks for a file (then `path` is None)."""
+
+    path: str | None
+    reason: str
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Where a search ended. candidate: None where nothing was found; `refusal` then says if that was no mere absence.
+
+    of, element: the path of the object whose tag named the folder, and the element as written there. stale: the file that the
+    cache named and that is gone. other_class: a file of the other ELF class was passed over.
+    """
+
+    candidate: Candidate | None
+    found_by: FoundBy | None
+    of: str | None = None
+    element: str | None = None
+    refusal: Refusal | None = None
+    stale: str | None = None
+    other_class: bool = False
+
+
+class Loaded:
+    """One entry of the link map. `image` is None for a name that led to nothing, with `refusal` if a file was refused.
+
+    path: the very string that the loader opens and prints; the program's own is the path by which it was named.
+    parent: the object that caused the load (glibc's l_loader, musl's needed_by). names: what it answers to.
+    needed_by: every object that asks for it, in the order in which they ask.
+    """
+
+    __slots__ = (
+        "depth",
+        "finding",
+        "identity",
+        "image",
+        "names",
+        "needed_by",
+        "origin",
+        "parent",
+        "path",
+        "refusal",
+        "requested",
+        "role",
+        "rules_memory",
+    )
+
+    def __init__(
+        self,
+        requested: str,
+        path: str | None,
+        image: Image | None,
+        role: Role,
+        parent: Loaded | None = None,
+        finding: Finding | None = None,
+    ) -> None:
+        self.requested = requested
+        self.path = path
+        self.image = image
+        self.role: Role = role
+        self.parent = parent
+        self.finding = finding
+        self.refusal = finding.refusal if finding else None
+        self.identity: tuple[int, int] | None = None
+        self.names: set[str] = set()
+        self.needed_by: list[Loaded] = []
+        self.origin: str | None = None
+        self.depth = 0
+        self.rules_memory: object = None
+
+    def __repr__(self) -> str:
+        return f"Loaded({self.requested!r}, {self.path!r}, {self.role})"
+
+
+class Rules(Protocol):
+    """What differs from loader to loader."""
+
+    dependency_tags: frozenset[int]
+
+    def expand_name(self, name: str, tag: int, requester: Loaded) -> str | Refusal | None:
+        """The dependency's name with its tokens replaced; None where the loader passes over the entry in silence."""
+
+    def loaded_as(self, name: str, link_map: LinkMap) -> Loaded | None:
+        """The object already loaded that answers to NAME."""
+
+    def search(self, name: str, requester: Loaded) -> Finding:
+        """Where the loader would find NAME on behalf of REQUESTER."""
+
+    def same_file(self, name: str, candidate: Candidate, link_map: LinkMap) -> Loaded | None:
+        """The object already loaded that is this very file."""
+
+    def admit(self, loaded: Loaded, link_map: LinkMap) -> None:
+        """Note the names, the identity and the origin of an object that has just been mapped."""
+
+
+class LinkMap:
+    """The result of the walk, growing while it is made.
+
+    objects: the link map in the loader's order, the program first (a filtee of its own stands before it), with an
+    entry for each request that led to nothing. scope: the objects in the order in which symbols are looked up.
+    dependencies: for each object, what each of its entries led to.
+    """
+
+    def __init__(self, main: Loaded) -> None:
+        self.main = main
+        self.objects: list[Loaded] = [main]
+        self.scope: list[Loaded] = []
+        self.dependencies: dict[Loaded, list[tuple[int, str, Loaded]]] = {}
+        self.problems: list[Problem] = []
+        self.by_name: dict[str, list[Loaded]] = {}
+        self.by_identity: dict[tuple[int, int], Loaded] = {}
+
+    def answer_to(self, name: str) -> Loaded | None:
+        """The first object of the link map that has NAME among its names."""
+        found = self.by_name.get(name)
+        if not found:
+            return None
+        return found[0] if len(found) == 1 else min(found, key=self.objects.index)
+
+    def give_name(self, loaded: Loaded, name: str) -> None:
+        """Let LOADED answer to NAME from now on."""
+        if name not in loaded.names:
+            loaded.names.add(name)
+            self.by_name.setdefault(name, []).append(loaded)
+
+    def mapped(self) -> Iterator[Loaded]:
+        """The objects behind the program that are really mapped files, in order."""
+        return (o for o in self.objects if o.image is not None and o.role not in ("main", "vdso"))
+
+
+class _Cell:
+    """One place of the list that the walk works through; `done` once the entries of its object were followed."""
+
+    __slots__ = ("done", "loaded")
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.done = False
+
+
+def walk(link_map: LinkMap, preloads: list[Loaded], rules: Rules) -> None:
+    """Load the dependencies of the program and of its preloads, breadth-first.
+
+    A filtee (DT_AUXILIARY, DT_FILTER) goes to the place before the object that names it, in the list that is worked
+    through, which becomes the scope, and in the link map (glibc elf/dl-deps.c, _dl_map_object_deps).
+    """
+    cells = [_Cell(link_map.main), *(_Cell(preload) for preload in preloads)]
+    listed = {cell.loaded for cell in cells}
+    at = 0
+    while at < len(cells):
+        cell = cells[at]
+        cell.done = True
+        loaded = cell.loaded
+        if loaded.image is not None:
+            place = at
+            for tag, name in loaded.image.dependencies:
+                if tag not in rules.dependency_tags:
+                    continue
+                dependency = load(name, tag, loaded, link_map, rules)
+                if dependency is None:
+                    continue
+                if tag != c.DT_NEEDED:
+                    place += _put_before(cells, place, dependency, listed, link_map)
+                elif dependency not in listed:
+                    listed.add(dependency)
+                    cells.append(_Cell(dependency))
+        while at < len(cells) and cells[at].done:
+            at += 1
+    link_map.scope = [cell.loaded for cell in cells]
+    _set_depths(link_map, preloads)
+
+
+def _put_before(cells: list[_Cell], place: int, filtee: Loaded, listed: set[Loaded], link_map: LinkMap) -> int:
+    """Put FILTEE before the cell at PLACE, unless it stands earlier already. The number of cells inserted there."""
+    loaded = cells[place].loaded
+    if filtee in listed:
+        later = next((i for i in range(place + 1, len(cells)) if cells[i].loaded is filtee), None)
+        if later is None:
+            return 0
+        del cells[later]
+    listed.add(filtee)
+    cells.insert(place, _Cell(filtee))
+    link_map.objects.remove(filtee)
+    link_map.objects.insert(link_map.objects.index(loaded), filtee)
+    return 1
+
+
+def load(name: str, tag: int, requester: Loaded, link_map: LinkMap, rules: Rules) -> Loaded | None:
+    """What one dependency entry of REQUESTER leads to: an object already there, a new one, or an entry without image.
+
+    None where the loader passes over it: a token without a value, or an auxiliary filtee that is nowhere.
+    """
+    expanded = rules.expand_name(name, tag, requester)
+    if expanded is None:
+        return None
+    if isinstance(expanded, Refusal):
+        found: Loaded | None = _without_image(name, Finding(None, None, refusal=expanded), requester, link_map)
+    else:
+        found = rules.loaded_as(expanded, link_map)
+        if found is None:
+            found = _search_and_map(expanded, tag, requester, link_map, rules)
+    if found is not None:
+        if requester not in found.needed_by:
+            found.needed_by.append(requester)
+        link_map.dependencies.setdefault(requester, []).append((tag, name, found))
+    return found
+
+
+def _search_and_map(name: str, tag: int, requester: Loaded, link_map: LinkMap, rules: Rules) -> Loaded | None:
+    finding = rules.search(name, requester)
+    candidate = finding.candidate
+    if candidate is None:
+        if tag == c.DT_AUXILIARY:
+            link_map.problems.append(_absent_auxiliary(name, requester, finding))
+            return None
+        return _without_image(name, finding, requester, link_map)
+    same = rules.same_file(name, candidate, link_map)
+    if same is not None:
+        return same
+    loaded = Loaded(name, candidate.path, candidate.image, "library", requester, finding)
+    link_map.objects.append(loaded)
+    rules.admit(loaded, link_map)
+    return loaded
+
+
+def _without_image(name: str, finding: Finding, requester: Loaded, link_map: LinkMap) -> Loaded:
+    loaded = Loaded(name, None, None, "library", requester, finding)
+    link_map.objects.append(loaded)
+    return loaded
+
+
+def _absent_auxiliary(name: str, requester: Loaded, finding: Finding) -> Problem:
+    from linkscope.loader import problems
+
+    return problems.missing_auxiliary(name, requester, finding)
+
+
+def _set_depths(link_map: LinkMap, preloads: list[Loaded]) -> None:
+    """The shortest distance of each object from the program; a preload's is 1."""
+    level = [link_map.main]
+    seen = {link_map.main}
+    depth = 0
+    while level:
+        depth += 1
+        following = preloads if depth == 1 else []
+        following = following + [found for one in level for _, _, found in link_map.dependencies.get(one, ())]
+        level = []
+        for loaded in following:
+            if loaded not in seen:
+                seen.add(loaded)
+                loaded.depth = depth
+                level.append(loaded)

@@ -1,0 +1,71 @@
+"""Where a root keeps its dynamic loaders, for files that name none themselves (libraries)."""
+
+from __future__ import annotations
+
+from linkscope.elf.image import Image
+from linkscope.loader.system import System
+
+# (e_machine, class): paths in the order in which they are looked for. Sources: glibc sysdeps/**/shlib-versions and
+# configure (libc_cv_slibdir, rtlddir); for musl, configure's ARCH names.
+_GLIBC = {
+    (62, 64): ("/lib64/ld-linux-x86-64.so.2",),
+    (62, 32): ("/libx32/ld-linux-x32.so.2",),
+    (3, 32): ("/lib/ld-linux.so.2",),
+    (183, 64): ("/lib/ld-linux-aarch64.so.1", "/lib/ld-linux-aarch64_be.so.1"),
+    (40, 32): ("/lib/ld-linux-armhf.so.3", "/lib/ld-linux.so.3"),
+    (243, 64): ("/lib/ld-linux-riscv64-lp64d.so.1", "/lib/ld-linux-riscv64-lp64.so.1"),
+    (243, 32): ("/lib/ld-linux-riscv32-ilp32d.so.1", "/lib/ld-linux-riscv32-ilp32.so.1"),
+    (21, 64): ("/lib64/ld64.so.2", "/lib64/ld64.so.1"),
+    (20, 32): ("/lib/ld.so.1",),
+    (22, 64): ("/lib/ld64.so.1", "/lib64/ld64.so.1"),
+    (22, 32): ("/lib/ld.so.1",),
+    (8, 64): ("/lib64/ld.so.1", "/lib64/ld-linux-mipsn8.so.1"),
+    (8, 32): ("/lib/ld.so.1", "/lib/ld-linux-mipsn8.so.1", "/lib32/ld.so.1"),
+    (258, 64): ("/lib64/ld-linux-loongarch-lp64d.so.1", "/lib64/ld-linux-loongarch-lp64s.so.1"),
+    (4, 32): ("/lib/ld.so.1",),
+    (42, 32): ("/lib/ld-linux.so.2",),
+    (2, 32): ("/lib/ld-linux.so.2",),
+    (43, 64): ("/lib64/ld-linux.so.2", "/lib/ld-linux.so.2"),
+    (15, 32): ("/lib/ld.so.1",),
+    (0x9026, 64): ("/lib/ld-linux.so.2",),
+}
+_MUSL = {
+    (62, 64): ("x86_64",),
+    (62, 32): ("x32",),
+    (3, 32): ("i386",),
+    (183, 64): ("aarch64", "aarch64_be"),
+    (40, 32): ("armhf", "arm", "armebhf", "armeb"),
+    (243, 64): ("riscv64", "riscv64-sf", "riscv64-sp"),
+    (243, 32): ("riscv32", "riscv32-sf", "riscv32-sp"),
+    (21, 64): ("powerpc64le", "powerpc64"),
+    (20, 32): ("powerpc", "powerpc-sf"),
+    (22, 64): ("s390x",),
+    (8, 64): ("mips64", "mips64el", "mipsn32", "mipsn32el"),
+    (8, 32): ("mips", "mipsel", "mips-sf", "mipsel-sf"),
+    (258, 64): ("loongarch64", "loongarch64-sf"),
+    (92, 32): ("or1k",),
+    (4, 32): ("m68k",),
+    (189, 32): ("microblaze", "microblazeel"),
+    (42, 32): ("sh", "sheb", "sh-nofpu"),
+}
+
+
+def is_musl_path(path: str) -> bool:
+    """Whether a PT_INTERP is musl's: its loader is always called ld-musl-ARCH.so.1 (musl configure)."""
+    return path.rpartition("/")[2].startswith("ld-musl-")
+
+
+def wants_musl(image: Image) -> bool:
+    """Whether a library without PT_INTERP is musl's, by the name under which it needs the C library."""
+    return any(name == "libc.so" or name.startswith("libc.musl-") for name in image.needed)
+
+
+def default_loader(system: System, image: Image) -> str | None:
+    """The path of the loader that the root has for the file's class, byte order and machine; None without one."""
+    key = (image.machine, image.elf_class)
+    musl = tuple(f"/lib/ld-musl-{name}.so.1" for name in _MUSL.get(key, ()))
+    for path in musl if wants_musl(image) else _GLIBC.get(key, ()):
+        found = system.candidate(path, "/").image
+        if found is not None and found.machine == image.machine and found.layout == image.layout:
+            return path
+    return None

@@ -1,0 +1,47 @@
+"""What is preloaded: the names in LD_PRELOAD and in /etc/ld.so.preload, split as glibc splits them."""
+
+from __future__ import annotations
+
+import os
+
+FILE = "/etc/ld.so.preload"
+VARIABLE = "LD_PRELOAD"
+_SECURE_NAME_LIMIT = 255  # glibc elf/rtld.c
+_SECURE_PATH_LIMIT = 4096
+
+
+def split_variable(value: str, secure: bool) -> list[str]:
+    """The names in LD_PRELOAD: separated by spaces and colons (glibc elf/rtld.c, handle_preload_list).
+
+    In secure execution a name with a slash does not count (dso_name_valid_for_suid).
+    """
+    names = [name for name in value.replace(":", " ").split(" ") if 0 < len(name) < _SECURE_PATH_LIMIT]
+    if secure:
+        names = [name for name in names if "/" not in name and len(name) < _SECURE_NAME_LIMIT]
+    return names
+
+
+def split_file(data: bytes) -> list[str]:
+    """The names in /etc/ld.so.preload: separated by spaces, tabs, newlines and colons, `#` begins a comment.
+
+    As in glibc elf/rtld.c, where the search for the next `#` always begins at the start of the file but covers only
+    as many bytes as are left behind the last comment: a comment beyond that is not taken out.
+    """
+    if not data:
+        return []
+    content = bytearray(data)
+    rest = len(content)
+    while rest > 0:
+        at = content.find(b"#", 0, rest)
+        if at < 0:
+            break
+        rest -= at
+        while True:
+            content[at : at + 1] = b" "
+            rest -= 1
+            at += 1
+            if rest <= 0 or content[at : at + 1] == b"\n":
+                break
+    for separator in (b":", b"\t", b"\n"):
+        content = content.replace(separator, b" ")
+    return [os.fsdecode(bytes(name.split(b"\0", 1)[0])) for name in content.split(b" ") if name.split(b"\0", 1)[0]]

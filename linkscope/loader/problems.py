@@ -1,0 +1,122 @@
+"""What the loader room reports, each finding's text written once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from linkscope.model.document import text
+from linkscope.model.inspect import Problem, ProblemCode
+
+if TYPE_CHECKING:
+    from linkscope.loader.linkmap import Finding, Loaded, Refusal
+
+
+def _problem(code: ProblemCode, fatal: bool, subject: str, asker: str | None, message: str) -> Problem:
+    return Problem(
+        code=code,
+        fatal=fatal,
+        subject=text(subject),
+        needed_by=None if asker is None else text(asker),
+        message=text(message),
+    )
+
+
+def missing_interpreter(interpreter: str, program: str, reason: str) -> Problem:
+    """The kernel cannot start the program: its PT_INTERP leads to nothing usable."""
+    message = f"the program interpreter {interpreter} {reason}; the kernel reports this as if the program were missing"
+    return _problem("missing-interpreter", True, interpreter, program, message)
+
+
+def missing_library(name: str, asker: str, hint: str) -> Problem:
+    """A needed (or filtered) name that the loader finds nowhere."""
+    message = f"{name}, needed by {asker}, is not found"
+    return _problem("missing-library", True, name, asker, f"{message}: {hint}" if hint else message)
+
+
+def bad_candidate(path: str, name: str, asker: str, reason: str) -> Problem:
+    """The search ends at a file that the loader refuses outright."""
+    message = f"the search for {name}, needed by {asker}, ends at {path}: {reason}"
+    return _problem("bad-candidate", True, path, asker, message)
+
+
+def refused_name(name: str, asker: str, refusal: Refusal) -> Problem:
+    """A name that the loader rejects before it looks for a file."""
+    return _problem("refused-name", True, name, asker, f"{name}, needed by {asker}: {refusal.reason}")
+
+
+def missing_auxiliary(name: str, requester: Loaded, finding: Finding) -> Problem:
+    """An auxiliary filtee that is not there; the loader goes on without a word."""
+    why = f" ({finding.refusal.path}: {finding.refusal.reason})" if finding.refusal else ""
+    message = f"the auxiliary filtee {name} of {requester.path} is not found{why}; its filter is used instead"
+    return _problem("missing-auxiliary", False, name, requester.path, message)
+
+
+def bad_preload(name: str, source: str, finding: Finding) -> Problem:
+    """A preload that is not loaded; the program starts without it."""
+    if finding.refusal is not None:
+        reason = f"{finding.refusal.path}: {finding.refusal.reason}" if finding.refusal.path else finding.refusal.reason
+        return _problem("bad-preload", False, name, None, f"{name} from {source} cannot be preloaded ({reason})")
+    return _problem("missing-preload", False, name, None, f"{name} from {source} is not found, and is not preloaded")
+
+
+def stale_cache_entry(path: str, name: str, asker: str, found: str | None) -> Problem:
+    """The cache names a file that is gone, and no other entry for the name is tried."""
+    after = f"{found} is used instead" if found else "no other entry of the cache is tried"
+    message = f"the loader's cache names {path} for {name}, and that file is gone; {after}; run ldconfig"
+    return _problem("stale-cache-entry", False, path, asker, message)
+
+
+def by_luck(name: str, asker: str, provider: str) -> Problem:
+    """A dependency that is satisfied only because something else had loaded it first."""
+    message = f"{asker} would not find {name} by itself; it is satisfied by {provider}, which something else loads first"
+    return _problem("by-luck", False, name, asker, message)
+
+
+def unsafe_search_path(element: str, owner: str, tag: str, what: str, grave: bool) -> Problem:
+    """An element of RPATH or RUNPATH into which somebody else could put a file."""
+    graver = "; the program runs with privileges, so whoever can write there gets them" if grave else ""
+    message = f"the {tag} of {owner} searches {what}{graver}"
+    return _problem("unsafe-search-path", False, element, owner, message)
+
+
+def missing_version(version: str, provider: str, asker: str) -> Problem:
+    """A version that the file satisfying the need does not define: the program does not start."""
+    message = f"version {version} is not found in {provider} (required by {asker})"
+    return _problem("missing-version", True, version, asker, message)
+
+
+def weak_version(version: str, provider: str, asker: str) -> Problem:
+    """A version that is absent, and marked weak: the loader only warns."""
+    message = f"weak version {version} is not found in {provider} (required by {asker}); the loader only warns"
+    return _problem("weak-version", False, version, asker, message)
+
+
+def no_version_information(provider: str, asker: str) -> Problem:
+    """A provider without any version definitions: the loader warns, and binds the plain names."""
+    message = f"{provider} has no version information (required by {asker}); the loader only warns"
+    return _problem("no-version-information", False, provider, asker, message)
+
+
+def unknown_version_provider(file: str, asker: str) -> Problem:
+    """A DT_VERNEED file name that no loaded object answers to: glibc stops with an assertion."""
+    message = f"{asker} needs versions from {file}, which no loaded object answers to; glibc stops at that"
+    return _problem("missing-version", True, file, asker, message)
+
+
+def isa_level(path: str, wanted: str, assumed: str) -> Problem:
+    """A file that asks for a CPU level above the assumed one."""
+    return _problem("isa-level", True, path, path, f"{path} needs an {wanted} CPU, and {assumed} is assumed")
+
+
+def audit(name: str, source: str, path: str | None) -> Problem:
+    """An audit library: it may change what every later look-up gives, or it is absent and passed over."""
+    if path is None:
+        return _problem("missing-audit", False, name, None, f"the audit library {name} ({source}) is not found")
+    message = f"the audit library {path} ({source}) is loaded first, and may change every answer given here"
+    return _problem("audit", False, path, None, message)
+
+
+def no_loader(library: str) -> Problem:
+    """A library for whose class and machine the root has no loader at all."""
+    message = f"there is no dynamic loader here for the class and machine of {library}"
+    return _problem("missing-interpreter", True, library, None, message)

@@ -1,0 +1,131 @@
+"""A directory seen as `/`: every path is looked up inside it, absolute symlinks included, and nothing outside is read.
+
+For the real `/` the kernel does the walking. For any other root the walk is made here, component by component, by
+the rules of path_resolution(7): `..` at the root stays there, and the 41st symlink ends in ELOOP.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from linkscope.errors import RootUnusable
+
+_MAX_SYMLINKS = 40  # Linux include/linux/namei.h, MAXSYMLINKS
+
+
+class Root:
+    """One root. Paths going in and out are as seen from inside; `locate` gives the place on this machine."""
+
+    def __init__(self, directory: str = "/") -> None:
+        try:
+            self.directory = os.path.realpath(directory, strict=True)
+        except OSError as error:
+            raise RootUnusable(directory, os.strerror(error.errno or 0).lower()) from error
+        if not os.path.isdir(self.directory):
+            raise RootUnusable(directory, "is not a directory")
+        self.is_system = self.directory == "/"
+        self._prefix = "" if self.is_system else self.directory
+        self._directories: dict[str, str | int] = {"": ""}
+        self._real_directories: dict[str, str] = {}
+
+    def outside(self, real: str) -> str:
+        """The place on this machine of a path that holds no symlink."""
+        return self._prefix + real or "/"
+
+    def locate(self, path: str) -> str:
+        """Where PATH (absolute, as seen from inside) lies on this machine; OSError where it leads nowhere."""
+        if self.is_system:
+            return path
+        return self.outside(self._walk(path))
+
+    def real(self, path: str) -> str:
+        """PATH with every symlink followed, as seen from inside; OSError where it leads nowhere."""
+        if not self.is_system:
+            return self._walk(path) or "/"
+        directory, _, name = path.rpartition("/")
+        known = self._real_directories.get(directory)
+        if known is None:
+            known = self._real_directories[directory] = os.path.realpath(directory or "/", strict=True)
+        if name in ("", ".", ".."):
+            return os.path.realpath(path, strict=True)
+        place = f"{known}/{name}" if known != "/" else f"/{name}"
+        try:
+            target = os.readlink(place)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return place
+            raise
+        return self._follow_system_link(known, target)
+
+    def _follow_system_link(self, directory: str, target: str) -> str:
+        if "/" in target:
+            return os.path.realpath(os.path.join(directory, target), strict=True)
+        place = os.path.join(directory, target)
+        return os.path.realpath(place, strict=True) if os.path.islink(place) else place
+
+    def inside(self, place: str) -> str | None:
+        """How a file of this machine is seen from inside; None where it does not lie below the root."""
+        absolute = os.path.abspath(place)
+        if self.is_system:
+            return absolute
+        parent = os.path.realpath(os.path.dirname(absolute))
+        if parent != self.directory and not parent.startswith(self.directory + "/"):
+            return None
+        return os.path.join(parent[len(self.directory) :] or "/", os.path.basename(absolute))
+
+    def _walk(self, path: str) -> str:
+        """PATH without symlinks, as seen from inside, "" for the root itself. Directories are remembered."""
+        directory, _, name = path.rstrip("/").rpartition("/")
+        if name in ("", ".", ".."):
+            return self._follow([part for part in path.split("/") if part])
+        parent = self._directory(directory)
+        place = f"{parent}/{name}"
+        if stat.S_ISLNK(os.lstat(self._prefix + place).st_mode):
+            return self._follow([part for part in path.split("/") if part])
+        if path.endswith("/") and not stat.S_ISDIR(os.lstat(self._prefix + place).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        return place
+
+    def _directory(self, path: str) -> str:
+        known = self._directories.get(path)
+        if known is None:
+            try:
+                known = self._follow([part for part in path.split("/") if part])
+                if not stat.S_ISDIR(os.lstat(self._prefix + known or "/").st_mode):
+                    known = errno.ENOTDIR
+            except OSError as error:
+                known = error.errno or errno.EIO
+            self._directories[path] = known
+        if isinstance(known, int):
+            raise OSError(known, os.strerror(known), path)
+        return known
+
+    def _follow(self, parts: list[str]) -> str:
+        pending = parts[::-1]
+        done: list[str] = []
+        links = 0
+        while pending:
+            part = pending.pop()
+            if part == ".":
+                continue
+            if part == "..":
+                if done:
+                    done.pop()
+                continue
+            place = "/".join((self._prefix, *done, part))
+            mode = os.lstat(place).st_mode
+            if stat.S_ISLNK(mode):
+                links += 1
+                if links > _MAX_SYMLINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), place)
+                target = os.readlink(place)
+                if target.startswith("/"):
+                    done.clear()
+                pending.extend(piece for piece in reversed(target.split("/")) if piece)
+                continue
+            if pending and not stat.S_ISDIR(mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), place)
+            done.append(part)
+        return "".join("/" + part for part in done)

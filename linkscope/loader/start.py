@@ -1,0 +1,48 @@
+"""The start of one program, as the kernel and its loader would make it, from its file to its link map."""
+
+from __future__ import annotations
+
+import errno
+
+from linkscope.elf.image import Image
+from linkscope.loader import loaders, problems
+from linkscope.loader.environment import Environment, is_secure
+from linkscope.loader.glibc_start import start_with_glibc
+from linkscope.loader.linkmap import LinkMap, Loaded
+from linkscope.loader.program import Program, Start
+from linkscope.loader.system import Candidate, System
+
+
+def start(system: System, program: Program, environment: Environment) -> Start:
+    """What would be mapped if PROGRAM were started: as a program by the kernel, as a library by `ld.so ./lib.so`.
+
+    A file without dependencies, preloads or PT_INTERP gives a link map that holds it alone.
+    """
+    image = program.image
+    main = Loaded(program.shown, program.shown, image, "main")
+    link_map = LinkMap(main)
+    secure = image.interpreter is not None and is_secure(image, program.location, environment)
+    interpreter = image.interpreter or loaders.default_loader(system, image)
+    if interpreter is None:
+        link_map.problems.append(problems.no_loader(program.shown))
+        return Start(link_map, None, None, secure)
+    loader = system.candidate(interpreter, environment.cwd)
+    if not _usable_interpreter(loader, image):
+        reason = _fault(loader)
+        link_map.problems.append(problems.missing_interpreter(interpreter, program.shown, reason))
+        return Start(link_map, None, interpreter, secure)
+    return start_with_glibc(system, program, environment, link_map, interpreter, loader, secure)
+
+
+def _usable_interpreter(loader: Candidate, image: Image) -> bool:
+    """Linux fs/binfmt_elf.c: the interpreter must be an ELF file of the same machine that the kernel can map."""
+    found = loader.image
+    return found is not None and found.machine == image.machine and found.layout == image.layout
+
+
+def _fault(loader: Candidate) -> str:
+    if loader.errno:
+        return "does not exist" if loader.errno == errno.ENOENT else "cannot be opened"
+    if loader.image is None:
+        return loader.fault.reason if loader.fault else "is not a regular file"
+    return "is for another machine"

@@ -1,0 +1,167 @@
+"""One root together with everything that was already looked up in it: a file is read once in a run."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from linkscope.elf.image import Image, read_image
+from linkscope.elf.reader import Reader, open_reader
+from linkscope.errors import LinkScopeError
+from linkscope.loader.root import Root
+
+if TYPE_CHECKING:
+    from linkscope.loader.ldcache import LdCache
+    from linkscope.loader.ldso import LoaderFacts
+
+_HEADER = 64  # bytes: an ELF header of either class
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """What stands at a path, as one open() and the first reads find it.
+
+    path: as the loader would open it. errno: why it cannot be opened, 0 where it can. head: the first 64 bytes (none
+    for a directory). image: None where `fault` says why there is none. mode: st_mode. location: the place on this
+    machine.
+    """
+
+    path: str
+    errno: int
+    mode: int = 0
+    identity: tuple[int, int] = (0, 0)
+    head: bytes = b""
+    image: Image | None = None
+    fault: LinkScopeError | None = None
+    location: str = ""
+
+
+class System:
+    """A root, its files and what is known of them. Passed in, never global."""
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self._candidates: dict[str, Candidate] = {}
+        self._contents: dict[tuple[int, int], tuple[bytes, Image | None, LinkScopeError | None]] = {}
+        self._is_directory: dict[str, bool] = {}
+        self._modes: dict[str, int] = {}
+        self._real: dict[str, str] = {}
+        self.memory: dict[object, dict[object, object]] = {}
+        self._ldcaches: dict[str, LdCache | None] = {}
+        self._loaders: dict[str, LoaderFacts] = {}
+
+    def open(self, path: str, name: str | None = None) -> Reader:
+        """The file at PATH (absolute, as seen from inside); NAME is what messages call it. Raises FileUnreadable."""
+        from linkscope.errors import FileUnreadable
+
+        try:
+            location = self.root.locate(path)
+        except OSError as error:
+            raise FileUnreadable.from_os_error(name or path, error) from error
+        return open_reader(location, name or path)
+
+    def candidate(self, path: str, cwd: str) -> Candidate:
+        """What stands at PATH, a relative one being taken from CWD."""
+        absolute = path if path.startswith("/") else f"{cwd.rstrip('/')}/{path}"
+        known = self._candidates.get(absolute)
+        if known is None:
+            known = self._candidates[absolute] = self._look(absolute)
+        return known if known.path == path else msgspec.structs.replace(known, path=path)
+
+    def remember(self, image: Image, head: bytes) -> None:
+        """Keep the image of a file that was read elsewhere, so that it is not read again as somebody's library."""
+        self._contents[image.identity] = (head[:_HEADER], image, None)
+
+    def _look(self, path: str) -> Candidate:
+        try:
+            location = self.root.locate(path)
+            status = os.stat(location)
+        except (OSError, ValueError) as error:
+            return Candidate(path, getattr(error, "errno", None) or errno.ENOENT)
+        identity = (status.st_dev, status.st_ino)
+        mode = status.st_mode
+        content = self._contents.get(identity)
+        if content is None:
+            if not stat.S_ISREG(mode):
+                if not os.access(location, os.R_OK):
+                    return Candidate(path, errno.EACCES)
+                return Candidate(path, 0, mode, identity, location=location)
+            try:
+                with open_reader(location, path) as reader:
+                    content = self._read(reader)
+            except LinkScopeError as error:
+                cause = error.__cause__
+                return Candidate(path, cause.errno or errno.EIO if isinstance(cause, OSError) else errno.EIO)
+            self._contents[identity] = content
+        head, image, fault = content
+        return Candidate(path, 0, mode, identity, head, image, fault, location)
+
+    @staticmethod
+    def _read(reader: Reader) -> tuple[bytes, Image | None, LinkScopeError | None]:
+        head = reader.head[:_HEADER]
+        try:
+            return head, read_image(reader), None
+        except LinkScopeError as fault:
+            return head, None, fault
+
+    def is_directory(self, path: str) -> bool:
+        """Whether PATH (absolute) leads to a directory."""
+        known = self._is_directory.get(path)
+        if known is None:
+            known = self._is_directory[path] = stat.S_ISDIR(self.mode(path))
+        return known
+
+    def mode(self, path: str) -> int:
+        """st_mode of what PATH (absolute) leads to, 0 where that is nothing."""
+        known = self._modes.get(path)
+        if known is None:
+            try:
+                known = os.stat(self.root.locate(path)).st_mode
+            except (OSError, ValueError):
+                known = 0
+            self._modes[path] = known
+        return known
+
+    def realpath(self, path: str, cwd: str) -> str | None:
+        """PATH with every symlink followed, None where it leads nowhere."""
+        absolute = path if path.startswith("/") else f"{cwd.rstrip('/')}/{path}"
+        known = self._real.get(absolute)
+        if known is None:
+            try:
+                known = self.root.real(absolute)
+            except OSError:
+                return None
+            self._real[absolute] = known
+        return known
+
+    def read_small(self, path: str, limit: int = 1 << 24) -> bytes | None:
+        """The whole of a configuration file, None where it cannot be read or is no regular file."""
+        try:
+            with self.open(path) as reader:
+                return reader.read(0, min(reader.size, limit))
+        except LinkScopeError:
+            return None
+
+    def ldcache(self, path: str) -> LdCache | None:
+        """The loader's cache at PATH, None where there is none that it would use."""
+        if path not in self._ldcaches:
+            from linkscope.loader.ldcache import parse
+
+            data = self.read_small(path, 1 << 28)
+            self._ldcaches[path] = None if data is None else parse(data)
+        return self._ldcaches[path]
+
+    def loader(self, path: str, cwd: str) -> LoaderFacts | None:
+        """What the glibc loader at PATH says of itself, None where no such file can be read."""
+        if path not in self._loaders:
+            from linkscope.loader.ldso import read_loader
+
+            place = self.candidate(path, cwd)
+            if place.image is None:
+                return None
+            with open_reader(place.location, path) as reader:
+                self._loaders[path] = read_loader(reader, place.image)
+        return self._loaders[path]
