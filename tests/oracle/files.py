@@ -120,12 +120,13 @@ def gains_privileges(path: str) -> bool:
 
 
 def dynamic_files(root: str | os.PathLike[str], folders: Sequence[str]) -> Iterator[tuple[str, Facts]]:
-    """Every executable and shared library below folders of a root, as seen inside it, once each: no symbolic links.
+    """Every executable and shared library below folders of a root, as seen inside it: no symbolic links.
 
-    A folder that is a symbolic link itself is looked into (under its own name); one that is absent has nothing.
+    A folder that is a symbolic link itself is looked into, under its own name, unless it leads to one that was already.
+    One that is absent has nothing.
     """
-    for folder in folders:
-        start = below(os.fspath(root), folder)
+    starts = {below(os.fspath(root), folder): folder.rstrip("/") for folder in reversed(folders)}
+    for start, folder in reversed(starts.items()):
         for current, names, files in os.walk(start):
             names.sort()
             for name in sorted(files):
@@ -134,4 +135,4 @@ def dynamic_files(root: str | os.PathLike[str], folders: Sequence[str]) -> Itera
                     continue
                 found = facts(path)
                 if found and found.dynamic and found.e_type in (ET_EXEC, ET_DYN):
-                    yield folder.rstrip("/") + path[len(start) :], found
+                    yield folder + path[len(start) :], found
