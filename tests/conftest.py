@@ -1,6 +1,6 @@
 """What every test may ask for: the built fixtures, the machine's tools, and one rule for what is missing.
 
-A test that cannot run here is skipped, with its reason in sight; in CI (the variable CI is set) it fails instead,
+A test that meets `Unavailable` is skipped, with the reason in sight; in CI (the variable CI is set) it fails instead,
 so that nothing goes untested there unnoticed.
 """
 
@@ -8,16 +8,16 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from hypothesis import settings
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-FIXTURES = REPOSITORY / "fixtures"
-PACKAGES = REPOSITORY / "tests" / "debian-packages.txt"
+from tests.oracle.availability import Unavailable, outcome
+
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+PACKAGES = Path(__file__).with_name("debian-packages.txt")
 # Administrators' commands (setcap, ldconfig) are not on every user's PATH.
 COMMAND_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
@@ -40,30 +40,43 @@ def _find(tool: str) -> str | None:
     return shutil.which(tool, path=COMMAND_PATH)
 
 
-def _cannot_run(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(f"cannot run in CI: {reason}", pytrace=False)
-    pytest.skip(reason)
-
-
 def pytest_report_header() -> str:
+    """What this machine lacks, at the head of a test run."""
     missing = [f"{tool} ({package})" for tool, package in _package_of().items() if not _find(tool)]
     return f"missing here (Debian package): {', '.join(missing) or 'nothing'}"
 
 
-@pytest.fixture(scope="session")
-def cannot_run() -> Callable[[str], NoReturn]:
-    """Call it with the reason why this test cannot run on this machine: a skip, and in CI a failure."""
-    return _cannot_run
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    """Where a fixture that the test asks for is unavailable."""
+    return (yield from _unavailable_is_a_skip_or_a_failure())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Where the test finds that out itself."""
+    return (yield from _unavailable_is_a_skip_or_a_failure())
+
+
+def _unavailable_is_a_skip_or_a_failure() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except Unavailable as unavailable:
+        if outcome(os.environ) == "fail":
+            pytest.fail(f"cannot run in CI: {unavailable}", pytrace=False)
+        pytest.skip(str(unavailable))
 
 
 @pytest.fixture(scope="session")
 def require_tool() -> Callable[[str], str]:
-    """Call it with a command's name, or a file's path: its path, or the test cannot run here."""
+    """Call it with a command's name, or a file's path: its path; raises Unavailable where it is not here."""
     packages = _package_of()
 
     def find(tool: str) -> str:
-        return _find(tool) or _cannot_run(f"{tool} is not here (Debian package {packages.get(tool, 'unknown')})")
+        found = _find(tool)
+        if found is None:
+            raise Unavailable(f"{tool} is not here (Debian package {packages.get(tool, 'unknown')})")
+        return found
 
     return find
 
@@ -77,9 +90,7 @@ def fixtures_dir() -> Path:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     with open(output / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made = subprocess.run(
-            ["make", "-C", FIXTURES, "-j2"], env=environment, capture_output=True, text=True, check=False
-        )
+        made = subprocess.run(["make", "-C", FIXTURES, "-j2"], env=environment, capture_output=True, text=True)
     if made.returncode:
         pytest.fail(f"the fixtures do not build:\n{made.stdout[-2000:]}{made.stderr[-4000:]}", pytrace=False)
     return output
@@ -87,12 +98,12 @@ def fixtures_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def fixture_file(fixtures_dir: Path) -> Callable[[str], Path]:
-    """Call it with a fixture's name (`hello/hello-static`): its path, or the test cannot run here."""
+    """Call it with a fixture's name (`hello/hello-static`): its path; raises Unavailable where it was left out."""
 
     def find(name: str) -> Path:
         path = fixtures_dir / name
         if not path.exists():
-            _cannot_run(f"the fixture {name} was left out on this machine (`make -C fixtures` says why)")
+            raise Unavailable(f"the fixture {name} was left out on this machine (`make -C fixtures` says why)")
         return path
 
     return find
