@@ -62,9 +62,10 @@ def _unavailable_is_a_skip_or_a_failure() -> Generator[None, object, object]:
     try:
         return (yield)
     except Unavailable as unavailable:
-        if outcome(os.environ) == "fail":
-            pytest.fail(f"cannot run in CI: {unavailable}", pytrace=False)
-        pytest.skip(str(unavailable))
+        reason = str(unavailable)
+    if outcome(os.environ) == "fail":
+        pytest.fail(f"cannot run in CI: {reason}", pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
