@@ -6,6 +6,8 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from linkscope.elf import constants as c
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 NT_GNU_BUILD_ID, NT_GNU_PROPERTY_TYPE_0 = 3, 5
 GNU_PROPERTY_X86_ISA_1_NEEDED, GNU_PROPERTY_X86_FEATURE_1_AND = 0xC0008002, 0xC0000002
 GNU_PROPERTY_AARCH64_FEATURE_1_AND = 0xC0000000
+FDO_DLOPEN = 0x407C0C0A  # uapi-group.org, ELF dlopen() metadata; the owner is FDO
 _MAX_NOTES = 1 << 20  # bytes of one segment that are looked at
 
 
@@ -79,3 +82,24 @@ def gnu_property(reader: Reader, layout: Layout, offset: int, size: int, wanted:
 def x86_isa_needed(reader: Reader, layout: Layout, offset: int, size: int) -> int:
     """GNU_PROPERTY_X86_ISA_1_NEEDED: bit N set means x86-64 baseline (0), v2, v3, v4 is needed. 0 without."""
     return gnu_property(reader, layout, offset, size, GNU_PROPERTY_X86_ISA_1_NEEDED)
+
+
+class DlopenEntry(msgspec.Struct, frozen=True):
+    """One dependency that a file declares to open itself: `soname` lists alternatives, in order of preference."""
+
+    soname: tuple[str, ...]
+    feature: str | None = None
+    description: str | None = None
+    priority: str | None = None
+
+
+def dlopen_entries(reader: Reader, image: Image) -> tuple[DlopenEntry, ...]:
+    """What the file declares in `.note.dlopen`, in order; a note that is not what the specification says is no note."""
+    found: list[DlopenEntry] = []
+    for owner, kind, descriptor in segment_notes(reader, image):
+        if owner == b"FDO" and kind == FDO_DLOPEN:
+            try:
+                found += msgspec.json.decode(descriptor.rstrip(b"\0"), type=tuple[DlopenEntry, ...])
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+    return tuple(found)
