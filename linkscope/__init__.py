@@ -1,3 +1,22 @@
-"""LinkScope: how Linux programs are linked, and what the dynamic loader would do with them."""
+"""LinkScope: how Linux programs are linked, and what the dynamic loader would do with them.
 
+The public functions are those of `linkscope.analysis`, each imported when it is first used.
+"""
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from linkscope.analysis.inspect import inspect
+    from linkscope.analysis.why import why
+
+__all__ = ["inspect", "why"]
 __version__ = "0.1.0"
+
+_HOMES = {"inspect": "linkscope.analysis.inspect", "why": "linkscope.analysis.why"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -132,3 +132,33 @@ def read_verdef(
             return tuple(defined)
         if len(defined) > _MAX_ENTRIES:
             raise MalformedElf(image.path, "DT_VERDEF has no end")
+
+
+def version_number(name: str) -> tuple[str, tuple[int, ...]] | None:
+    """("GLIBC", (2, 36)) for "GLIBC_2.36"; None for a name that is no FAMILY_N(.N)*, such as GLIBC_PRIVATE."""
+    family, separator, number = name.rpartition("_")
+    if not separator or not family or not number.isascii():
+        return None
+    parts = number.split(".")
+    if not all(part.isdigit() for part in parts):
+        return None
+    return family, tuple(int(part) for part in parts)
+
+
+# GLIBC_ABI_DT_RELR asks for a loader that knows DT_RELR, which came with 2.36, and no symbol carries it.
+_IMPLIED = {"GLIBC_ABI_DT_RELR": ("GLIBC", (2, 36))}
+
+
+def highest_versions(verneed: tuple[VersionNeed, ...]) -> tuple[dict[str, str], list[str]]:
+    """The highest version needed of each family, as text, and in order the names that are no family's number."""
+    highest: dict[str, tuple[int, ...]] = {}
+    other: dict[str, None] = {}
+    for need in verneed:
+        for version in need.versions:
+            known = version_number(version.name)
+            if known is None:
+                other[version.name] = None
+                known = _IMPLIED.get(version.name)
+            if known is not None and known[1] > highest.get(known[0], ()):
+                highest[known[0]] = known[1]
+    return {family: ".".join(map(str, number)) for family, number in sorted(highest.items())}, sorted(other)

@@ -27,3 +27,13 @@ class Start(msgspec.Struct, frozen=True):
     rules: Rules | None
     interpreter: str | None
     secure: bool
+
+    def would_dlopen(self, name: str) -> str | None:
+        """The path of what the program itself would get for dlopen(NAME) after its start; None where nothing."""
+        if self.rules is None:
+            return None
+        known = self.rules.loaded_as(name, self.link_map)
+        if known is not None:
+            return known.path
+        candidate = self.rules.search(name, self.link_map.main).candidate
+        return candidate.path if candidate else None

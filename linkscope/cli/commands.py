@@ -1,0 +1,79 @@
+"""The commands by name. A command's module is imported when it is called, so that none pays for another's imports."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+
+import click
+import msgspec
+
+from linkscope import __version__
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A command: the module that holds it (as `command`), its help in one line, and the type of its document."""
+
+    module: str
+    summary: str
+    document: str | None = None
+
+
+COMMANDS = {
+    "inspect": Entry(
+        "linkscope.cli.inspect",
+        "What a program is, and which files its loader would map.",
+        "linkscope.model.inspect:InspectDocument",
+    ),
+    "why": Entry(
+        "linkscope.cli.why",
+        "Who asks for a library, and where the loader looks for it.",
+        "linkscope.model.why:WhyDocument",
+    ),
+    "schema": Entry("linkscope.cli.schema", "The JSON Schema of a command's output."),
+}
+
+_HELP = """How Linux programs are linked, and exactly which files their loader would map, without running them."""
+_EPILOG = """\b
+Example:
+  linkscope inspect /usr/bin/gdb
+
+Colour is used on a terminal only, and never when NO_COLOR is set; FORCE_COLOR asks for it elsewhere."""
+
+
+class Commands(click.Group):
+    """`linkscope` itself: lists the commands from their table, and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (as above)
+        """The command called CMD_NAME; None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name].module).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; a file in the place of the command's name is answered with what was probably meant."""
+        if args[0] not in COMMANDS and os.path.exists(args[0]):
+            ctx.fail(f"{args[0]} is a file, not a command. Did you mean `linkscope inspect {args[0]}`?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (as above)
+        """The table of the commands, made without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+commands = click.version_option(__version__, prog_name="linkscope", message="%(prog)s %(version)s")(
+    Commands(
+        name="linkscope",
+        help=_HELP,
+        epilog=_EPILOG,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+)

@@ -1,0 +1,109 @@
+"""`linkscope inspect`: what files are, and what their loader would map for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import click
+
+from linkscope.analysis.inspect import inspect_each
+from linkscope.analysis.request import Assumptions, Depth
+from linkscope.cli import exit_codes
+from linkscope.cli.names import listed_in
+from linkscope.cli.options import assumptions, formats, names_from
+from linkscope.cli.output import Output, complain
+from linkscope.cli.progress import shown
+from linkscope.model.document import AnalysisError
+from linkscope.model.inspect import File
+from linkscope.report.escape import exact
+
+_EPILOG = """\b
+Examples:
+  linkscope inspect ./app
+  linkscope inspect --root ./image /usr/bin/app
+  linkscope inspect --format paths -0 ./app | cpio --null -o -H newc > app.cpio
+  find . -type f -print0 | linkscope inspect -0 --files-from - --format jsonl"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("paths", metavar="PATH...", nargs=-1)
+@formats("text", "json", "jsonl", "paths")
+@names_from
+@click.option("--symbols", is_flag=True, help="Bind every undefined symbol, as `ldd -r` and `ldd -u` would.")
+@click.option("--cross-check", is_flag=True, help="Read each file with three readers and report where they disagree.")
+@click.option("--follow-scripts", is_flag=True, help="For a script, inspect the interpreter that its #! line names.")
+@assumptions
+def command(
+    paths: tuple[str, ...],
+    form: str,
+    files_from: str | None,
+    null: bool,
+    symbols: bool,
+    cross_check: bool,
+    follow_scripts: bool,
+    assumptions: Assumptions,
+) -> int:
+    """What each PATH is, and exactly which files the dynamic loader would map for it, in its own order.
+
+    Nothing is executed. A library is answered for as if it was started as the main program.
+
+    Formats: text for people; json, one document; jsonl, one line for each file; paths, the bare list of the files
+    themselves and all that the loader would open for them.
+
+    Exit code: 0 if nothing is wrong, 1 if a file would not start or a symbol stays unresolved, 2 if something could
+    not be analysed.
+    """
+    chosen = [*paths, *(listed_in(files_from, b"\0" if null else b"\n") if files_from is not None else ())]
+    if not chosen:
+        raise click.UsageError("Name at least one file, or give a list of them with --files-from.")
+    depth = Depth(symbols=symbols, cross_check=cross_check, follow_scripts=follow_scripts)
+    output = Output()
+    outcome = _Outcome(form, output)
+    results = shown(inspect_each(chosen, assumptions, depth), len(chosen), output)
+    for piece in _pieces(outcome.watching(results), form, output, b"\0" if null else b"\n"):
+        output.write(piece)
+    output.flush()
+    return outcome.exit_code
+
+
+def _pieces(results: Iterable[File | AnalysisError], form: str, output: Output, end: bytes) -> Iterable[bytes | str]:
+    """RESULTS in the format FORM, whose module is imported only now; on a terminal nothing in it is acted on."""
+    if form == "text":
+        from linkscope.report import text
+
+        return text.render(results, output.page())
+    if form == "paths":
+        from linkscope.report import paths
+
+        listed = paths.render(results, end)
+        return map(paths.visible, listed) if output.terminal else listed
+    from linkscope.report import json
+
+    encoded = json.streamed(results) if form == "json" else json.lines(results)
+    return map(json.visible, encoded) if output.terminal else encoded
+
+
+class _Outcome:
+    """The exit code of all results so far; what no other place of the format shows goes to standard error."""
+
+    def __init__(self, form: str, output: Output) -> None:
+        self.exit_code = exit_codes.FINE
+        self._form = form
+        self._output = output
+
+    def watching(self, results: Iterable[File | AnalysisError]) -> Iterator[File | AnalysisError]:
+        """RESULTS, each looked at on its way."""
+        for result in results:
+            self.exit_code = max(self.exit_code, exit_codes.of_result(result))
+            for line in self._complaints(result):
+                self._output.flush()
+                complain(line)
+            yield result
+
+    def _complaints(self, result: File | AnalysisError) -> Iterator[str]:
+        name = exact(result.path, result.path_bytes)
+        if isinstance(result, AnalysisError):
+            if self._form != "json":
+                yield f"{name}: {result.error}"
+        elif self._form == "paths":
+            yield from (f"{name}: {problem.message}" for problem in result.problems if problem.fatal)

@@ -1,0 +1,55 @@
+"""One command line, from its arguments to the exit code: nothing that a user can do ends in a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import StringIO
+
+import click
+
+from linkscope.cli import exit_codes
+from linkscope.cli.commands import commands
+from linkscope.cli.output import complain, discard_output, writing
+from linkscope.errors import LinkScopeError
+from linkscope.report.escape import escape
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of the command line ARGUMENTS, whose output has been written when this returns."""
+    try:
+        code = _invoke(arguments)
+        with writing():
+            # What click printed (help, the version) is sent here, so that a failure is met here and not at the exit.
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except LinkScopeError as error:
+        complain(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        discard_output()
+        return exit_codes.READER_GONE
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
+    if "_LINKSCOPE_COMPLETE" in os.environ:
+        # A shell asks what could come next: click answers, and ends the process.
+        commands.main(arguments, prog_name="linkscope")
+    try:
+        with commands.make_context("linkscope", arguments) as context:
+            code: int = commands.invoke(context)
+            return code
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as wrong:
+        _explain(wrong)
+        return exit_codes.FAILED
+
+
+def _explain(wrong: click.ClickException) -> None:
+    """Shows what is wrong with the command line. It may name files, so it is escaped like everything else."""
+    explanation = StringIO()
+    wrong.show(explanation)
+    if sys.stderr is not None:
+        sys.stderr.write("".join([f"{escape(line)}\n" for line in explanation.getvalue().rstrip("\n").split("\n")]))

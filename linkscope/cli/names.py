@@ -1,0 +1,24 @@
+"""Names of files out of a list that another program wrote."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from linkscope.errors import FileUnreadable
+
+
+def listed_in(source: str, separator: bytes) -> list[str]:
+    """The names in the file SOURCE (`-`: standard input), one before each SEPARATOR; an empty one is passed over.
+
+    FileUnreadable where SOURCE cannot be read.
+    """
+    try:
+        if source == "-":
+            content = sys.stdin.buffer.read()
+        else:
+            with open(source, "rb") as file:
+                content = file.read()
+    except OSError as error:
+        raise FileUnreadable.from_os_error(source, error) from error
+    return [os.fsdecode(name) for name in content.split(separator) if name]

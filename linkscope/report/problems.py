@@ -1,0 +1,70 @@
+"""What is wrong with one file, in plain words, each with what would mend it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from linkscope.model.inspect import File, Problem, ProblemCode, Unresolved
+from linkscope.report.escape import escape
+from linkscope.report.page import INDENT, Page, Span, cells, cut, padded, words
+
+# What can be done about it. A code that is not here says in its message all that there is to say.
+_REMEDIES: dict[ProblemCode, str] = {
+    "missing-interpreter": "Install the C library that brings it, or name the system that has it with --root.",
+    "bad-interpreter": "Reinstall the package that the interpreter belongs to.",
+    "missing-library": "`linkscope why {file} {subject}` shows every place where the loader looks.",
+    "bad-candidate": "Take that file out of the search path, or put the right library in its place.",
+    "missing-version": "The library is older than the one this was linked with: update it, or build against this one.",
+    "unresolved-symbol": "A library that defines it is not linked, or is another release than at link time.",
+    "isa-level": "Take a build for older processors; --cpu answers for the processor of another machine.",
+    "by-luck": "Give the library that asks for it a RUNPATH of its own, so that the order of loading does not matter.",
+    "unsafe-search-path": "Relink without it, or with a folder that only the administrator can write, or with $ORIGIN.",
+}
+_FAILS = {"start": "fails at the start", "first-call": "fails at the first call"}
+_GAP = 2
+
+
+def problems(file: File, page: Page) -> Iterator[list[Span]]:
+    """What keeps the file from starting first, then what deserves a look; a remedy is said once for all alike."""
+    groups: dict[tuple[bool, ProblemCode], list[Problem]] = {}
+    for problem in file.problems:
+        groups.setdefault((not problem.fatal, problem.code), []).append(problem)
+    for (harmless, code), alike in sorted(groups.items(), key=lambda group: group[0][0]):
+        mark, style = ("!", "warn") if harmless else ("✗", "bad")
+        for problem in alike:
+            yield from words(problem.message, "", page, [(" " * INDENT, ""), (f"{mark} ", style)])
+        if code in _REMEDIES:
+            remedy = _REMEDIES[code].format(file=_argument(file.path), subject=_argument(alike[0].subject))
+            yield from words(remedy, "faint", page, [(" " * (INDENT + 2), "")])
+
+
+def _argument(name: str) -> str:
+    return shlex.quote(escape(name))
+
+
+def symbols(file: File, page: Page) -> Iterator[list[Span]]:
+    """What --symbols found: the symbols that nobody defines, and the libraries that nobody uses."""
+    if file.unresolved:
+        yield [(f"{'':{INDENT}}symbols that no library defines", "faint")]
+        yield from _unresolved(file.unresolved, page)
+    elif file.unresolved is not None:
+        yield [(f"{'':{INDENT}}symbols      ", "faint"), ("every one is defined", "good")]
+    if file.unused:
+        start = [(f"{'':{INDENT}}not used     ", "faint")]
+        yield from words(" ".join(file.unused), "warn", page, start)
+
+
+def _unresolved(unresolved: list[Unresolved], page: Page) -> Iterator[list[Span]]:
+    names = [f"{symbol.symbol}@{symbol.version}" if symbol.version else symbol.symbol for symbol in unresolved]
+    width = max(cells(escape(name)) for name in names)
+    if page.width is not None:
+        width = min(width, max(page.width // 2, 16))
+    fails = max(len(text) for text in _FAILS.values())
+    for symbol, name in zip(unresolved, names, strict=True):
+        yield [
+            (" " * 2 * INDENT, ""),
+            padded(cut(name, width), "name", width + _GAP),
+            padded(_FAILS[symbol.fails], "bad" if symbol.fails == "start" else "warn", fails + _GAP),
+            (symbol.needed_by, ""),
+        ]

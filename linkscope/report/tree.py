@@ -1,0 +1,79 @@
+"""The dependency tree of one file: each library once, below the first object that asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from linkscope.model.inspect import ClosureEntry, File
+
+# The file itself, where the libraries are places in `closure`.
+_TOP = -1
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One library of the tree. guide: the line art before its name; below: the art before what is said about it.
+
+    also: who else needs it, beside the one that it stands below.
+    """
+
+    guide: str
+    below: str
+    entry: ClosureEntry
+    also: list[str]
+
+
+def rows(file: File) -> Iterator[Row]:
+    """The libraries of FILE, each once, children below their parent, in the loader's order among themselves.
+
+    A library stands below the first object that needs it; one that nobody needs (a preload) stands at the top.
+    """
+    needers = _needers(file)
+    parents = _parents(needers)
+    children: dict[int, list[int]] = {}
+    for index, parent in enumerate(parents):
+        children.setdefault(parent, []).append(index)
+    # A chain of libraries may be deeper than Python's stack: what is still to be shown is kept here.
+    pending = _siblings(children.get(_TOP, []), "")
+    while pending:
+        index, guide, below = pending.pop()
+        lower = children.get(index, [])
+        also = [needer for needer in needers[index] if needer != parents[index]]
+        names = [file.path if needer == _TOP else file.closure[needer].requested for needer in also]
+        yield Row(guide, below + ("│  " if lower else "   "), file.closure[index], names)
+        pending += _siblings(lower, below)
+
+
+def _siblings(indexes: list[int], below: str) -> list[tuple[int, str, str]]:
+    """INDEXES with their line art, the last one first, as a stack wants them."""
+    last = len(indexes) - 1
+    return [
+        (index, below + ("└─ " if place == last else "├─ "), below + ("   " if place == last else "│  "))
+        for place, index in reversed(list(enumerate(indexes)))
+    ]
+
+
+def _needers(file: File) -> list[list[int]]:
+    """For each library, who needs it, in link-map order."""
+    place = {entry.path: index for index, entry in enumerate(file.closure) if entry.path is not None}
+    place[file.path] = _TOP
+    return [[place[needer] for needer in entry.needed_by if needer in place] for entry in file.closure]
+
+
+def _parents(needers: list[list[int]]) -> list[int]:
+    """Below whom each library stands: its first needer, or the top where that would make a ring.
+
+    A ring is possible, since a filtee is listed before its filter and may need it.
+    """
+    parents = [first[0] if first else _TOP for first in needers]
+    settled = {_TOP}
+    for index in range(len(parents)):
+        path = [index]
+        while (parent := parents[path[-1]]) not in settled:
+            if parent in path:
+                parents[path[-1]] = _TOP
+                break
+            path.append(parent)
+        settled.update(path)
+    return parents

@@ -1,0 +1,94 @@
+"""`linkscope why` for people: who asks for the library, and the loader's search for it, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from linkscope.model.why import Outcome, SearchStep, WhyDocument
+from linkscope.report.escape import escape
+from linkscope.report.page import INDENT, Page, Span, cells, cut, flow, padded, paint, words
+
+_GAP = 2
+# A narrow page leaves at least this much of a candidate's path.
+_LEAST = 24
+_OUTCOMES: dict[Outcome, Span] = {
+    "found": ("found", "good"),
+    "absent": ("not there", "faint"),
+    "wrong-class": ("passed over: 32/64 bit", "warn"),
+    "wrong-machine": ("passed over: other machine", "warn"),
+    "no-permission": ("passed over: no permission", "warn"),
+    "refused": ("refused: the search ends", "bad"),
+    "not-applicable": ("does not count", "faint"),
+}
+_SOURCES = {"default": "default folders", "path": "the name is a path", "loaded": "already loaded"}
+
+
+def render(document: WhyDocument, page: Page) -> str:
+    """The whole answer as text."""
+    return "".join([paint(line, page) + "\n" for line in _lines(document, page)])
+
+
+def _lines(document: WhyDocument, page: Page) -> Iterator[list[Span]]:
+    for chain in document.chains:
+        *through, library = chain
+        yield from flow([*((name, "") for name in through), (library, "title")], page, [], [], " → ")
+    if not document.chains:
+        yield from words(f"Nothing that {document.path} loads asks for {document.library}.", "", page, [])
+    width = _column(document.search, page)
+    for asked_by, steps in groupby(document.search, key=lambda step: step.asked_by):
+        yield []
+        yield from words(f"The search on behalf of {asked_by or document.path}:", "", page, [])
+        for _, alike in groupby(steps, key=lambda step: (step.source, step.of)):
+            yield from _source(list(alike), width, page)
+    yield []
+    yield from _answer(document, page)
+
+
+def _column(steps: list[SearchStep], page: Page) -> int:
+    """How wide the candidates' column is: as the longest of them, if the outcomes still find room beside it."""
+    candidates = [(cells(escape(step.candidate)), step.outcome) for step in steps if step.candidate is not None]
+    widest = max((width for width, _ in candidates), default=0)
+    if page.width is None:
+        return widest
+    outcomes = max((len(_OUTCOMES[outcome][0]) for _, outcome in candidates), default=0)
+    return min(widest, max(_LEAST, page.width - 2 * INDENT - _GAP - outcomes))
+
+
+def _source(steps: list[SearchStep], width: int, page: Page) -> Iterator[list[Span]]:
+    """One list that is searched: whose it is, its elements as they are written there, and what each leads to."""
+    name = _SOURCES.get(steps[0].source, steps[0].source)
+    if steps[0].of is not None:
+        name += f" of {steps[0].of}"
+    start: list[Span] = [(" " * INDENT, ""), (name, "how"), ("  ", "")]
+    if len(steps) == 1 and steps[0].candidate is None:
+        yield from words(*_outcome(steps[0]), page, start)
+        return
+    elements = dict.fromkeys(step.element for step in steps if step.element is not None)
+    yield from flow([(element or "(empty)", "") for element in elements], page, start, [], ":")
+    for step in steps:
+        yield from _candidate(step, width, page)
+
+
+def _outcome(step: SearchStep) -> Span:
+    word, style = _OUTCOMES[step.outcome]
+    return f"{word}: {step.reason}" if step.reason else word, style
+
+
+def _candidate(step: SearchStep, width: int, page: Page) -> Iterator[list[Span]]:
+    margin = (" " * 2 * INDENT, "")
+    if step.candidate is None:
+        yield from words(*_outcome(step), page, [margin])
+        return
+    yield [margin, padded(cut(step.candidate, width), "", width + _GAP), _OUTCOMES[step.outcome]]
+    if step.reason:
+        yield from words(step.reason, _OUTCOMES[step.outcome][1], page, [margin, (" " * INDENT, "")])
+
+
+def _answer(document: WhyDocument, page: Page) -> Iterator[list[Span]]:
+    if document.path_found is not None:
+        yield [("found: ", "good"), (document.path_found, "title")]
+    elif document.chains:
+        yield [(f"{document.library} is not found", "bad")]
+    for hint in document.hints:
+        yield from words(hint, "", page, [("→ ", "warn")])
