@@ -158,6 +158,13 @@ def is_secure(image: Image, location: str, environment: Environment) -> bool:
     return user != 0 and has_file_capabilities(location)
 
 
+def has_file_privileges(image: Image, location: str) -> bool:
+    """Whether a program's file gives it rights that its caller need not have: setuid, setgid or capabilities."""
+    if image.interpreter is None:
+        return False
+    return bool(image.mode & (stat.S_ISUID | stat.S_ISGID)) or has_file_capabilities(location)
+
+
 def has_file_capabilities(location: str) -> bool:
     """Whether the file carries capabilities (setcap)."""
     try:

@@ -222,6 +222,11 @@ class Glibc:
                 paths.chain = tuple(folders)
         return paths.chain
 
+    def own_folders(self, loaded: Loaded) -> tuple[Folder, ...]:
+        """What an object's own RPATH or RUNPATH names, as far as the loader honours it."""
+        paths = self._paths(loaded)
+        return paths.rpath or paths.runpath
+
     def _paths(self, loaded: Loaded) -> _Paths:
         known = loaded.rules_memory
         if isinstance(known, _Paths):

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from linkscope.elf import constants as c
 from linkscope.loader import preload, problems
-from linkscope.loader.environment import Environment, cpu_for, tunable
+from linkscope.loader.environment import Environment, cpu_for, has_file_privileges, tunable
 from linkscope.loader.glibc import Glibc, folder_of
+from linkscope.loader.isa import check_isa_levels
 from linkscope.loader.linkmap import Finding, LinkMap, Loaded, walk
 from linkscope.loader.program import Program, Start
+from linkscope.loader.safety import unsafe_search_paths
 from linkscope.loader.system import Candidate, System
 
 _VDSO_NAMES = {c.EM_386: "linux-gate.so.1", c.EM_PPC64: "linux-vdso64.so.1", c.EM_S390: "linux-vdso64.so.1"}
@@ -48,6 +50,9 @@ def start_with_glibc(
     preloads = _preload(system, rules, link_map, environment)
     walk(link_map, preloads, rules)
     _place_interpreter(link_map, ldso)
+    privileged = secure or has_file_privileges(program.image, program.location)
+    link_map.problems += check_isa_levels(link_map, facts, cpu)
+    link_map.problems += unsafe_search_paths(link_map, rules, privileged)
     return Start(link_map, rules, interpreter, secure)
 
 

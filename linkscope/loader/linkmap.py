@@ -187,7 +187,7 @@ def walk(link_map: LinkMap, preloads: list[Loaded], rules: Rules) -> None:
                     cells.append(_Cell(dependency))
         while at < len(cells) and cells[at].done:
             at += 1
-    link_map.scope = [cell.loaded for cell in cells]
+    link_map.scope = [cell.loaded for cell in cells if cell.loaded.image is not None]
     _set_depths(link_map, preloads)
 
 
@@ -221,6 +221,8 @@ def load(name: str, tag: int, requester: Loaded, link_map: LinkMap, rules: Rules
         if found is None:
             found = _search_and_map(expanded, tag, requester, link_map, rules)
     if found is not None:
+        if not found.needed_by and found.role == "interpreter":
+            found.requested = name
         if requester not in found.needed_by:
             found.needed_by.append(requester)
         link_map.dependencies.setdefault(requester, []).append((tag, name, found))
