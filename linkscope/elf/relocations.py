@@ -7,7 +7,6 @@ only DT_JMPREL names is a function that may wait for its first call. A symbol wi
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,66 +20,82 @@ if TYPE_CHECKING:
 
 _MAX_TABLE = 1 << 28  # bytes; the largest in practice (Chromium, libLLVM) are a few megabytes
 _CHUNK = 1 << 20
-# The place of the symbol index: ELF32_R_SYM is r_info >> 8, ELF64_R_SYM r_info >> 32, that is one half of the word,
-# so that unpacking it takes no arithmetic. Keyed by (byte order, word size).
-_SYMBOL = {("<", 8): "12xI", (">", 8): "8xI4x", ("<", 4): "4xI", (">", 4): "4xI"}
+# What stands before r_info in a record, and r_info as two halves: ELF64_R_SYM is the high one. Keyed by byte order.
+_HALVES = {"<": (1, 0), ">": (0, 1)}
+# R_*_COPY of each psABI: the loader looks the symbol up behind the program, and copies what it finds.
+_COPY = {
+    c.EM_386: 5,
+    c.EM_MIPS: 126,
+    c.EM_PPC: 19,
+    c.EM_PPC64: 19,
+    c.EM_S390: 9,
+    c.EM_ARM: 20,
+    c.EM_X86_64: 5,
+    c.EM_AARCH64: 1024,
+    c.EM_RISCV: 4,
+    c.EM_LOONGARCH: 4,
+}
 
 
 class References(msgspec.Struct, frozen=True):
     """Indices of dynamic symbols: `data` are looked up when the object is loaded, `functions` may wait for a call.
 
-    A symbol may stand in both (its address is taken, and it is called).
+    A symbol may stand in both (its address is taken, and it is called). copies: those of `data` that a program
+    defines itself as a copy of a library's variable: they are looked up in the libraries only.
     """
 
     data: frozenset[int]
     functions: frozenset[int]
+    copies: frozenset[int] = frozenset()
 
 
-def symbol_references(reader: Reader, image: Image) -> References:
-    """The dynamic symbols that relocations refer to, by table; empty sets for a file without PT_DYNAMIC.
+def relocation_references(reader: Reader, image: Image) -> References:
+    """The dynamic symbols that relocations refer to, by table; empty sets for a file without any.
 
-    Relative relocations and DT_RELR name no symbol. On MIPS, symbols with a slot in the global GOT have no relocation:
-    they are added by `symbols.read_references`, which knows the symbols themselves.
+    Relative relocations and DT_RELR name no symbol. `symbols.read_references` adds what MIPS binds without relocations.
     Raises MalformedElf where a table is not in the file.
     """
     tags = dict(image.dynamic or ())
-    data: set[int] = set()
-    functions: set[int] = set()
-    for address, length, count, kind in _tables(tags):
-        _collect(reader, image, (tags[address], tags.get(length, 0)), tags.get(count, 0), kind, data)
-    if c.DT_JMPREL in tags:
-        place = (tags[c.DT_JMPREL], tags.get(c.DT_PLTRELSZ, 0))
-        _collect(reader, image, place, 0, tags.get(c.DT_PLTREL, c.DT_RELA), functions)
-    data.discard(0)
-    functions.discard(0)
-    return References(frozenset(data), frozenset(functions))
-
-
-def _tables(tags: Mapping[int, int]) -> list[tuple[int, int, int, int]]:
-    known = (
-        (c.DT_RELA, c.DT_RELASZ, c.DT_RELACOUNT, c.DT_RELA),
-        (c.DT_REL, c.DT_RELSZ, c.DT_RELCOUNT, c.DT_REL),
+    lazy = (tags.get(c.DT_JMPREL, 0), tags.get(c.DT_PLTRELSZ, 0))
+    data: set[tuple[int, int]] = set()
+    for address, length, count in _TABLES:
+        if address in tags:
+            start, size = tags[address], tags.get(length, 0)
+            if lazy[1] and start + size == sum(lazy):  # the table counts the lazy one at its end as well
+                size -= min(size, lazy[1])
+            data |= _read(reader, image, (start, size), tags.get(count, 0), address)
+    functions = _read(reader, image, lazy, 0, tags.get(c.DT_PLTREL, c.DT_RELA)) if c.DT_JMPREL in tags else set()
+    copy = _COPY.get(image.machine)
+    return References(
+        frozenset(index for index, _ in data if index),
+        frozenset(index for index, _ in functions if index),
+        frozenset(index for index, kind in data if kind == copy and index),
     )
-    return [row for row in known if row[0] in tags]
 
 
-def _collect(reader: Reader, image: Image, place: tuple[int, int], relative: int, kind: int, into: set[int]) -> None:
-    """Add the symbol indices of one table. relative: how many relative relocations stand first, and need no look."""
-    address, length = place
+# glibc elf/dynamic-link.h, _ELF_DYNAMIC_DO_RELOC: (table, its size in bytes, how many relative ones stand first).
+_TABLES = ((c.DT_RELA, c.DT_RELASZ, c.DT_RELACOUNT), (c.DT_REL, c.DT_RELSZ, c.DT_RELCOUNT))
+
+
+def _read(reader: Reader, image: Image, place: tuple[int, int], relative: int, table: int) -> set[tuple[int, int]]:
+    """The distinct (symbol index, type) of one table. relative: how many relative ones stand first, not looked at."""
     word, order = image.layout.word, image.layout.order
-    entry = word * (3 if kind == c.DT_RELA else 2)
-    skip = min(relative * entry, length)
-    length = min(length, _MAX_TABLE) - skip
+    entry = word * (3 if table == c.DT_RELA else 2)
+    skip = min(relative * entry, place[1])
+    length = min(place[1], _MAX_TABLE) - skip
     if length < entry:
-        return
-    offset, available = file_offset(image.segments, address + skip, image.path)
+        return set()
+    offset, available = file_offset(image.segments, place[0] + skip, image.path)
     length = min(length, available)
-    fields = _SYMBOL[order, word]
-    if image.machine == c.EM_MIPS and (order, word) == ("<", 8):
-        fields = "8xI4x"  # MIPS ELF-64: r_sym is a word of its own, and stands first in both byte orders
-    unpack = struct.Struct(order + fields + f"{entry - 2 * word}x")
+    length -= length % entry
+    record = struct.Struct(f"{order}{word}x{'II' if word == 8 else 'I'}{entry - 2 * word}x")
+    found: set[tuple[int, ...]] = set()
     step = _CHUNK - _CHUNK % entry
-    for at in range(0, length - length % entry, step):
-        size = min(step, length - length % entry - at)
-        found = {index for (index,) in unpack.iter_unpack(reader.read(offset + at, size))}
-        into |= found if word == 8 else {info >> 8 for info in found}
+    for at in range(0, length, step):
+        found.update(record.iter_unpack(reader.read(offset + at, min(step, length - at))))
+    if word == 4:
+        return {(info >> 8, info & 0xFF) for (info,) in found}
+    if image.machine == c.EM_MIPS:  # MIPS ELF-64: r_sym is a word of its own and stands first, the types are bytes
+        return {(symbol, types >> 24 if order == "<" else types & 0xFF) for symbol, types in found}
+    symbol, kind = _HALVES[order]
+    return {(info[symbol], info[kind]) for info in found}

@@ -6,14 +6,16 @@ Layouts: gABI, Symbol Table and Hash Table; DT_GNU_HASH: glibc elf/dl-lookup.c, 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from linkscope.elf import constants as c
-from linkscope.elf.relocations import symbol_references
+from linkscope.elf.relocations import References, relocation_references
 from linkscope.elf.sections import read_sections
 from linkscope.elf.segments import file_offset
+from linkscope.errors import MalformedElf
 
 if TYPE_CHECKING:
     from linkscope.elf.image import Image
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _MAX_TABLE = 1 << 28  # bytes of one table that are read
 _CHUNK = 1 << 20
 _CHAIN_PIECE = 256
+_SHARED_TAILS = 16  # how often each byte of a string table is part of some symbol's name, on average, at the most
 _ENTRY = {8: "IBBHQQ", 4: "IIIBBH"}
 _NAME_ONLY = {8: "I20x", 4: "I12x"}
 
@@ -46,6 +49,151 @@ class SymbolTable(msgspec.Struct, frozen=True):
             if end > at and strings[at:end] in wanted:
                 found.add(strings[at:end])
         return found
+
+
+class Symbol(msgspec.Struct, frozen=True, gc=False):
+    """One dynamic symbol, under the gABI's names without `st_`.
+
+    version: the index that .gnu.version gives it, without its hidden bit: 0 local, 1 global (unversioned), others as
+    in `Symbols.versions`. hidden: a definition that only a reference to that very version gets.
+    """
+
+    name: str
+    info: int
+    other: int
+    shndx: int
+    value: int
+    version: int
+    hidden: bool
+
+    @property
+    def bind(self) -> int:
+        """STB_LOCAL, STB_GLOBAL, STB_WEAK or STB_GNU_UNIQUE."""
+        return self.info >> 4
+
+    @property
+    def type(self) -> int:
+        """STT_NOTYPE, STT_OBJECT, STT_FUNC and so on."""
+        return self.info & 15
+
+    @property
+    def visibility(self) -> int:
+        """STV_DEFAULT, STV_INTERNAL, STV_HIDDEN or STV_PROTECTED."""
+        return self.other & 3
+
+
+class Version(msgspec.Struct, frozen=True):
+    """A symbol version: `file` is the DT_NEEDED name that must define it, None for one that this file defines."""
+
+    name: str
+    hash: int
+    file: str | None
+    weak: bool
+
+
+class Symbols(msgspec.Struct, frozen=True):
+    """The dynamic symbols of one file by index (0 is the gABI's undefined symbol).
+
+    versioned: the file has .gnu.version; without it every `version` is 1.
+    """
+
+    entries: tuple[Symbol, ...]
+    versions: Mapping[int, Version]
+    versioned: bool
+
+    def definitions(self) -> dict[str, list[Symbol]]:
+        """What the file offers to others, by name: defined, not local, and not hidden from them.
+
+        Several of one name have different versions. Source: glibc elf/dl-lookup.c, check_match and do_lookup_x.
+        """
+        offered: dict[str, list[Symbol]] = {}
+        for symbol in self.entries:
+            if symbol.shndx != c.SHN_UNDEF and symbol.info >> 4 != c.STB_LOCAL and symbol.other & 3 not in _INVISIBLE:
+                offered.setdefault(symbol.name, []).append(symbol)
+        return offered
+
+
+_INVISIBLE = frozenset((c.STV_INTERNAL, c.STV_HIDDEN))
+
+
+def read_symbols(reader: Reader, image: Image) -> Symbols:
+    """The dynamic symbols with their versions; no entries where the file has no DT_SYMTAB.
+
+    Raises MalformedElf where the tables lead out of the file, or overlap so that their names would not fit in memory.
+    """
+    table = dynamic_table(reader, image)
+    if table is None:
+        return Symbols((), {}, False)
+    records = struct.Struct(table.order + _ENTRY[table.word])
+    count = len(table.records) // records.size
+    columns = zip(*records.iter_unpack(table.records), strict=True) if count else ((),) * 6
+    if table.word == 8:
+        at, info, other, shndx, value, _ = columns
+    else:
+        at, value, _, info, other, shndx = columns
+    names = _names(table.strings, at, image.path)
+    indices = _version_indices(reader, image, count)
+    plain = [index & 0x7FFF for index in indices] if indices else [1] * count
+    hidden = [index > 0x7FFF for index in indices] if indices else [False] * count
+    entries = map(Symbol, names, info, other, shndx, value, plain, hidden)
+    return Symbols(tuple(entries), _versions(image), indices is not None)
+
+
+def read_references(reader: Reader, image: Image, symbols: Symbols) -> References:
+    """Which of the symbols the loader looks up, and when.
+
+    On MIPS the symbols from DT_MIPS_GOTSYM on have a slot in the GOT instead of a relocation: all are looked up at
+    start, save functions with a stub for their first call (glibc sysdeps/mips/dl-machine.h, elf_machine_got_rel).
+    """
+    found = relocation_references(reader, image)
+    first = image.value(c.DT_MIPS_GOTSYM) if image.machine == c.EM_MIPS else None
+    if first is None:
+        return found
+    in_got = set(range(max(first, 1), len(symbols.entries)))
+    stubs = {i for i in in_got if symbols.entries[i].type == c.STT_FUNC and symbols.entries[i].value}
+    return References(found.data | in_got - stubs, found.functions | stubs, found.copies)
+
+
+def _names(strings: bytes, offsets: tuple[int, ...], path: str) -> list[str]:
+    """The strings at OFFSETS, decoded with surrogateescape; one that has no end is empty.
+
+    Strings may share their tails, so that a table made to hurt could name far more than its size: that is refused.
+    """
+    budget = len(strings) * _SHARED_TAILS
+    names: list[str] = []
+    plain = strings.isascii()
+    text = strings.decode("ascii" if plain else "latin-1")  # slices of which have the offsets of the bytes
+    find = text.find
+    for at in offsets:
+        end = find("\0", at)
+        budget -= end - at
+        if budget < 0:
+            raise MalformedElf(path, "the names of the dynamic symbols overlap without measure")
+        names.append(text[at:end] if end > at else "")
+    if not plain:
+        names = [n if n.isascii() else n.encode("latin-1").decode("utf-8", "surrogateescape") for n in names]
+    return names
+
+
+def _version_indices(reader: Reader, image: Image, count: int) -> tuple[int, ...] | None:
+    """.gnu.version, one index for each symbol; None without DT_VERSYM. Raises MalformedElf where it is too short."""
+    address = image.value(c.DT_VERSYM)
+    if address is None:
+        return None
+    offset, available = file_offset(image.segments, address, image.path)
+    if available < count * 2:
+        raise MalformedElf(image.path, f"{count} symbol versions leave their segment", offset)
+    return struct.unpack(f"{image.layout.order}{count}H", reader.read(offset, count * 2))
+
+
+def _versions(image: Image) -> dict[int, Version]:
+    defined = {v.index: Version(v.name, v.hash, None, False) for v in image.verdef or () if not v.base}
+    needed = {
+        version.other & 0x7FFF: Version(version.name, version.hash, need.file, version.weak)
+        for need in image.verneed
+        for version in need.versions
+    }
+    return defined | needed
 
 
 def dynamic_table(reader: Reader, image: Image) -> SymbolTable | None:
@@ -102,7 +250,7 @@ def _dynamic_count(reader: Reader, image: Image, tags: dict[int, int]) -> int:
             return count
     if c.DT_HASH in tags:
         return _hash_count(reader, image, tags[c.DT_HASH])
-    references = symbol_references(reader, image)
+    references = relocation_references(reader, image)
     return max(references.data | references.functions, default=0) + 1
 
 
