@@ -4,50 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from linkscope.model.inspect import ClosureEntry, Dlopen, File
-from linkscope.report.escape import exact
+from linkscope.report.escape import escape, exact
 from linkscope.report.page import INDENT, Page, Span, cells, cut, flow, padded
 from linkscope.report.tree import Row, rows
 
 _GAP = 2
-# A narrow page leaves at least this much of a name, and of a path.
-_LEAST = 16
-# A line longer than this is no longer read.
-_READABLE = 100
+# What a narrow page leaves of a path, of the tree with its names, and of the name in it.
+_PATH, _TREE, _NAME = 16, 16, 8
+# Line art wider than this, and a line of names longer than this, is no longer read.
+_DEEPEST, _READABLE = 120, 100
 _FOUND_BY = {"path": "its own path", "default": "default path"}
 
 
+class _Columns(msgspec.Struct, frozen=True):
+    """Widths: of the line art at most, of the tree with its names, of what found them, of the paths (None: no edge).
+
+    whole: whether every path has room, so that they are shown in full.
+    """
+
+    guide: int
+    tree: int
+    source: int
+    path: int | None
+    whole: bool
+
+
 def libraries(file: File, page: Page) -> Iterator[list[Span]]:
-    """One row a library: its name in the tree, what found it, and where; below it what else it asks for."""
+    """One row a library: its name in the tree, what found it, and where; below it who else needs it."""
     tree = list(rows(file))
     if not tree:
         return
-    found = [_found(row.entry, file) for row in tree]
-    names = max(len(row.guide) + cells(row.entry.requested) for row in tree)
-    sources = max(len(text) for text, _ in found)
-    paths = None
-    if page.width is not None:
-        room = page.width - INDENT - sources - 2 * _GAP
-        names = min(names, max(_LEAST, room - _LEAST))
-        paths = max(_LEAST, room - names)
-    whole = paths is None or all(cells(row.entry.path or "") <= paths for row in tree)
-    for row, (source, style) in zip(tree, found, strict=True):
-        guide = _guide(row.guide, names - _LEAST // 2)
-        missing = row.entry.path is None
-        name = cut(row.entry.requested, names - len(guide))
+    sources = [_source(row.entry, file) for row in tree]
+    columns = _columns(tree, max(len(text) for text, _ in sources), page)
+    for row, (source, style) in zip(tree, sources, strict=True):
+        guide = _guide(row.guide, columns)
+        room = columns.tree - len(guide)
         yield [
             (" " * INDENT + guide, "faint"),
-            padded(name, "bad" if missing else "name", names - len(guide) + _GAP),
-            padded(source, style, sources + _GAP),
-            (_where(row.entry, whole, paths), ""),
+            padded(cut(row.name, room), "name" if row.entry.path else "bad", room + _GAP),
+            padded(source, style, columns.source + _GAP),
+            (_where(row, columns), ""),
         ]
         if row.also:
-            yield _also(row, page, names)
+            yield _also(row, page, columns)
 
 
-def _also(row: Row, page: Page, names: int) -> list[Span]:
+def _columns(tree: list[Row], source: int, page: Page) -> _Columns:
+    widest = max(min(len(row.guide), _DEEPEST) + cells(escape(row.name)) for row in tree)
+    if page.width is None:
+        return _Columns(_DEEPEST, widest, source, None, True)
+    room = page.width - INDENT - source - 2 * _GAP
+    names = min(widest, max(_TREE, room - _PATH))
+    path = max(_PATH, room - names)
+    whole = all(cells(escape(row.entry.path or "")) <= path for row in tree)
+    return _Columns(_DEEPEST if names == widest else names - _NAME, names, source, path, whole)
+
+
+def _also(row: Row, page: Page, columns: _Columns) -> list[Span]:
     """Who else needs the library, as many as one line holds, and how many more there are."""
-    start = f"{'':{INDENT}}{_guide(row.below, names - _LEAST // 2)}also needed by "
+    start = f"{'':{INDENT}}{_guide(row.below, columns)}also needed by "
     room = min(page.width or _READABLE, _READABLE) - len(start)
     shown = 1
     while shown < len(row.also) and cells(_listed(row.also, shown + 1)) <= room:
@@ -60,24 +78,24 @@ def _listed(names: list[str], shown: int) -> str:
     return ", ".join(names[:shown]) + (f" and {left} more" if left else "")
 
 
-def _guide(guide: str, limit: int) -> str:
+def _guide(guide: str, columns: _Columns) -> str:
     """The line art of a very deep tree loses its beginning, so that the name stays in sight."""
-    return guide if len(guide) <= limit else f"…{guide[1 - limit :]}"
+    return guide if len(guide) <= columns.guide else f"…{guide[1 - columns.guide :]}"
 
 
-def _found(entry: ClosureEntry, file: File) -> Span:
+def _source(entry: ClosureEntry, file: File) -> Span:
     """What found the library, in a word or two; a search that ended at a bad file is no missing library."""
     if entry.found_by is not None:
         return (_FOUND_BY.get(entry.found_by, entry.found_by), "how")
     return ("not found" if entry.requested in file.missing else "refused", "bad")
 
 
-def _where(entry: ClosureEntry, whole: bool, width: int | None) -> str:
+def _where(row: Row, columns: _Columns) -> str:
     """The path, or only its folder where the page is narrow and the file's name is what was asked for."""
-    path = exact(entry.path or "", entry.path_bytes)
-    if not whole and path.endswith(f"/{entry.requested}"):
-        path = path[: -len(entry.requested)]
-    return path if width is None else cut(path, width)
+    path = exact(row.entry.path or "", row.entry.path_bytes)
+    if not columns.whole and path.endswith(f"/{row.name}"):
+        path = path[: -len(row.name)]
+    return path if columns.path is None else cut(path, columns.path)
 
 
 def declared(file: File, page: Page) -> Iterator[list[Span]]:

@@ -15,11 +15,12 @@ _TOP = -1
 class Row(msgspec.Struct, frozen=True):
     """One library of the tree. guide: the line art before its name; below: the art before what is said about it.
 
-    also: who else needs it, beside the one that it stands below.
+    name: what was asked for, without its folder. also: the names of those that need it beside the one above it.
     """
 
     guide: str
     below: str
+    name: str
     entry: ClosureEntry
     also: list[str]
 
@@ -27,10 +28,11 @@ class Row(msgspec.Struct, frozen=True):
 def rows(file: File) -> Iterator[Row]:
     """The libraries of FILE, each once, children below their parent, in the loader's order among themselves.
 
-    A library stands below the first object that needs it; one that nobody needs (a preload) stands at the top.
+    A library stands below the first object that needs it. At the top stands also what nobody needs (a preload) and
+    the interpreter, for it is the file itself that names it.
     """
     needers = _needers(file)
-    parents = _parents(needers)
+    parents = _parents(file, needers)
     children: dict[int, list[int]] = {}
     for index, parent in enumerate(parents):
         children.setdefault(parent, []).append(index)
@@ -40,9 +42,14 @@ def rows(file: File) -> Iterator[Row]:
         index, guide, below = pending.pop()
         lower = children.get(index, [])
         also = [needer for needer in needers[index] if needer != parents[index]]
-        names = [file.path if needer == _TOP else file.closure[needer].requested for needer in also]
-        yield Row(guide, below + ("│  " if lower else "   "), file.closure[index], names)
+        names = [file.path if needer == _TOP else _name(file.closure[needer]) for needer in also]
+        entry = file.closure[index]
+        yield Row(guide, below + ("│  " if lower else "   "), _name(entry), entry, names)
         pending += _siblings(lower, below)
+
+
+def _name(entry: ClosureEntry) -> str:
+    return entry.requested.rpartition("/")[2] or entry.requested
 
 
 def _siblings(indexes: list[int], below: str) -> list[tuple[int, str, str]]:
@@ -61,12 +68,15 @@ def _needers(file: File) -> list[list[int]]:
     return [[place[needer] for needer in entry.needed_by if needer in place] for entry in file.closure]
 
 
-def _parents(needers: list[list[int]]) -> list[int]:
+def _parents(file: File, needers: list[list[int]]) -> list[int]:
     """Below whom each library stands: its first needer, or the top where that would make a ring.
 
     A ring is possible, since a filtee is listed before its filter and may need it.
     """
-    parents = [first[0] if first else _TOP for first in needers]
+    parents = [
+        asking[0] if asking and entry.found_by != "interpreter" else _TOP
+        for entry, asking in zip(file.closure, needers, strict=True)
+    ]
     settled = {_TOP}
     for index in range(len(parents)):
         path = [index]
