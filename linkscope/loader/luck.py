@@ -1,0 +1,43 @@
+"""Dependencies that are met only by the order of loading: something else had already loaded what answers to the name."""
+
+from __future__ import annotations
+
+from linkscope.elf import constants as c
+from linkscope.loader import problems
+from linkscope.loader.linkmap import LinkMap, Loaded, Rules
+from linkscope.model.inspect import Problem
+
+# Where every object finds what one of them has found: lists that do not depend on the object that asks.
+_FOR_ALL = frozenset(("LD_LIBRARY_PATH", "ld.so.cache", "default"))
+
+
+def by_luck(link_map: LinkMap, rules: Rules) -> list[Problem]:
+    """One problem for each object and name that is met so, in the order in which the loader meets them."""
+    return [
+        problems.by_luck(name, asker.path or asker.requested, provider.path or provider.requested)
+        for asker, dependencies in link_map.dependencies.items()
+        for tag, name, provider in dependencies
+        if provider.image is not None and is_lucky(name, tag, asker, provider, rules)
+    ]
+
+
+def is_lucky(name: str, tag: int, asker: Loaded, provider: Loaded, rules: Rules) -> bool:
+    """Whether ASKER's own search for NAME, which PROVIDER answers to, would have led to nothing.
+
+    The program and its interpreter are there before every library, so that no order of loading takes them away.
+    """
+    if provider.role == "main" or provider.role == "interpreter":
+        return False
+    if provider.requested == name:
+        if provider.parent is asker:
+            return False
+        finding = provider.finding
+        if finding is not None and finding.found_by in _FOR_ALL and not _shuns_defaults(asker):
+            return False
+    expanded = rules.expand_name(name, tag, asker)
+    return isinstance(expanded, str) and "/" not in expanded and rules.search(expanded, asker).candidate is None
+
+
+def _shuns_defaults(loaded: Loaded) -> bool:
+    """Whether the object is linked with `-z nodefaultlib`, and so does not take all that the cache offers."""
+    return loaded.image is not None and bool(loaded.image.dt_flags_1 & c.DF_1_NODEFLIB)
