@@ -92,13 +92,14 @@ def flow(
     All lines begin in the same column: the one where FIRST ends.
     """
     indent = sum(cells(text) for text, _ in first)
+    mark = separator.rstrip()
     margin = (" " * (indent - sum(cells(text) for text, _ in later)), "")
     line, used = list(first), indent
     for text, style in items:
         text = escape(text)
         width = cells(text)
-        if used > indent and page.width is not None and used + len(separator) + width > page.width:
-            yield [*line, (separator.rstrip(), "")]
+        if used > indent and page.width is not None and used + len(separator) + width + len(mark) > page.width:
+            yield [*line, (mark, "")]
             line, used = [*later, margin], indent
         elif used > indent:
             line.append((separator, ""))

@@ -1,0 +1,1 @@
+"""The reports are given documents and give characters: what they show, and that nothing else gets through."""

@@ -1,0 +1,189 @@
+"""The report for people: what stands in it, that it keeps to its page, and that it is safe to show."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linkscope.model.document import AnalysisError
+from linkscope.model.inspect import Dlopen, ElfHeader, File, Hardening, Libc, Problem, Toolchain, Unresolved
+from linkscope.report.page import Page, cells
+from linkscope.report.text import render
+from tests.report.documents import hostile, library, program
+
+_WIDE = Page(width=200)
+_LIBC = library(
+    "libc.so.6", ["app", "/opt/x/lib/libmid.so"], path="/lib/x86_64-linux-gnu/libc.so.6", found_by="ld.so.cache"
+)
+_APP = program(
+    [
+        library("libmid.so", ["app"], path="/opt/x/lib/libmid.so", found_by="runpath"),
+        library("libgone.so.1", ["app"], found_by=None),
+        _LIBC,
+        library("ld-linux-x86-64.so.2", ["libc.so.6"], path="/lib64/ld-linux-x86-64.so.2", found_by="interpreter"),
+    ],
+    runpath=["$ORIGIN/lib", "/opt/x/lib"],
+    requires={"GLIBC": "2.34", "GLIBCXX": "3.4.29"},
+    requires_other=["GLIBC_PRIVATE"],
+    build_id="0daa1a38",
+    toolchain=Toolchain(compiler=["GCC: (Debian 12.2.0-14) 12.2.0"], language="C++"),
+    problems=[
+        Problem(code="audit", fatal=False, subject="a.so", needed_by=None, message="an audit library is loaded first"),
+        Problem(
+            code="missing-library",
+            fatal=True,
+            subject="libgone.so.1",
+            needed_by="app",
+            message="libgone.so.1, needed by app, is not found",
+        ),
+    ],
+    dlopen=[Dlopen(soname=["libpcre2-8.so.0"], feature="regex", priority="recommended", found="/lib/libpcre2-8.so.0")],
+)
+_REPORT = """\
+app
+  dynamic PIE · x86-64 · glibc ≥ 2.34 · 2 libraries, 1 missing
+
+  interpreter  /lib64/ld-linux-x86-64.so.2
+  runpath      $ORIGIN/lib, /opt/x/lib
+  requires     GLIBC 2.34, GLIBCXX 3.4.29, GLIBC_PRIVATE
+  hardening    full RELRO, bind now, NX, stack canary, fortify, no CET
+  made with    C++, GCC: (Debian 12.2.0-14) 12.2.0
+  build id     0daa1a38
+
+  ├─ libmid.so             runpath      /opt/x/lib/libmid.so
+  ├─ libgone.so.1          not found
+  ├─ libc.so.6             ld.so.cache  /lib/x86_64-linux-gnu/libc.so.6
+  │     also needed by libmid.so
+  └─ ld-linux-x86-64.so.2  interpreter  /lib64/ld-linux-x86-64.so.2
+
+  may load while it runs
+    libpcre2-8.so.0  recommended, regex  /lib/libpcre2-8.so.0
+
+  ✗ libgone.so.1, needed by app, is not found
+    `linkscope why app libgone.so.1` shows every place where the loader looks.
+  ! an audit library is loaded first
+"""
+
+
+def _shown(file: File, page: Page = _WIDE) -> str:
+    return "".join(render([file], page))
+
+
+def test_a_whole_report() -> None:
+    assert _shown(_APP) == _REPORT
+
+
+def test_files_are_set_apart_and_errors_are_left_to_standard_error() -> None:
+    error = AnalysisError(path="x", error="not an ELF file")
+    assert "".join(render([error, _APP, error, _APP], _WIDE)) == f"{_REPORT}\n{_REPORT}"
+
+
+_STATIC: dict[str, Any] = {"linkage": "static", "interpreter": None, "requires": {}}
+_ARM = ElfHeader(class_=32, endian="big", machine="arm", type="EXEC")
+_BAD = Problem(code="bad-candidate", fatal=True, subject="/lib/x", needed_by="app", message="…")
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        pytest.param(program([]), "dynamic PIE · x86-64 · glibc ≥ 2.34 · no libraries", id="no libraries"),
+        pytest.param(program([_LIBC]), "dynamic PIE · x86-64 · glibc ≥ 2.34 · 1 library", id="one library"),
+        pytest.param(
+            program([], pie=False, requires={}),
+            "dynamic executable, not PIE · x86-64 · glibc · no libraries",
+            id="no PIE",
+        ),
+        pytest.param(
+            program([_LIBC], problems=[_BAD]),
+            "dynamic PIE · x86-64 · glibc ≥ 2.34 · 1 library · does not start",
+            id="fatal, nothing missing",
+        ),
+        pytest.param(
+            program([], pie=False, libc=Libc(family="glibc", version="2.36"), **_STATIC),
+            "static executable, not PIE · x86-64 · glibc 2.36",
+            id="static",
+        ),
+        pytest.param(
+            program([], libc=Libc(family="none"), **_STATIC), "static PIE · x86-64 · no C library", id="no C library"
+        ),
+        pytest.param(
+            program([], kind="shared-library", linkage=None, libc=Libc(family="musl"), requires={}),
+            "shared library · x86-64 · musl · no libraries",
+            id="library",
+        ),
+        pytest.param(
+            program([], kind="relocatable", elf=_ARM, libc=Libc(family="unknown"), linkage=None),
+            "object file, not linked yet · Arm 32-bit big-endian",
+            id="object file",
+        ),
+        pytest.param(
+            program(
+                [],
+                kind="core",
+                elf=ElfHeader(class_=32, endian="little", machine="4711", type="CORE"),
+                libc=Libc(family="unknown"),
+            ),
+            "core dump · 4711 32-bit little-endian",
+            id="unknown machine",
+        ),
+    ],
+)
+def test_the_second_line_says_what_the_file_is(file: File, line: str) -> None:
+    assert _shown(file).splitlines()[1] == f"  {line}"
+
+
+def test_a_static_program_is_said_to_need_no_loader() -> None:
+    assert "started      by the kernel alone: no loader, no libraries\n" in _shown(program([], **_STATIC))
+
+
+def test_a_measure_that_the_file_cannot_tell_is_not_spoken_of() -> None:
+    unknown = Hardening(relro=None, bind_now=None, nx=False, canary=None, fortify=None)
+    assert "hardening    executable stack\n" in _shown(program([], hardening=unknown))
+
+
+def test_a_name_whose_search_ended_at_a_bad_file_is_refused_and_not_missing() -> None:
+    assert re.search(r"libx.so +refused", _shown(program([library("libx.so", ["app"], found_by=None)], missing=[])))
+
+
+def test_symbols_that_nobody_defines_are_listed_with_when_they_fail() -> None:
+    symbols = [
+        Unresolved(symbol="frob", version="FOO_1.2", needed_by="app", fails="start"),
+        Unresolved(symbol="late", version=None, needed_by="/lib/libmid.so", fails="first-call"),
+    ]
+    shown = _shown(program([], unresolved=symbols, unused=["libm.so.6"]))
+    assert "frob@FOO_1.2  fails at the start       app\n" in shown
+    assert "late          fails at the first call  /lib/libmid.so\n" in shown
+    assert "not used     libm.so.6\n" in shown
+    assert "every one is defined" in _shown(program([], unresolved=[], unused=[]))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_no_line_is_wider_than_the_page(width: int) -> None:
+    deep = [library("libfirst.so", ["app"])]
+    for depth in range(12):
+        above = deep[-1].path or ""
+        name = f"libwith-a-rather-long-name-{depth}.so.{depth}"
+        deep.append(library(name, ["app", above][1:], path=f"/usr/lib/x86_64-linux-gnu/a/folder/{name}"))
+    lines = _shown(program([*deep, *_APP.closure], problems=_APP.problems), Page(width=width)).splitlines()
+    assert max(map(cells, lines)) <= width
+
+
+def test_a_narrow_page_shows_the_folder_where_the_name_is_known_already() -> None:
+    entry = library("libreadline.so.8", ["app"], path="/lib/x86_64-linux-gnu/libreadline.so.8")
+    assert "libreadline.so.8  default path  /lib/x86_64-linux-gnu/\n" in _shown(program([entry]), Page(width=60))
+    assert "default path  /lib/x86_64-linux-gnu/libreadline.so.8\n" in _shown(program([entry]), Page(width=90))
+
+
+def test_the_text_is_the_same_with_colour_and_without() -> None:
+    coloured = _shown(_APP, Page(width=80, colour=True))
+    assert "\x1b[" in coloured
+    bare = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    assert [line.rstrip() for line in bare.splitlines()] == _shown(_APP, Page(width=80)).splitlines()
+
+
+@given(st.text(st.characters(codec=None, categories=None), min_size=1, max_size=20))
+def test_no_name_puts_anything_into_the_report_that_does_not_print(name: str) -> None:
+    for width in (None, 80):
+        assert all(line.isprintable() for line in _shown(hostile(name), Page(width=width)).split("\n"))
