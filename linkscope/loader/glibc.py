@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -16,14 +16,12 @@ from linkscope.elf import constants as c
 from linkscope.loader import ldcache, verify
 from linkscope.loader.environment import Cpu
 from linkscope.loader.ldso import LoaderFacts
-from linkscope.loader.linkmap import Finding, LinkMap, Loaded, Refusal
+from linkscope.loader.linkmap import Finding, LinkMap, Loaded, Refusal, Watch
 from linkscope.loader.system import Candidate, System
 from linkscope.loader.tokens import TokenValues, expand, has_token
 from linkscope.model.inspect import FoundBy
 
 CACHE = "/etc/ld.so.cache"
-# What a search tells while it runs: source, object, element, candidate, outcome, reason.
-Watch = Callable[[FoundBy, "str | None", "str | None", "str | None", str, str], None]
 
 # The flags of a cache entry that a loader accepts, the exact one first (glibc sysdeps/**/dl-cache.h).
 _CACHE_FLAGS = {
@@ -96,6 +94,7 @@ class Glibc:
         self.cache = system.ldcache(CACHE)
         self.default_folders = tuple(Folder(prefix, prefix, None) for prefix in facts.folders)
         self.library_path: tuple[Folder, ...] = ()
+        self.given_library_path = library_path
         if library_path and not secure:
             self.library_path = self._folders(library_path, ":;", main)
         # What a search gives depends on these alone, and on the lists of the object that asks.
@@ -110,7 +109,7 @@ class Glibc:
             return name
         if self.secure:
             return Refusal(None, "DST not allowed in SUID/SGID programs")
-        expanded = expand(name, self._tokens(requester))
+        expanded = expand(name, self.tokens(requester))
         if expanded:
             return expanded
         return None if tag == c.DT_NEEDED else Refusal(None, "empty dynamic string token substitution")
@@ -251,14 +250,15 @@ class Glibc:
         for element in split_search_path(text, separators):
             prefix = element
             if element:
-                expanded = expand(element, self._tokens(owner))
+                expanded = expand(element, self.tokens(owner))
                 if not expanded:
                     continue
                 prefix = expanded.rstrip("/") + "/"
             folders.setdefault(prefix, Folder(prefix, element, owner.path))
         return tuple(folders.values())
 
-    def _tokens(self, owner: Loaded) -> TokenValues:
+    def tokens(self, owner: Loaded) -> TokenValues:
+        """What the tokens stand for in the tags of OWNER."""
         return TokenValues(
             owner.origin, self.facts.lib, self.cpu.platform, self.secure, owner.role == "main", self.facts.folders
         )

@@ -82,12 +82,8 @@ def _place_interpreter(link_map: LinkMap, ldso: Loaded) -> None:
 
 def _preload(system: System, rules: Glibc, link_map: LinkMap, environment: Environment) -> list[Loaded]:
     """Map what LD_PRELOAD and /etc/ld.so.preload name, with the program as the object that asks; in order."""
-    wanted = [(name, preload.VARIABLE) for name in preload.split_variable(environment.preload or "", rules.secure)]
-    content = system.read_small(preload.FILE)
-    if content:
-        wanted += [(name, preload.FILE) for name in preload.split_file(content)]
     loaded: list[Loaded] = []
-    for name, source in wanted:
+    for name, source in preload.asked_for(system, environment.preload, rules.secure):
         one = _preload_one(name, source, rules, link_map)
         if one is not None and one not in loaded and one.role == "preload":
             loaded.append(one)

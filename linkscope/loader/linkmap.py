@@ -6,7 +6,7 @@ The walk is breadth-first over the dependency entries of each object, as glibc's
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
 import msgspec
@@ -17,6 +17,8 @@ from linkscope.loader.system import Candidate
 from linkscope.model.inspect import FoundBy, Problem
 
 Role = Literal["main", "preload", "library", "interpreter", "vdso"]
+# What a search tells while it runs: source, object, element, candidate, outcome, reason.
+Watch = Callable[[FoundBy, "str | None", "str | None", "str | None", str, str], None]
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -104,8 +106,8 @@ class Rules(Protocol):
     def loaded_as(self, name: str, link_map: LinkMap) -> Loaded | None:
         """The object already loaded that answers to NAME."""
 
-    def search(self, name: str, requester: Loaded) -> Finding:
-        """Where the loader would find NAME on behalf of REQUESTER."""
+    def search(self, name: str, requester: Loaded, watch: Watch | None = None) -> Finding:
+        """Where the loader would find NAME on behalf of REQUESTER; `watch` is told of every step."""
 
     def same_file(self, name: str, candidate: Candidate, link_map: LinkMap) -> Loaded | None:
         """The object already loaded that is this very file."""

@@ -1,4 +1,4 @@
-"""Dependencies that are met only by the order of loading: something else had already loaded what answers to the name."""
+"""Dependencies that are met only by the order of loading: what answers to the name had been loaded for another."""
 
 from __future__ import annotations
 

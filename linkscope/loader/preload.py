@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from linkscope.loader.system import System
 
 FILE = "/etc/ld.so.preload"
 VARIABLE = "LD_PRELOAD"
 _SECURE_NAME_LIMIT = 255  # glibc elf/rtld.c
 _SECURE_PATH_LIMIT = 4096
+
+
+def asked_for(system: System, variable: str | None, secure: bool) -> list[tuple[str, str]]:
+    """The names to preload, in order, each with where it stands: in LD_PRELOAD (its value is VARIABLE) or in FILE."""
+    content = system.read_small(FILE)
+    return [
+        *((name, VARIABLE) for name in split_variable(variable or "", secure)),
+        *((name, FILE) for name in split_file(content or b"")),
+    ]
 
 
 def split_variable(value: str, secure: bool) -> list[str]:
