@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from linkscope import __version__
+from linkscope.cli.help import Command, examples
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -33,15 +34,11 @@ COMMANDS = {
     "schema": Entry("linkscope.cli.schema", "The JSON Schema of a command's output."),
 }
 
-_HELP = """How Linux programs are linked, and exactly which files their loader would map, without running them."""
-_EPILOG = """\b
-Example:
-  linkscope inspect /usr/bin/gdb
-
-Colour is used on a terminal only, and never when NO_COLOR is set; FORCE_COLOR asks for it elsewhere."""
+_HELP = "How Linux programs are linked, and exactly which files their loader would map, without running them."
+_COLOUR = "Colour is used on a terminal only, and never when NO_COLOR is set; FORCE_COLOR asks for it elsewhere."
 
 
-class Commands(click.Group):
+class Commands(Command, click.Group):
     """`linkscope` itself: lists the commands from their table, and imports the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
@@ -69,11 +66,25 @@ class Commands(click.Group):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
 
-commands = click.version_option(__version__, prog_name="linkscope", message="%(prog)s %(version)s")(
-    Commands(
-        name="linkscope",
-        help=_HELP,
-        epilog=_EPILOG,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    )
+def _show_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked:
+        click.echo(f"linkscope {__version__}")
+        context.exit()
+
+
+commands = Commands(
+    name="linkscope",
+    help=_HELP,
+    epilog=examples("linkscope inspect /usr/bin/gdb", note=_COLOUR),
+    context_settings={"max_content_width": 100},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            help="Show the version and exit.",
+            callback=_show_version,
+        )
+    ],
 )

@@ -9,6 +9,7 @@ import click
 from linkscope.analysis.inspect import inspect_each
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.cli import exit_codes
+from linkscope.cli.help import Command, examples
 from linkscope.cli.names import listed_in
 from linkscope.cli.options import assumptions, formats, names_from
 from linkscope.cli.output import Output, complain
@@ -17,15 +18,15 @@ from linkscope.model.document import AnalysisError
 from linkscope.model.inspect import File
 from linkscope.report.escape import exact
 
-_EPILOG = """\b
-Examples:
-  linkscope inspect ./app
-  linkscope inspect --root ./image /usr/bin/app
-  linkscope inspect --format paths -0 ./app | cpio --null -o -H newc > app.cpio
-  find . -type f -print0 | linkscope inspect -0 --files-from - --format jsonl"""
+_EXAMPLES = examples(
+    "linkscope inspect ./app",
+    "linkscope inspect --root ./image /usr/bin/app",
+    "linkscope inspect --format paths -0 ./app | cpio --null -o -H newc > app.cpio",
+    "find . -type f -print0 | linkscope inspect -0 --files-from - --format jsonl",
+)
 
 
-@click.command(epilog=_EPILOG)
+@click.command(cls=Command, epilog=_EXAMPLES)
 @click.argument("paths", metavar="PATH...", nargs=-1)
 @formats("text", "json", "jsonl", "paths")
 @names_from

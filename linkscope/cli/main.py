@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 from typing import NoReturn
 
-from linkscope.cli import exit_codes
+# Net allocations before Python looks for reference cycles: its own 700 cost a run on one file some milliseconds.
+_COLLECT_AFTER = 50_000
 
 
 def main() -> NoReturn:
     """Runs the command line of this process, and ends it."""
+    gc.set_threshold(_COLLECT_AFTER)
     try:
         from linkscope.cli.invocation import run
 
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
-        code = exit_codes.INTERRUPTED
-    sys.exit(code)
+        from linkscope.cli.exit_codes import INTERRUPTED
+
+        code = INTERRUPTED
+    # All output has been sent; taking the modules apart one by one would only take time.
+    os._exit(code)

@@ -10,15 +10,14 @@ import msgspec
 
 from linkscope.cli import exit_codes
 from linkscope.cli.commands import COMMANDS
+from linkscope.cli.help import Command, examples
 from linkscope.cli.output import Output
 
 _DOCUMENTS = {name: entry.document for name, entry in COMMANDS.items() if entry.document is not None}
-_EPILOG = """\b
-Example:
-  linkscope schema inspect > inspect.schema.json"""
+_EXAMPLES = examples("linkscope schema inspect > inspect.schema.json")
 
 
-@click.command(epilog=_EPILOG)
+@click.command(cls=Command, epilog=_EXAMPLES)
 @click.argument("name", type=click.Choice(list(_DOCUMENTS)))
 def command(name: str) -> int:
     """Print the JSON Schema (draft 2020-12) of what `linkscope NAME --format json` prints."""

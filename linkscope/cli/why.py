@@ -7,17 +7,18 @@ import click
 from linkscope.analysis.request import Assumptions
 from linkscope.analysis.why import why
 from linkscope.cli import exit_codes
+from linkscope.cli.help import Command, examples
 from linkscope.cli.options import assumptions, formats
 from linkscope.cli.output import Output, complain
 from linkscope.report.escape import exact
 
-_EPILOG = """\b
-Examples:
-  linkscope why /usr/bin/gdb libz.so.1
-  linkscope why --root ./image /usr/bin/app libssl.so.3"""
+_EXAMPLES = examples(
+    "linkscope why /usr/bin/gdb libz.so.1",
+    "linkscope why --root ./image /usr/bin/app libssl.so.3",
+)
 
 
-@click.command(epilog=_EPILOG)
+@click.command(cls=Command, epilog=_EXAMPLES)
 @click.argument("file")
 @click.argument("library")
 @formats("text", "json")

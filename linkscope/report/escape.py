@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import os
 
 
@@ -29,4 +29,4 @@ def _visible(code: int) -> str:
 
 def exact(path: str, path_bytes: str | None) -> str:
     """A document's PATH with the exact bytes that stand beside it (base64), as os.fsdecode gives them."""
-    return path if path_bytes is None else os.fsdecode(base64.b64decode(path_bytes))
+    return path if path_bytes is None else os.fsdecode(binascii.a2b_base64(path_bytes))
