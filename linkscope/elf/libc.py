@@ -1,6 +1,7 @@
-"""Which C library a file is made for, from the names that only one of them uses.
+"""Which C library a file is made for, also where it is inside the file.
 
-The tables hold file names by which a program, or a library, refers to its C library; their order does not matter.
+A dynamic file names its C library: the tables below hold those names. In a static one, the library's own notes,
+first instructions, symbols and texts tell.
 """
 
 from __future__ import annotations
@@ -9,12 +10,17 @@ from typing import TYPE_CHECKING
 
 from linkscope.elf import notes
 from linkscope.elf.linkage import linkage
-from linkscope.elf.symbols import dynamic_table
+from linkscope.elf.packing import packed
+from linkscope.elf.rodata import found_among, pieces
+from linkscope.elf.startcode import family_by_start, starts_without_library
+from linkscope.elf.symbols import dynamic_table, section_table
+from linkscope.errors import MalformedElf
 from linkscope.model.inspect import Libc, LibcFamily
 
 if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
+    from linkscope.elf.symbols import SymbolTable
 
 # How the file name of the interpreter starts. glibc: sysdeps/unix/sysv/linux/*/shlib-versions (ld.so.1: MIPS, PowerPC,
 # m68k, HPPA and others; ld64.so.1: s390x, ld64.so.2: ppc64le); musl: configure, and arch/*/reloc.h; uClibc-ng:
@@ -49,13 +55,55 @@ _SONAMES: tuple[tuple[str, LibcFamily], ...] = (
 # musl's loader has no DT_SONAME in most builds: it exports the stages of its own start (musl ldso/dynlink.c).
 _MUSL_STAGES = frozenset((b"__dls2b", b"__dls3"))
 _VERSION_FAMILIES: tuple[tuple[str, LibcFamily], ...] = (("GLIBC_", "glibc"), ("LIBC", "bionic"))
+# Static programs. The notes that a library's start files, or a linker, leave in them: (owner, type).
+_GO = (b"Go", 4)
+_NOTES: tuple[tuple[tuple[bytes, int], LibcFamily], ...] = (
+    ((b"GNU", notes.NT_GNU_ABI_TAG), "glibc"),
+    ((b"Android", 1), "bionic"),
+)
+# Names in .symtab: of what every program of that library has in it.
+_SYMBOLS: tuple[tuple[bytes, LibcFamily], ...] = (
+    (b"__uClibc_main", "uclibc"),
+    (b"__init_libc", "musl"),
+    (b"__unified_syscall", "dietlibc"),
+    (b"_dl_relocate_static_pie", "glibc"),
+    (b"_IO_2_1_stdout_", "glibc"),
+)
+# Some C library at least: it has the environment, or is initialised.
+_SYMBOL_NAMES = frozenset(name for name, _ in _SYMBOLS) | {
+    b"environ",
+    b"__environ",
+    b"__libc_start_main",
+    b"__libc_init",
+    b"__libc_init_array",
+}
+# Texts: glibc's start on a kernel that is too old, and its tunables; musl's strerror and printf.
+_TEXTS: tuple[tuple[bytes, LibcFamily], ...] = (
+    (b"FATAL: kernel too old\n", "glibc"),
+    (b"GLIBC_TUNABLES\0", "glibc"),
+    (b"\0No error information\0", "musl"),
+    (b"-0X+0X 0X-0x+0x 0x\0", "musl"),
+)
+# glibc csu/version.c ("… (VENDOR) stable release version 2.36.") and posix/confstr.c ("glibc 2.36"): what is searched
+# for, and what has to stand before it.
+_GLIBC_VERSION = ((b" release version 2.", b""), (b"glibc 2.", b"\0"))
+_LONGEST_VERSION = 16
 
 
 def libc(reader: Reader, image: Image) -> Libc:
-    """The C library of one file; family `unknown` where nothing tells, `none` where there is provably none."""
+    """The C library of one file.
+
+    family: `none` where there is provably none, `unknown` where nothing tells (of a packed program: nothing can).
+    version: only of a glibc that says so itself: in a static program, where it can be asked for it (confstr), and
+    in glibc's own libraries. Raises MalformedElf where the file contradicts itself.
+    """
     if linkage(image) == "static":
-        return Libc(family="unknown")
-    return Libc(family=_of_dynamic_file(reader, image))
+        family = _of_static_program(reader, image)
+        return Libc(family=family, version=_glibc_version(reader, image) if family == "glibc" else None)
+    family = _of_dynamic_file(reader, image)
+    is_glibc = family == "glibc" and image.soname is not None and not image.debug
+    own = is_glibc and any(v.name == "GLIBC_PRIVATE" for v in image.verdef or ())
+    return Libc(family=family, version=_glibc_version(reader, image) if own else None)
 
 
 def _named(table: tuple[tuple[str, LibcFamily], ...], name: str) -> LibcFamily | None:
@@ -75,7 +123,7 @@ def _of_dynamic_file(reader: Reader, image: Image) -> LibcFamily:
             return family
     if image.interpreter is not None:
         family = _named(_INTERPRETERS, image.interpreter.rpartition("/")[2])
-        return "none" if linkage(image) == "dynamic" and not image.needed else family or "unknown"
+        return "none" if family and linkage(image) == "dynamic" and not image.needed else family or "unknown"
     table = None if image.needed else dynamic_table(reader, image)
     return "musl" if table is not None and table.names_among(_MUSL_STAGES) else "unknown"
 
@@ -85,3 +133,43 @@ def _libc_so(reader: Reader, image: Image) -> LibcFamily:
     if any(need.file == "libc.so" for need in image.verneed):
         return "bionic"
     return "bionic" if any(owner == b"Android" for owner, _, _ in notes.segment_notes(reader, image)) else "musl"
+
+
+def _of_static_program(reader: Reader, image: Image) -> LibcFamily:
+    """The library inside: by what is certain first."""
+    if packed(reader, image):
+        return "unknown"
+    marks = {(owner, kind) for owner, kind, _ in notes.segment_notes(reader, image)}
+    family = next((family for mark, family in _NOTES if mark in marks), None)
+    family = family or family_by_start(reader, image)
+    if family:
+        return family
+    table = _symbols(reader, image)
+    if table is not None:
+        names = table.names_among(_SYMBOL_NAMES)
+        family = next((family for name, family in _SYMBOLS if name in names), None)
+        return family or ("unknown" if names else "none")
+    if _GO in marks or starts_without_library(reader, image):
+        return "none"
+    texts = found_among(reader, image, [text for text, _ in _TEXTS])
+    return next((family for text, family in _TEXTS if text in texts), "unknown")
+
+
+def _symbols(reader: Reader, image: Image) -> SymbolTable | None:
+    try:
+        return section_table(reader, image)
+    except MalformedElf:  # damaged section headers hide the names, as those that were stripped
+        return None
+
+
+def _glibc_version(reader: Reader, image: Image) -> str | None:
+    """The version that glibc prints in its banner, or gives to confstr; None where neither is in the file."""
+    for piece in pieces(reader, image):
+        for mark, words in _GLIBC_VERSION:
+            at = piece.find(mark)
+            if at >= 0 and piece[max(at - len(words), 0) : at].endswith(words):
+                text = piece[at + len(mark) : at + len(mark) + _LONGEST_VERSION]
+                number = text[: len(text) - len(text.lstrip(b"0123456789."))].strip(b".")
+                if number:
+                    return "2." + number.decode()
+    return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from linkscope.elf.reader import Reader
     from linkscope.elf.segments import Layout
 
-NT_GNU_BUILD_ID, NT_GNU_PROPERTY_TYPE_0 = 3, 5
+NT_GNU_ABI_TAG, NT_GNU_BUILD_ID, NT_GNU_PROPERTY_TYPE_0 = 1, 3, 5
 GNU_PROPERTY_X86_ISA_1_NEEDED, GNU_PROPERTY_X86_FEATURE_1_AND = 0xC0008002, 0xC0000002
 GNU_PROPERTY_AARCH64_FEATURE_1_AND = 0xC0000000
 FDO_DLOPEN = 0x407C0C0A  # uapi-group.org, ELF dlopen() metadata; the owner is FDO
