@@ -96,7 +96,7 @@ class Glibc:
         self.library_path: tuple[Folder, ...] = ()
         self.given_library_path = library_path
         if library_path and not secure:
-            self.library_path = self._folders(library_path, ":;", main)
+            self.library_path = self.folders(library_path, ":;", main)
         # What a search gives depends on these alone, and on the lists of the object that asks.
         key = (facts.path, image.machine, image.flags, cpu, cwd, secure, tuple(f.prefix for f in self.library_path))
         self._memory = system.memory.setdefault(key, {})
@@ -235,13 +235,13 @@ class Glibc:
         runpath: tuple[Folder, ...] = ()
         if image is not None:
             if image.runpath is not None:  # elf/get-dynamic-info.h: DT_RUNPATH, even an empty one, voids DT_RPATH
-                runpath = self._folders(image.runpath, ":", loaded)
+                runpath = self.folders(image.runpath, ":", loaded)
             elif image.rpath:
-                rpath = self._folders(image.rpath, ":", loaded)
+                rpath = self.folders(image.rpath, ":", loaded)
         known = loaded.rules_memory = _Paths(rpath, runpath)
         return known
 
-    def _folders(self, text: str, separators: str, owner: Loaded) -> tuple[Folder, ...]:
+    def folders(self, text: str, separators: str, owner: Loaded) -> tuple[Folder, ...]:
         """fillin_rpath: tokens expanded, trailing slashes to one, the second of two equal ones left out.
 
         An empty element is the working directory, a wholly empty text is no list at all.

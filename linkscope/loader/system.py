@@ -49,6 +49,7 @@ class System:
         self._is_directory: dict[str, bool] = {}
         self._modes: dict[str, int] = {}
         self._real: dict[str, str] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
         self.memory: dict[object, dict[object, object]] = {}
         self._ldcaches: dict[str, LdCache | None] = {}
         self._loaders: dict[str, LoaderFacts] = {}
@@ -136,6 +137,25 @@ class System:
                 return None
             self._real[absolute] = known
         return known
+
+    def names_in(self, folder: str) -> tuple[str, ...]:
+        """The names in FOLDER (absolute), sorted; none where it cannot be read."""
+        known = self._names.get(folder)
+        if known is None:
+            try:
+                known = tuple(sorted(os.listdir(self.root.locate(folder))))
+            except (OSError, ValueError):
+                known = ()
+            self._names[folder] = known
+        return known
+
+    def link_target(self, path: str) -> str | None:
+        """What the symlink PATH (absolute) says, None where it is none."""
+        folder, _, name = path.rpartition("/")
+        try:
+            return os.readlink(self.root.outside(f"{self.root.real(folder or '/').rstrip('/')}/{name}"))
+        except (OSError, ValueError):
+            return None
 
     def read_small(self, path: str, limit: int = 1 << 24) -> bytes | None:
         """The whole of a configuration file, None where it cannot be read or is no regular file."""
