@@ -10,6 +10,7 @@ import msgspec
 
 from linkscope import __version__
 from linkscope.cli.help import Command, examples
+from linkscope.cli.output import Output
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -68,7 +69,7 @@ class Commands(Command, click.Group):
 
 def _show_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
     if asked:
-        click.echo(f"linkscope {__version__}")
+        Output().finish(f"linkscope {__version__}\n")
         context.exit()
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from linkscope.cli.output import Output
+
 
 class Command(click.Command):
     """A command whose help option is made without gettext: translating one sentence costs a millisecond of locale."""
@@ -28,7 +30,7 @@ class Command(click.Command):
 
 def _show(context: click.Context, _option: click.Parameter, asked: bool) -> None:
     if asked:
-        click.echo(context.get_help())
+        Output().finish(f"{context.get_help()}\n")
         context.exit()
 
 

@@ -21,7 +21,7 @@ from linkscope.report.escape import exact
 _EXAMPLES = examples(
     "linkscope inspect ./app",
     "linkscope inspect --root ./image /usr/bin/app",
-    "linkscope inspect --format paths -0 ./app | cpio --null -o -H newc > app.cpio",
+    "linkscope inspect --format paths -0 ./app | cpio -0 -o -H newc > app.cpio",
     "find . -type f -print0 | linkscope inspect -0 --files-from - --format jsonl",
 )
 

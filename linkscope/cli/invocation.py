@@ -10,7 +10,7 @@ import click
 
 from linkscope.cli import exit_codes
 from linkscope.cli.commands import commands
-from linkscope.cli.output import complain, discard_output, writing
+from linkscope.cli.output import complain, discard_output
 from linkscope.errors import LinkScopeError
 from linkscope.report.escape import escape
 
@@ -18,18 +18,13 @@ from linkscope.report.escape import escape
 def run(arguments: list[str]) -> int:
     """The exit code of the command line ARGUMENTS, whose output has been written when this returns."""
     try:
-        code = _invoke(arguments)
-        with writing():
-            # What click printed (help, the version) is sent here, so that a failure is met here and not at the exit.
-            if sys.stdout is not None:
-                sys.stdout.flush()
+        return _invoke(arguments)
     except LinkScopeError as error:
         complain(str(error))
         return error.exit_code
     except BrokenPipeError:
         discard_output()
         return exit_codes.READER_GONE
-    return code
 
 
 def _invoke(arguments: list[str]) -> int:

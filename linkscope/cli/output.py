@@ -75,6 +75,11 @@ class Output:
         if self.terminal:
             self.flush()
 
+    def finish(self, piece: bytes | str) -> None:
+        """Sends PIECE, and all before it, for good."""
+        self.write(piece)
+        self.flush()
+
     def flush(self) -> None:
         """Sends what the buffer still holds."""
         with writing():

@@ -21,9 +21,7 @@ _EXAMPLES = examples("linkscope schema inspect > inspect.schema.json")
 @click.argument("name", type=click.Choice(list(_DOCUMENTS)))
 def command(name: str) -> int:
     """Print the JSON Schema (draft 2020-12) of what `linkscope NAME --format json` prints."""
-    output = Output()
-    output.write(msgspec.json.format(msgspec.json.encode(schema_of(name))) + b"\n")
-    output.flush()
+    Output().finish(msgspec.json.format(msgspec.json.encode(schema_of(name))) + b"\n")
     return exit_codes.FINE
 
 

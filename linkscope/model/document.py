@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import os
 
 import msgspec
@@ -31,4 +31,4 @@ def exact_bytes(value: str) -> str | None:
     """The exact bytes of a path in base64 where `text` had to change it; None where it did not."""
     if value.isascii() or text(value) == value:
         return None
-    return base64.b64encode(os.fsencode(value)).decode("ascii")
+    return binascii.b2a_base64(os.fsencode(value), newline=False).decode("ascii")

@@ -1,0 +1,133 @@
+"""`linkscope inspect`: its formats, its lists of names, its exit codes."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+
+from linkscope.model.inspect import InspectDocument
+from tests.cli.conftest import Linkscope
+
+FixtureFile = Callable[[str], Path]
+
+
+@pytest.fixture
+def programs(fixture_file: FixtureFile) -> list[Path]:
+    """A dynamic and a static program."""
+    return [fixture_file("hello/hello-dynamic-pie"), fixture_file("hello/hello-static")]
+
+
+@pytest.fixture
+def broken(fixture_file: FixtureFile) -> Path:
+    """A program that lacks a library."""
+    return fixture_file("chain/no-search-path/app")
+
+
+def test_json_is_one_document_of_the_published_schema(linkscope: Linkscope, programs: list[Path]) -> None:
+    ran = linkscope("inspect", "--format", "json", *programs, "/etc/passwd")
+    document = json.loads(ran.stdout)
+    schema = json.loads(linkscope("schema", "inspect").stdout)
+    jsonschema.Draft202012Validator(schema).validate(document)
+    assert [file["path"] for file in document["files"]] == list(map(str, programs))
+    assert [error["path"] for error in document["errors"]] == ["/etc/passwd"]
+    assert ran.stderr == b""
+
+
+def test_json_is_exactly_the_encoded_document(linkscope: Linkscope, programs: list[Path]) -> None:
+    written = linkscope("inspect", "--format", "json", *programs).stdout
+    assert msgspec.json.encode(msgspec.json.decode(written, type=InspectDocument)) + b"\n" == written
+
+
+def test_jsonl_has_a_line_for_each_file_and_errors_on_standard_error(
+    linkscope: Linkscope, programs: list[Path]
+) -> None:
+    ran = linkscope("inspect", "--format", "jsonl", programs[0], "nothing", programs[1])
+    assert [json.loads(line)["path"] for line in ran.stdout.splitlines()] == list(map(str, programs))
+    assert ran.stderr == b"linkscope: nothing: no such file or directory\n"
+
+
+def test_text_has_errors_on_standard_error_and_everything_else_all_the_same(
+    linkscope: Linkscope, programs: list[Path]
+) -> None:
+    ran = linkscope("inspect", "nothing", programs[0])
+    assert ran.stdout.startswith(os.fsencode(programs[0]) + b"\n  dynamic PIE ")
+    assert ran.stderr == b"linkscope: nothing: no such file or directory\n"
+
+
+@pytest.mark.parametrize("layout", ["text", "json", "jsonl", "paths"])
+@pytest.mark.parametrize(("names", "code"), [([0], 0), ([0, 1], 0), ([0, 2], 1), ([0, 3], 2), ([3, 2, 0], 2)], ids=str)
+def test_the_exit_code_is_that_of_the_worst_file(
+    linkscope: Linkscope, programs: list[Path], broken: Path, layout: str, names: list[int], code: int
+) -> None:
+    files = [*programs, broken, Path("nothing")]
+    assert linkscope("inspect", "--format", layout, *(files[name] for name in names)).returncode == code
+
+
+def test_paths_are_the_files_that_the_real_loader_opens(
+    linkscope: Linkscope, fixture_file: FixtureFile, require_tool: Callable[[str], str]
+) -> None:
+    app = fixture_file("chain/diamond/app")
+    traced = subprocess.run([require_tool("ldd"), app], capture_output=True, check=True).stdout.split()
+    loaded = [word for word in traced if word.startswith(b"/")]
+    assert linkscope("inspect", "--format", "paths", app).stdout.splitlines() == [os.fsencode(app), *loaded]
+
+
+def test_paths_say_on_standard_error_what_is_missing(linkscope: Linkscope, broken: Path) -> None:
+    ran = linkscope("inspect", "--format", "paths", broken)
+    assert b"not found" in ran.stderr
+    assert b"libleaf.so" in ran.stderr
+    assert os.fsencode(broken) + b"\n" in ran.stdout
+
+
+def test_paths_end_with_nul_and_keep_their_bytes(linkscope: Linkscope, programs: list[Path], tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/caf\xe9\n"
+    shutil.copy(os.fsencode(programs[1]), odd)
+    assert linkscope("inspect", "--format", "paths", "-0", odd).stdout == odd + b"\0"
+
+
+@pytest.mark.parametrize(("options", "separator"), [([], b"\n"), (["-0"], b"\0")], ids=["lines", "nul"])
+@pytest.mark.parametrize("source", ["-", "list"])
+def test_names_come_from_a_list(
+    linkscope: Linkscope, programs: list[Path], tmp_path: Path, options: list[str], separator: bytes, source: str
+) -> None:
+    names = separator.join(map(os.fsencode, programs)) + separator
+    (tmp_path / "list").write_bytes(names)
+    ran = linkscope("inspect", *options, "--format", "json", "--files-from", source, stdin=names)
+    assert [file["path"] for file in json.loads(ran.stdout)["files"]] == list(map(str, programs))
+
+
+def test_a_script_is_followed_to_its_interpreter_when_asked(linkscope: Linkscope, tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("#!/bin/sh -e\n")
+    assert linkscope("inspect", "script").returncode == 2
+    followed = json.loads(linkscope("inspect", "--follow-scripts", "--format", "json", "script").stdout)["files"]
+    assert [file["path"] for file in followed] == ["/bin/sh"]
+    assert followed[0]["script"] == {"path": "script", "interpreter": "/bin/sh", "argument": "-e"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["inspect"], b"Name at least one file"),
+        (["inspect", "--format", "yaml", "x"], b"'yaml' is not one of"),
+        (["inspect", "--secure", "maybe", "x"], b"'maybe' is not one of"),
+        (["inspect", "--nonsense", "x"], b"--nonsense"),
+        (["inspect", "--files-from", "nothing"], b"linkscope: nothing: no such file or directory\n"),
+        (["inspect", "--root", "nothing", "x"], b"linkscope: nothing: no such file or directory\n"),
+        (["inspekt", "x"], b"No such command 'inspekt'"),
+        (["/etc/passwd"], b"Did you mean `linkscope inspect /etc/passwd`?"),
+        (["inspect", "--\x1b[31m"], b"\\x1b[31m"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_command_line_is_explained(linkscope: Linkscope, arguments: list[str], said: bytes) -> None:
+    ran = linkscope(*arguments)
+    assert ran.returncode == 2
+    assert ran.stdout == b""
+    assert said in ran.stderr
+    assert b"\x1b" not in ran.stderr
