@@ -98,7 +98,7 @@ def libc(reader: Reader, image: Image) -> Libc:
     in glibc's own libraries. Raises MalformedElf where the file contradicts itself.
     """
     if linkage(image) == "static":
-        family = _of_static_program(reader, image)
+        family = family_inside(reader, image)
         return Libc(family=family, version=_glibc_version(reader, image) if family == "glibc" else None)
     family = _of_dynamic_file(reader, image)
     is_glibc = family == "glibc" and image.soname is not None and not image.debug
@@ -135,8 +135,8 @@ def _libc_so(reader: Reader, image: Image) -> LibcFamily:
     return "bionic" if any(owner == b"Android" for owner, _, _ in notes.segment_notes(reader, image)) else "musl"
 
 
-def _of_static_program(reader: Reader, image: Image) -> LibcFamily:
-    """The library inside: by what is certain first."""
+def family_inside(reader: Reader, image: Image) -> LibcFamily:
+    """The C library inside a static program: by what is certain first."""
     if packed(reader, image):
         return "unknown"
     marks = {(owner, kind) for owner, kind, _ in notes.segment_notes(reader, image)}

@@ -50,6 +50,19 @@ class SymbolTable(msgspec.Struct, frozen=True):
                 found.add(strings[at:end])
         return found
 
+    def addresses_of(self, names: frozenset[bytes]) -> set[int]:
+        """The values of the defined symbols of these NAMES."""
+        found: set[int] = set()
+        longest = max(map(len, names)) + 1
+        for fields in struct.iter_unpack(self.order + _ENTRY[self.word], self.records):
+            at = fields[0]
+            end = self.strings.find(b"\0", at, at + longest)
+            if self.strings[at : max(end, at)] in names:
+                shndx, value = (fields[3], fields[4]) if self.word == 8 else (fields[5], fields[1])
+                if shndx != c.SHN_UNDEF:
+                    found.add(value)
+        return found
+
 
 class Symbol(msgspec.Struct, frozen=True, gc=False):
     """One dynamic symbol, under the gABI's names without `st_`.
