@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linkscope.model.document import text
-from linkscope.model.inspect import Problem, ProblemCode
+from linkscope.model.inspect import Fails, Problem, ProblemCode
 
 if TYPE_CHECKING:
     from linkscope.loader.linkmap import Finding, Loaded, Refusal
@@ -39,6 +39,13 @@ def bad_candidate(path: str, name: str, asker: str, reason: str) -> Problem:
     return _problem("bad-candidate", True, path, asker, message)
 
 
+def taken_as_is(path: str, name: str, asker: str | None, machine: str) -> Problem:
+    """A file for another machine that musl maps and relocates like any other; it cannot run."""
+    for_whom = f"needed by {asker}" if asker else "to be preloaded"
+    message = f"the search for {name}, {for_whom}, ends at {path}, which is for {machine}; musl maps it all the same"
+    return _problem("bad-candidate", True, path, asker, message)
+
+
 def refused_name(name: str, asker: str, refusal: Refusal) -> Problem:
     """A name that the loader rejects before it looks for a file."""
     return _problem("refused-name", True, name, asker, f"{name}, needed by {asker}: {refusal.reason}")
@@ -68,7 +75,9 @@ def stale_cache_entry(path: str, name: str, asker: str, found: str | None) -> Pr
 
 def by_luck(name: str, asker: str, provider: str) -> Problem:
     """A dependency that is satisfied only because something else had loaded it first."""
-    message = f"{asker} would not find {name} by itself; it is satisfied by {provider}, which something else loads first"
+    message = (
+        f"{asker} would not find {name} by itself; it is satisfied by {provider}, which something else loads first"
+    )
     return _problem("by-luck", False, name, asker, message)
 
 
@@ -91,16 +100,44 @@ def weak_version(version: str, provider: str, asker: str) -> Problem:
     return _problem("weak-version", False, version, asker, message)
 
 
-def no_version_information(provider: str, asker: str) -> Problem:
-    """A provider without any version definitions: the loader warns, and binds the plain names."""
-    message = f"{provider} has no version information (required by {asker}); the loader only warns"
-    return _problem("no-version-information", False, provider, asker, message)
+def no_version_information(provider: str, asker: str, symbol: str | None, fails: Fails | None) -> Problem:
+    """A provider without any version definitions: the loader warns.
+
+    symbol, fails: before 2.41 it also ends at the first symbol that should have a version there, where there is one.
+    """
+    message = f"{provider} has no version information (required by {asker}); the loader "
+    if symbol is None:
+        message += "only warns"
+    elif fails == "start":
+        message += f"ends with a failed assertion when it binds {symbol}"
+    else:
+        message += f"warns, and ends with a failed assertion at the first call of {symbol}"
+    return _problem("no-version-information", fails == "start", provider, asker, message)
 
 
 def unknown_version_provider(file: str, asker: str) -> Problem:
     """A DT_VERNEED file name that no loaded object answers to: glibc stops with an assertion."""
     message = f"{asker} needs versions from {file}, which no loaded object answers to; glibc stops at that"
     return _problem("missing-version", True, file, asker, message)
+
+
+def relr_without_version(version: str, asker: str) -> Problem:
+    """A file with DT_RELR that does not say so by its versions: an older glibc would not notice, and crash."""
+    message = f"{asker} has compact relocations (DT_RELR) and does not ask for {version}; the loader refuses that"
+    return _problem("missing-version", True, version, asker, message)
+
+
+def unresolved_symbol(symbol: str, version: str | None, asker: str, fails: Fails) -> Problem:
+    """A symbol that nothing in scope defines: the end, at the start or when it is first called."""
+    name = f"{symbol}, version {version}," if version else symbol
+    when = "the program does not start" if fails == "start" else "the program ends when it is first called"
+    message = f"{name} is referred to by {asker}, and nothing that is loaded defines it; {when}"
+    return _problem("unresolved-symbol", fails == "start", symbol, asker, message)
+
+
+def unreadable_symbols(path: str, reason: str) -> Problem:
+    """An object whose dynamic symbols cannot be read: nothing is bound to it, and nothing in it is bound."""
+    return _problem("malformed", False, path, path, f"the symbols of {path} cannot be read: {reason}")
 
 
 def isa_level(path: str, wanted: str, assumed: str) -> Problem:

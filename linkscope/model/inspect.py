@@ -14,6 +14,7 @@ LibcFamily = Literal["glibc", "musl", "uclibc", "bionic", "dietlibc", "none", "u
 FoundBy = Literal[
     "preload", "path", "loaded", "rpath", "LD_LIBRARY_PATH", "runpath", "ld.so.cache", "default", "interpreter"
 ]
+Fails = Literal["start", "first-call"]
 ProblemCode = Literal[
     "missing-interpreter",
     "bad-interpreter",
@@ -95,7 +96,7 @@ class Unresolved(Document, frozen=True, kw_only=True):
     symbol: str
     version: str | None
     needed_by: str
-    fails: Literal["start", "first-call"]
+    fails: Fails
 
 
 class Evidence(Document, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,0 +1,190 @@
+"""What every undefined symbol of a start is bound to, as far as it matters: what nothing defines, and what is not used.
+
+Source: glibc elf/rtld.c, dl_main in trace mode (`ldd -r`, `ldd -u`), over the scope of the program.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from linkscope.elf import constants as c
+from linkscope.elf.reader import open_reader
+from linkscope.errors import LinkScopeError
+from linkscope.loader import lookup, problems
+from linkscope.loader.glibc import Glibc
+from linkscope.model.document import text
+from linkscope.model.inspect import Fails, Problem, Unresolved
+
+if TYPE_CHECKING:
+    from linkscope.elf.image import Image
+    from linkscope.loader.linkmap import Loaded
+    from linkscope.loader.lookup import Reference, Tables
+    from linkscope.loader.program import Program, Start
+    from linkscope.loader.system import System
+
+_Identity = tuple[int, int]
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """unresolved: what no object defines, object by object in the order of the scope, each symbol once for its object.
+
+    unused: the paths of the program's own needed libraries that serve it with no symbol. problems: the unresolved ones
+    again, in words, and what could not be read.
+    """
+
+    unresolved: list[Unresolved]
+    unused: list[str]
+    problems: list[Problem]
+
+
+def bind(system: System, start: Start, program: Program) -> Binding:
+    """The symbols of a program (or library) and of all that is loaded for it, bound over its scope."""
+    scope = _Scope(system, start, program)
+    unresolved: list[Unresolved] = []
+    found: list[Problem] = []
+    for loaded in scope.objects:
+        if loaded.role == "interpreter":  # it has bound itself before it does anything else
+            continue
+        path = loaded.path or loaded.requested
+        fault = scope.tables(loaded).fault
+        if fault is not None:
+            found.append(problems.unreadable_symbols(path, fault))
+        for (symbol, version), fails in scope.unresolved(loaded).items():
+            one = Unresolved(symbol=text(symbol), version=version and text(version), needed_by=text(path), fails=fails)
+            unresolved.append(one)
+            found.append(problems.unresolved_symbol(symbol, version, path, fails))
+    return Binding(unresolved, [text(path) for path in scope.unused()], found)
+
+
+def stops_without_versions(
+    system: System, start: Start, program: Program, asker: Loaded, provider: Loaded, file: str
+) -> tuple[str, Fails] | None:
+    """The first symbol at which glibc stops because PROVIDER, known as FILE, has no versions; None where there is none.
+
+    A reference to a version of FILE that is served by FILE itself, and that without .gnu.version, contradicts the
+    link step. Source: glibc elf/dl-lookup.c, check_match: an assertion, removed in 2.41.
+    """
+    if not isinstance(start.rules, Glibc) or not start.rules.facts.before(2, 41):
+        return None
+    scope = _Scope(system, start, program)
+    if provider not in scope.objects or scope.tables(provider).exports.versions is not None:
+        return None
+    tables = scope.tables(asker)
+    reaching = set(range(len(tables.references)))
+    for earlier in scope.objects[: scope.objects.index(provider)]:
+        reaching -= scope.served(asker, earlier)
+    lazy = not _binds_now(scope.images[asker])
+    last: tuple[str, Fails] | None = None
+    for number in sorted(reaching & scope.served(asker, provider)):
+        reference = tables.references[number]
+        if reference.version is not None and reference.version.file == file:
+            fails = _fails(reference, lazy)
+            if fails == "start":
+                return reference.symbol, fails
+            last = last or (reference.symbol, fails)
+    return last
+
+
+class _Scope:
+    """The objects in which symbols are looked up, in order, and what each serves another with.
+
+    Tables are remembered by file, and services by pair of files, in the system: neither depends on the program.
+    """
+
+    def __init__(self, system: System, start: Start, program: Program) -> None:
+        self.dialect = lookup.GLIBC if isinstance(start.rules, Glibc) else lookup.MUSL
+        self.link_map = start.link_map
+        main = start.link_map.main
+        self.images = {one: one.image for one in start.link_map.scope or (main,) if one.image is not None}
+        self.objects = list(self.images)
+        self.identities = frozenset(image.identity for image in self.images.values())
+        self._program = program
+        memory = system.memory
+        name = self.dialect.name
+        self._tables = cast("dict[_Identity, Tables]", memory.setdefault(("symbol tables", name), {}))
+        self._served = cast(
+            "dict[tuple[_Identity, _Identity], frozenset[int]]", memory.setdefault(("symbols served", name), {})
+        )
+
+    def tables(self, loaded: Loaded) -> Tables:
+        """What an object wants and offers; nothing at all where its tables cannot be read."""
+        image = self.images[loaded]
+        known = self._tables.get(image.identity)
+        if known is None:
+            candidate = loaded.finding.candidate if loaded.finding else None
+            location = self._program.location if candidate is None else candidate.location
+            try:
+                with open_reader(location, loaded.path) as reader:
+                    known = lookup.read_tables(reader, image, self.dialect)
+            except LinkScopeError as error:
+                known = lookup.without_tables(error.reason)
+            self._tables[image.identity] = known
+        return known
+
+    def served(self, asker: Loaded, provider: Loaded) -> frozenset[int]:
+        """The numbers of the references of ASKER that PROVIDER serves."""
+        pair = self.images[asker].identity, self.images[provider].identity
+        known = self._served.get(pair)
+        if known is None:
+            known = lookup.served(self.tables(asker), self.tables(provider).exports, self.dialect)
+            self._served[pair] = known
+        return known
+
+    def unresolved(self, loaded: Loaded) -> dict[tuple[str, str | None], Fails]:
+        """The (symbol, version) of an object that nothing serves, and when that shows. Weak references do not count."""
+        tables = self.tables(loaded)
+        if tables.served_by is not None and tables.served_by <= self.identities:
+            return {}
+        missing = set(tables.strong)
+        serving: set[_Identity] = set()
+        for provider in (*self._own_needs(loaded), *self.objects):
+            if not missing:
+                break
+            service = missing & self.served(loaded, provider) if provider is not loaded else None
+            if service:
+                missing -= service
+                serving.add(self.images[provider].identity)
+        if not missing:
+            tables.served_by = frozenset(serving)
+            return {}
+        lazy = self.dialect.lazy and not _binds_now(self.images[loaded])
+        found: dict[tuple[str, str | None], Fails] = {}
+        for number in sorted(missing):
+            reference = tables.references[number]
+            key = reference.symbol, reference.version.name if reference.version else None
+            if found.get(key) != "start":
+                found[key] = _fails(reference, lazy)
+        return found
+
+    def unused(self) -> list[str]:
+        """The program's needed libraries that none of its references, weak ones included, is bound to.
+
+        What the program serves itself it takes from itself, since it stands first in its scope.
+        """
+        main = self.link_map.main
+        missing = set(range(len(self.tables(main).references)))
+        used = set()
+        for provider in self.objects:
+            service = missing & self.served(main, provider) if provider is not main else None
+            if service:
+                missing -= service
+                used.add(provider)
+        needed = dict.fromkeys(self._own_needs(main))
+        return [one.path or one.requested for one in needed if one not in used]
+
+    def _own_needs(self, loaded: Loaded) -> list[Loaded]:
+        entries = self.link_map.dependencies.get(loaded, ())
+        return [found for tag, _, found in entries if tag == c.DT_NEEDED and found.image is not None]
+
+
+def _fails(reference: Reference, lazy: bool) -> Fails:
+    return "first-call" if lazy and reference.kind == "function" else "start"
+
+
+def _binds_now(image: Image) -> bool:
+    """Whether the object binds its functions when it is loaded (glibc elf/get-dynamic-info.h)."""
+    if image.dt_flags & c.DF_BIND_NOW or image.dt_flags_1 & c.DF_1_NOW:
+        return True
+    return image.value(c.DT_BIND_NOW) is not None
