@@ -102,6 +102,10 @@ def _interpreter(file: File) -> list[Span]:
     return [(file.interpreter, "bad" if gone else "")]
 
 
+def _elements(search_path: list[str]) -> list[Span]:
+    return [(element, "") if element else ("(empty: the working directory)", "warn") for element in search_path]
+
+
 def _requires(file: File) -> list[Span]:
     floors = [(f"{family} {version}", "") for family, version in file.requires.items()]
     return floors + [(name, "faint") for name in file.requires_other]
@@ -149,8 +153,8 @@ _FACTS: tuple[tuple[str, Callable[[File], list[Span]]], ...] = (
     ("started", _loading),
     ("interpreter", _interpreter),
     ("soname", lambda file: [(file.soname, "")] if file.soname else []),
-    ("rpath", lambda file: [(element, "") for element in file.rpath]),
-    ("runpath", lambda file: [(element, "") for element in file.runpath]),
+    ("rpath", lambda file: _elements(file.rpath)),
+    ("runpath", lambda file: _elements(file.runpath)),
     ("requires", _requires),
     ("hardening", _hardening),
     ("made with", _toolchain),

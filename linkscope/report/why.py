@@ -12,6 +12,8 @@ from linkscope.report.page import INDENT, Page, Span, cells, cut, flow, padded, 
 _GAP = 2
 # A narrow page leaves at least this much of a candidate's path.
 _LEAST = 24
+# More chains than these tell a person nothing new.
+_CHAINS = 8
 _OUTCOMES: dict[Outcome, Span] = {
     "found": ("found", "good"),
     "absent": ("not there", "faint"),
@@ -30,19 +32,47 @@ def render(document: WhyDocument, page: Page) -> str:
 
 
 def _lines(document: WhyDocument, page: Page) -> Iterator[list[Span]]:
-    for chain in document.chains:
+    for chain in document.chains[:_CHAINS]:
         *through, library = chain
         yield from flow([*((name, "") for name in through), (library, "title")], page, [], [], " → ")
+    if len(document.chains) > _CHAINS:
+        yield [(f"and along {len(document.chains) - _CHAINS} more chains", "faint")]
     if not document.chains:
         yield from words(f"Nothing that {document.path} loads asks for {document.library}.", "", page, [])
+    searches, served = _requests(document.search)
     width = _column(document.search, page)
-    for asked_by, steps in groupby(document.search, key=lambda step: step.asked_by):
+    for steps in searches:
+        if steps[0].made:
+            yield from _search(f"The search on behalf of {steps[0].asked_by or document.path}:", steps, width, page)
+    if served:
         yield []
-        yield from words(f"The search on behalf of {asked_by or document.path}:", "", page, [])
-        for _, alike in groupby(steps, key=lambda step: (step.source, step.of)):
-            yield from _source(list(alike), width, page)
+        first = [("It is loaded already when these ask for it: ", "")]
+        yield from flow([(name, "") for name in served], page, first, [], ", ")
+    for steps in searches:
+        if not steps[0].made:
+            yield from _search(f"Without that, {steps[0].asked_by} would be served like this:", steps, width, page)
     yield []
     yield from _answer(document, page)
+
+
+def _requests(steps: list[SearchStep]) -> tuple[list[list[SearchStep]], list[str]]:
+    """The steps of each search that is made (or would be), and who is served by what is loaded already."""
+    searches: list[list[SearchStep]] = []
+    served: list[str] = []
+    for (asked_by, _), alike in groupby(steps, key=lambda step: (step.asked_by, step.made)):
+        request = list(alike)
+        if asked_by is not None and [step.source for step in request] == ["loaded"]:
+            served.append(asked_by)
+        else:
+            searches.append(request)
+    return searches, served
+
+
+def _search(heading: str, steps: list[SearchStep], width: int, page: Page) -> Iterator[list[Span]]:
+    yield []
+    yield from words(heading, "", page, [])
+    for _, alike in groupby(steps, key=lambda step: (step.source, step.of)):
+        yield from _source(list(alike), width, page)
 
 
 def _column(steps: list[SearchStep], page: Page) -> int:
@@ -61,13 +91,13 @@ def _source(steps: list[SearchStep], width: int, page: Page) -> Iterator[list[Sp
     if steps[0].of is not None:
         name += f" of {steps[0].of}"
     start: list[Span] = [(" " * INDENT, ""), (name, "how"), ("  ", "")]
-    if len(steps) == 1 and steps[0].candidate is None:
+    elements = dict.fromkeys(step.element for step in steps if step.element is not None)
+    if len(steps) == 1 and steps[0].candidate is None and not elements:
         yield from words(*_outcome(steps[0]), page, start)
         return
-    elements = dict.fromkeys(step.element for step in steps if step.element is not None)
     yield from flow([(element or "(empty)", "") for element in elements], page, start, [], ":")
     for step in steps:
-        yield from _candidate(step, width, page)
+        yield from _step(step, len(elements) > 1, width, page)
 
 
 def _outcome(step: SearchStep) -> Span:
@@ -75,14 +105,17 @@ def _outcome(step: SearchStep) -> Span:
     return f"{word}: {step.reason}" if step.reason else word, style
 
 
-def _candidate(step: SearchStep, width: int, page: Page) -> Iterator[list[Span]]:
-    margin = (" " * 2 * INDENT, "")
+def _step(step: SearchStep, named: bool, width: int, page: Page) -> Iterator[list[Span]]:
+    """A candidate and its outcome; or why there is none, for the element NAMED where there are several."""
+    start: list[Span] = [(" " * 2 * INDENT, "")]
     if step.candidate is None:
-        yield from words(*_outcome(step), page, [margin])
+        if named and step.element:
+            start.append((f"{step.element} ", ""))
+        yield from words(*_outcome(step), page, start)
         return
-    yield [margin, padded(cut(step.candidate, width), "", width + _GAP), _OUTCOMES[step.outcome]]
+    yield [*start, padded(cut(step.candidate, width), "", width + _GAP), _OUTCOMES[step.outcome]]
     if step.reason:
-        yield from words(step.reason, _OUTCOMES[step.outcome][1], page, [margin, (" " * INDENT, "")])
+        yield from words(step.reason, _OUTCOMES[step.outcome][1], page, [*start, (" " * INDENT, "")])
 
 
 def _answer(document: WhyDocument, page: Page) -> Iterator[list[Span]]:

@@ -1,5 +1,8 @@
 """The answer of `why` for people."""
 
+import re
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +71,43 @@ def test_what_is_not_found_ends_with_what_would_mend_it() -> None:
     shown = render(document, Page(width=80))
     assert "/lib/libfoo.so.1  refused: the search ends\n      file too short\n" in shown
     assert shown.endswith("libfoo.so.1 is not found\n→ Put a library there.\n")
+
+
+def _document(search: list[SearchStep], chains: list[list[str]]) -> WhyDocument:
+    return WhyDocument(
+        path="./app", library="libfoo.so.1", chains=chains, search=search, path_found="/lib/x", hints=[], errors=[]
+    )
+
+
+def test_those_that_are_served_by_what_is_loaded_already_share_one_line() -> None:
+    askers = ["/lib/a", "/lib/b"]
+    served = [_step("loaded", "found", candidate="/lib/x", asked_by=asker, reason="it is loaded") for asker in askers]
+    shown = render(_document([*_FOUND.search, *served], _FOUND.chains), Page(width=80))
+    assert shown.replace("It is loaded already when these ask for it: /lib/a, /lib/b\n\n", "").startswith(_REPORT[:-30])
+
+
+def test_a_search_that_is_spared_by_luck_is_told_from_one_that_is_made() -> None:
+    loaded = _step("loaded", "found", candidate="/lib/x", reason="it is loaded already, for /lib/a")
+    spared = msgspec.structs.replace(_step("default", "absent", candidate="/lib/libfoo.so.1"), made=False)
+    shown = render(_document([loaded, spared], [["./app", "libfoo.so.1"]]), Page(width=80))
+    assert "It is loaded already when these ask for it: ./app\n" in shown
+    assert "Without that, ./app would be served like this:\n  default folders\n    /lib/libfoo.so.1" in shown
+
+
+def test_many_chains_are_not_all_told() -> None:
+    chains = [["./app", f"lib{number}.so", "libc.so.6"] for number in range(60)]
+    shown = render(_document([], chains), Page(width=80))
+    assert shown.count("→") < 40
+    assert re.search(r"and along \d+ more chains\n", shown)
+
+
+def test_an_element_that_does_not_count_is_named_among_others() -> None:
+    search = [
+        _step("runpath", "not-applicable", of="./app", element="$LIB/x", reason="$LIB has no value here"),
+        _step("runpath", "absent", of="./app", element="/opt", candidate="/opt/libfoo.so.1"),
+    ]
+    shown = render(_document(search, []), Page(width=80))
+    assert "  runpath of ./app  $LIB/x:/opt\n    $LIB/x does not count: $LIB has no value here\n    /opt/lib" in shown
 
 
 def test_a_library_that_nobody_asks_for_is_said_to_be_one() -> None:
