@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from linkscope.elf import constants as c
-from linkscope.elf.sections import holds_no_program, named_sections
+from linkscope.elf.sections import holds_no_program, sections_named
 from linkscope.elf.symbols import dynamic_table
 from linkscope.errors import MalformedElf
 
@@ -92,6 +92,6 @@ def _kind_of_object_file(reader: Reader, image: Image) -> Kind:
     try:
         if holds_no_program(reader, image):
             return "debug"
-        return "kernel-module" if named_sections(reader, image).keys() & _MODULE_SECTIONS else "relocatable"
+        return "kernel-module" if sections_named(reader, image, _MODULE_SECTIONS) else "relocatable"
     except MalformedElf:  # nothing can be linked with it, but it is what e_type says
         return "relocatable"

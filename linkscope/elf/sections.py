@@ -19,7 +19,6 @@ _LAYOUTS = {
     (order, word): struct.Struct(order + fields) for order in "<>" for word, fields in ((4, "10I"), (8, "IIQQQQIIQQ"))
 }
 _MAX_SECTIONS = 1 << 17
-_LONGEST_NAME = 4096
 _MAX_NAMES = 1 << 24  # bytes; an object file of -ffunction-sections has some hundred thousand
 
 
@@ -46,38 +45,45 @@ def extended_segment_count(reader: Reader, order: str, word: int, shoff: int) ->
 
 def read_sections(reader: Reader, image: Image) -> Iterator[Section]:
     """The section headers in order; nothing where the file has none. Raises MalformedElf where they are not there."""
+    for fields in _raw_sections(reader, image):
+        yield Section(*fields)
+
+
+def _raw_sections(reader: Reader, image: Image) -> Iterator[tuple[int, ...]]:
+    """The headers as tuples of the fields of Section."""
     header = image.layout.header.unpack_from(reader.head)
     shoff, shentsize, shnum = header[6], header[11], header[12]
     layout = _LAYOUTS[image.layout.order, image.layout.word]
     if not shoff:
-        return
+        return iter(())
     if shentsize != layout.size:
         raise MalformedElf(image.path, f"section headers of {shentsize} bytes, {layout.size} expected", shoff)
     if not shnum:  # gABI: more than 0xfeff sections, the number stands in sh_size of section 0
         shnum = layout.unpack(reader.read(shoff, layout.size))[5]
     if shnum > _MAX_SECTIONS:
         raise MalformedElf(image.path, f"{shnum} sections", shoff)
-    for fields in layout.iter_unpack(reader.read(shoff, shnum * layout.size)):
-        yield Section(*fields)
+    return layout.iter_unpack(reader.read(shoff, shnum * layout.size))
 
 
-def named_sections(reader: Reader, image: Image) -> dict[bytes, Section]:
-    """The sections by name, the first of each; empty where the file has no section headers, or no names for them.
+def sections_named(reader: Reader, image: Image, wanted: frozenset[bytes]) -> dict[bytes, Section]:
+    """Those of the WANTED sections that there are, the first of each; none where the file has no section headers.
 
     Raises MalformedElf where the headers or the names are not in the file.
     """
-    sections = list(read_sections(reader, image))
+    sections = list(_raw_sections(reader, image))
     index = image.layout.header.unpack_from(reader.head)[13]
     if index == 0xFFFF and sections:  # gABI, SHN_XINDEX: it stands in sh_link of section 0
-        index = sections[0].link
+        index = sections[0][6]
     if not 0 < index < len(sections):
         return {}
-    names = reader.read(sections[index].offset, min(sections[index].size, _MAX_NAMES))
+    names = reader.read(sections[index][4], min(sections[index][5], _MAX_NAMES))
+    longest = max(map(len, wanted)) + 1
     found: dict[bytes, Section] = {}
-    for section in sections:
-        end = names.find(b"\0", section.name, section.name + _LONGEST_NAME)
-        if end > section.name:
-            found.setdefault(names[section.name : end], section)
+    for fields in sections:
+        end = names.find(b"\0", fields[0], fields[0] + longest)
+        name = names[fields[0] : end] if end > fields[0] else b""
+        if name in wanted and name not in found:
+            found[name] = Section(*fields)
     return found
 
 
