@@ -101,6 +101,7 @@ class _Scope:
         self.objects = list(self.images)
         self.identities = frozenset(image.identity for image in self.images.values())
         self._program = program
+        self._system = system
         memory = system.memory
         name = self.dialect.name
         self._tables = cast("dict[_Identity, Tables]", memory.setdefault(("symbol tables", name), {}))
@@ -149,6 +150,8 @@ class _Scope:
         if not missing:
             tables.served_by = frozenset(serving)
             return {}
+        if self.dialect is lookup.MUSL:
+            missing -= self._served_by_other_names(tables, missing)
         lazy = self.dialect.lazy and not _binds_now(self.images[loaded])
         found: dict[tuple[str, str | None], Fails] = {}
         for number in sorted(missing):
@@ -157,6 +160,19 @@ class _Scope:
             if found.get(key) != "start":
                 found[key] = _fails(reference, lazy)
         return found
+
+    def _served_by_other_names(self, tables: Tables, missing: set[int]) -> set[int]:
+        """Those that musl's loader binds to a function of another name, in itself or in what comes behind it."""
+        from linkscope.loader.musl_lfs64 import large_file_names
+
+        at = next((i for i, one in enumerate(self.objects) if one.role == "interpreter"), None)
+        finding = self.objects[at].finding if at is not None else None
+        if finding is None or finding.candidate is None:
+            return set()
+        names = large_file_names(self._system, finding.candidate)
+        behind = [self.tables(one).exports.names for one in self.objects[at:]]
+        plain = {number: names.plain_of(tables.references[number].symbol) for number in missing}
+        return {number for number, name in plain.items() if name and any(name in exports for exports in behind)}
 
     def unused(self) -> list[str]:
         """The program's needed libraries that none of its references, weak ones included, is bound to.
