@@ -9,7 +9,7 @@ from linkscope.model.inspect import File
 from linkscope.report.escape import exact
 from linkscope.report.facts import facts, summary
 from linkscope.report.libraries import declared, libraries
-from linkscope.report.page import Page, Span, paint
+from linkscope.report.page import Page, Span, flow, paint
 from linkscope.report.problems import problems, symbols
 
 # The parts of a file's report below its headline, in the order in which they are read.
@@ -17,12 +17,24 @@ _PARTS = (facts, libraries, declared, symbols, problems)
 
 
 def render(results: Iterable[File | AnalysisError], page: Page) -> Iterator[str]:
-    """The report in pieces, one for each file, with an empty line between; errors are not shown here."""
-    first = True
+    """The report in pieces, one for each file, with an empty line between, and a count of many at the end.
+
+    Errors are counted, but not shown here.
+    """
+    files = broken = errors = 0
     for result in results:
-        if isinstance(result, File):
-            yield ("" if first else "\n") + "".join([paint(line, page) + "\n" for line in _lines(result, page)])
-            first = False
+        if isinstance(result, AnalysisError):
+            errors += 1
+            continue
+        yield _painted([[]] * (files > 0), page) + _painted(_lines(result, page), page)
+        files += 1
+        broken += any(problem.fatal for problem in result.problems)
+    if files + errors > 1:
+        yield _painted([[]] * (files > 0), page) + _painted(_count(files, broken, errors, page), page)
+
+
+def _painted(lines: Iterable[list[Span]], page: Page) -> str:
+    return "".join([paint(line, page) + "\n" for line in lines])
 
 
 def _lines(file: File, page: Page) -> Iterator[list[Span]]:
@@ -33,3 +45,12 @@ def _lines(file: File, page: Page) -> Iterator[list[Span]]:
         if lines:
             yield []
             yield from lines
+
+
+def _count(files: int, broken: int, errors: int, page: Page) -> Iterator[list[Span]]:
+    items = [(f"{files} {'file' if files == 1 else 'files'}", "")]
+    if broken:
+        items.append((f"{broken} with a problem that keeps it from starting", "bad"))
+    if errors:
+        items.append((f"{errors} not analysed", "warn"))
+    return flow(items, page, [], [], " · ")

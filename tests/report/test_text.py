@@ -75,9 +75,10 @@ def test_a_whole_report() -> None:
     assert _shown(_APP) == _REPORT
 
 
-def test_files_are_set_apart_and_errors_are_left_to_standard_error() -> None:
+def test_files_are_set_apart_and_counted_and_errors_are_left_to_standard_error() -> None:
     error = AnalysisError(path="x", error="not an ELF file")
-    assert "".join(render([error, _APP, error, _APP], _WIDE)) == f"{_REPORT}\n{_REPORT}"
+    count = "2 files · 2 with a problem that keeps it from starting · 2 not analysed\n"
+    assert "".join(render([error, _APP, error, _APP], _WIDE)) == f"{_REPORT}\n{_REPORT}\n{count}"
 
 
 _STATIC: dict[str, Any] = {"linkage": "static", "interpreter": None, "requires": {}}
