@@ -13,8 +13,10 @@ Outcome = Literal["found", "absent", "wrong-class", "wrong-machine", "no-permiss
 class SearchStep(Document, frozen=True, kw_only=True):
     """One place where the loader would look; `of` is the object whose tag names it, `element` as written there.
 
-    `asked_by`: the object on whose behalf this search is made. `reason`: why a source does not apply, or why a
-    candidate is refused.
+    `asked_by`: the object on whose behalf this search is made; for a preload, what names it (LD_PRELOAD,
+    /etc/ld.so.preload). `reason`: why a source does not apply, why a candidate is refused, or which loaded object it
+    is that answers. `made`: False for what would follow if no loaded object answered: the search of an object that
+    gets the library only because something else had loaded it.
     """
 
     source: FoundBy
@@ -24,6 +26,7 @@ class SearchStep(Document, frozen=True, kw_only=True):
     outcome: Outcome
     reason: str | None = None
     asked_by: str | None = None
+    made: bool = True
 
 
 class WhyDocument(Document, frozen=True, kw_only=True):

@@ -1,0 +1,214 @@
+"""What would mend a search that finds nothing, in plain words. Each sentence was tried: the file it speaks of is there.
+
+The order is that of the chance that it is what was meant: a file that was passed over, a list that does not count for
+this object, an element that is not what its author meant, and then what lies near (`nearby.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from linkscope.elf import constants as c
+from linkscope.elf.machines import machine_name
+from linkscope.loader import ldcache, nearby, repairs
+from linkscope.loader.glibc import Folder, Glibc, split_search_path
+from linkscope.loader.linkmap import Loaded
+from linkscope.loader.program import Start
+from linkscope.loader.switched_off import loaders_of
+from linkscope.loader.system import Candidate
+from linkscope.loader.tokens import expand
+from linkscope.loader.wanted import Hint, Wanted, absolute, acceptable, called, in_folder, remedy, wanted
+from linkscope.model.inspect import FoundBy
+
+_AT_MOST = 5
+
+
+def hints_for_missing(start: Start, missing: Loaded) -> list[str]:
+    """What would mend an entry of the link map without image, for each object that asks for it; [] if nothing."""
+    refusal = missing.refusal
+    if refusal is not None:
+        if refusal.path is None:
+            return []
+        return [f"{refusal.path} ends the search: take it away, or put the right library in its place"]
+    asked = missing.needed_by or [start.link_map.main]
+    return list(dict.fromkeys(hint for asker in asked for hint in hints_for(missing.requested, asker, start)))
+
+
+def hints_for(name: str, asker: Loaded, start: Start) -> list[str]:
+    """What would let ASKER find NAME (tokens expanded) by itself."""
+    want = wanted(name, asker, start.rules)
+    if want is None:
+        return []
+    if "/" in name:
+        return list(_of_a_path(want))
+    told: set[tuple[int, int]] = set()
+    sentences: list[str] = []
+    for identity, sentence in _all(want, start):
+        if identity is None or identity not in told:
+            sentences.append(sentence)
+        if identity is not None:
+            told.add(identity)
+        if len(sentences) == _AT_MOST:
+            break
+    return sentences or [f"no folder near has it either: what brings {name} has to be installed"]
+
+
+def _all(want: Wanted, start: Start) -> Iterator[Hint]:
+    yield from _passed_over(want)
+    if isinstance(want.rules, Glibc):
+        yield from _rpaths_that_do_not_count(want, want.rules)
+        yield from _runpaths_of_others(want, want.rules, start)
+        yield from _secure_execution(want, want.rules)
+        yield from _no_default_folders(want, want.rules)
+        yield from _stale(want, want.rules)
+    yield from repairs.repairs(want)
+    yield from nearby.nearby(want, start)
+
+
+def _of_a_path(want: Wanted) -> Iterator[str]:
+    """A name with a slash is opened as it is; a relative one from the working directory."""
+    name, asker = want.name, called(want.asker)
+    if name.startswith("/"):
+        yield f"{asker} needs it by its path, so no folder is searched: link {asker} with a library that has a SONAME"
+        return
+    where = f"{asker} needs it by a relative path, which is taken from the working directory ({want.rules.cwd})"
+    for origin in (want.asker.origin, want.rules.main.origin):
+        if origin is not None and acceptable(want, f"{origin}/{name}") is not None:
+            yield f"{where}: it would be found from {origin}"
+            return
+    yield where
+
+
+def _passed_over(want: Wanted) -> Iterator[Hint]:
+    """Files of that name where the loader looks, which it does not take."""
+    steps: list[tuple[str, str]] = []
+
+    def watch(_s: FoundBy, _o: str | None, _e: str | None, path: str | None, outcome: str, _r: str) -> None:
+        if path is not None:
+            steps.append((path, outcome))
+
+    want.rules.search(want.name, want.asker, watch)
+    for path, outcome in dict.fromkeys(steps):
+        if outcome in ("wrong-class", "wrong-machine"):
+            yield None, f"{path} is passed over: {_difference(want, path)}"
+        elif outcome == "no-permission":
+            yield None, f"{path} is passed over: there is no permission to read it"
+        elif outcome == "absent":
+            target = want.system.link_target(absolute(want, path))
+            if target is not None:
+                yield None, f"{path} is a link to {target}, and that does not exist"
+
+
+def _difference(want: Wanted, path: str) -> str:
+    image, main = want.system.candidate(path, want.rules.cwd).image, want.rules.main.image
+    if image is None or main is None:
+        return "it is for another machine"
+    of_file, of_program = (f"{one.elf_class}-bit {machine_name(one.machine)}" for one in (image, main))
+    return f"it is for {of_file}, and the program is for {of_program}"
+
+
+def _first(want: Wanted, folders: tuple[Folder, ...]) -> tuple[Folder, Candidate] | None:
+    """The first folder of a list with a file for the loader to take, if nothing before it ends the search."""
+    for folder in folders:
+        path = folder.prefix + want.name
+        if want.system.candidate(path, want.rules.cwd).errno == 0 and acceptable(want, path) is None:
+            return None
+        found = in_folder(want, folder.prefix)
+        if found is not None:
+            return folder, found
+    return None
+
+
+def _folder(found: Candidate) -> str:
+    return found.path.rpartition("/")[0] or "/"
+
+
+def _rpaths_that_do_not_count(want: Wanted, rules: Glibc) -> Iterator[Hint]:
+    """RPATHs that are void: beside a RUNPATH in the same object, and all of them where the asker has a RUNPATH."""
+    asker = called(want.asker)
+    for owner in loaders_of(want.asker, rules.main):
+        image = owner.image
+        if image is None or not image.rpath:
+            continue
+        found = _first(want, rules.folders(image.rpath, ":", owner))
+        if found is None:
+            continue
+        folder, candidate = found
+        mended = remedy(want, _folder(candidate), "ORIGIN" in folder.element)
+        holds = f"whose folder {_folder(candidate)} holds {want.name},"
+        if image.runpath is not None:
+            both = f"{called(owner)} has an RPATH and a RUNPATH, so that its RPATH, {holds} is ignored"
+            yield candidate.identity, f"{both}: {mended}"
+        elif want.asker.image is not None and want.asker.image.runpath is not None:
+            lost = f"{asker} has a RUNPATH, so that the RPATH of {called(owner)}, {holds} does not count for it"
+            yield candidate.identity, f"{lost}: {mended}"
+
+
+def _runpaths_of_others(want: Wanted, rules: Glibc, start: Start) -> Iterator[Hint]:
+    """RUNPATHs (and RPATHs) of other objects, by which those would find the library and this one does not."""
+    chain = loaders_of(want.asker, rules.main)
+    others = [loaded for loaded in start.link_map.objects if loaded.image is not None and loaded is not want.asker]
+    own = want.asker.image
+    for owner in sorted(others, key=lambda loaded: chain.index(loaded) if loaded in chain else len(chain)):
+        finding = rules.search(want.name, owner)
+        candidate = finding.candidate
+        if candidate is None or finding.found_by not in ("rpath", "runpath"):
+            continue
+        tag = finding.found_by.upper()
+        mended = remedy(want, _folder(candidate), "ORIGIN" in (finding.element or ""))
+        there = f"whose folder {_folder(candidate)} holds {want.name},"
+        if owner not in chain or tag == "RPATH":
+            sentence = f"the {tag} of {called(owner)}, {there} does not serve {called(want.asker)}: {mended}"
+        elif own is None or own.runpath is None:
+            none = f"{called(want.asker)} has no RUNPATH of its own, and the RUNPATH of {called(owner)},"
+            instead = f"link {called(owner)} with RPATH instead (-Wl,--disable-new-dtags)"
+            sentence = f"{none} {there} is not inherited: {mended}, or {instead}"
+        else:
+            other = f"the RUNPATH of {called(want.asker)} does not lead to it, and that of {called(owner)},"
+            sentence = f"{other} {there} is not inherited: {mended}"
+        yield candidate.identity, sentence
+
+
+def _secure_execution(want: Wanted, rules: Glibc) -> Iterator[Hint]:
+    """What counts in an ordinary start, and not in secure execution: LD_LIBRARY_PATH, and $ORIGIN."""
+    if not rules.secure:
+        return
+    secure = "does not count in secure execution (setuid, file capabilities)"
+    found = _first(want, rules.folders(rules.given_library_path or "", ":;", rules.main))
+    if found is not None:
+        where = f"LD_LIBRARY_PATH, whose folder {_folder(found[1])} holds {want.name}, {secure}"
+        yield found[1].identity, f"{where}: {remedy(want, _folder(found[1]))}"
+    for owner in loaders_of(want.asker, rules.main):
+        if owner.image is None:
+            continue
+        values = msgspec.structs.replace(rules.tokens(owner), origin_only_if_trusted=False)
+        for element in split_search_path(owner.image.runpath or owner.image.rpath or "", ":"):
+            trusting = expand(element, values)
+            candidate = in_folder(want, trusting) if trusting and not expand(element, rules.tokens(owner)) else None
+            if candidate is not None:
+                where = f"'{element}' of {called(owner)}, which leads to {want.name}, {secure}"
+                yield candidate.identity, f"{where}: write {_folder(candidate)} without $ORIGIN"
+
+
+def _no_default_folders(want: Wanted, rules: Glibc) -> Iterator[Hint]:
+    """What DF_1_NODEFLIB of the asker keeps it from."""
+    image = want.asker.image
+    if image is None or not image.dt_flags_1 & c.DF_1_NODEFLIB:
+        return
+    cached = ldcache.lookup(rules.cache, want.name, rules.accepted) if rules.cache else None
+    candidate = acceptable(want, cached) if cached else None
+    if candidate is None:
+        found = _first(want, rules.default_folders)
+        candidate = found[1] if found else None
+    if candidate is not None:
+        without = f"{called(want.asker)} is linked with -z nodefaultlib, so that {candidate.path} does not count for it"
+        yield candidate.identity, f"{without}: {remedy(want, _folder(candidate))}, or link it without that"
+
+
+def _stale(want: Wanted, rules: Glibc) -> Iterator[Hint]:
+    """A cache entry whose file is gone."""
+    stale = rules.search(want.name, want.asker).stale
+    if stale is not None:
+        yield None, f"the loader's cache names {stale}, and that file is gone: reinstall what it belongs to"

@@ -1,0 +1,96 @@
+"""A library that an object does not get, and whether a folder that is not searched has it: what hints are made of."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from linkscope.loader import verify
+from linkscope.loader.glibc import Glibc
+from linkscope.loader.linkmap import Loaded, Rules
+from linkscope.loader.musl import Musl
+from linkscope.loader.system import Candidate, System
+from linkscope.loader.tokens import expand
+
+Hint = tuple["tuple[int, int] | None", str]
+"""The file that a sentence speaks of (device and inode), so that it is spoken of once; and the sentence."""
+
+
+class Wanted(msgspec.Struct, frozen=True, eq=False):
+    """NAME, which ASKER needs and does not find by itself."""
+
+    name: str
+    asker: Loaded
+    rules: Glibc | Musl
+
+    @property
+    def system(self) -> System:
+        """The root that is looked at."""
+        return self.rules.system
+
+
+def wanted(name: str, asker: Loaded, rules: Rules | None) -> Wanted | None:
+    """The value; None where no loader is known."""
+    return Wanted(name, asker, rules) if isinstance(rules, Glibc | Musl) else None
+
+
+def called(loaded: Loaded) -> str:
+    """What a sentence calls an object: the program by its path, a library by the last part of it."""
+    path = loaded.path or loaded.requested
+    return path if loaded.role == "main" else path.rpartition("/")[2]
+
+
+def absolute(want: Wanted, path: str) -> str:
+    """PATH, a relative one taken from the working directory."""
+    return path if path.startswith("/") else f"{want.rules.cwd.rstrip('/')}/{path}"
+
+
+def acceptable(want: Wanted, path: str) -> Candidate | None:
+    """The file at PATH, if the loader would load it; None otherwise."""
+    candidate = want.system.candidate(path, want.rules.cwd)
+    if candidate.errno or candidate.image is None:
+        return None
+    if isinstance(want.rules, Glibc):
+        return candidate if verify.judge(candidate, want.rules.target).verdict == "take" else None
+    main = want.rules.main.image
+    fits = main is not None and (candidate.image.machine, candidate.image.layout) == (main.machine, main.layout)
+    return candidate if fits else None
+
+
+def in_folder(want: Wanted, folder: str) -> Candidate | None:
+    """What the loader would take if FOLDER was searched, its hardware capability subfolders first."""
+    place = absolute(want, folder).rstrip("/") + "/"
+    for subfolder in want.rules.subfolders if isinstance(want.rules, Glibc) else ("",):
+        path = place + subfolder + want.name
+        if want.system.candidate(path, want.rules.cwd).errno == 0:
+            return acceptable(want, path)
+    return None
+
+
+def expanded(want: Wanted, element: str, owner: Loaded) -> str | None:
+    """An element of a search path of OWNER, with its tokens replaced; None where the loader would drop it."""
+    if isinstance(want.rules, Glibc):
+        return expand(element, want.rules.tokens(owner))
+    return None if owner.origin is None else element.replace("${ORIGIN}", owner.origin).replace("$ORIGIN", owner.origin)
+
+
+def runpath_to(want: Wanted, folder: str, relocatable: bool) -> str:
+    """How ASKER's own RUNPATH would name FOLDER: from $ORIGIN where RELOCATABLE, and where that leads to the same."""
+    there = absolute(want, folder).rstrip("/") or "/"
+    origin = want.asker.origin
+    if relocatable and origin is not None:
+        way = os.path.relpath(there, origin)
+        by_origin, directly = in_folder(want, f"{origin}/{way}"), in_folder(want, there)
+        if by_origin is not None and directly is not None and by_origin.identity == directly.identity:
+            return "$ORIGIN" if way == "." else f"$ORIGIN/{way}"
+    return there
+
+
+def remedy(want: Wanted, folder: str, relocatable: bool = False) -> str:
+    """What gives ASKER a search path of its own that leads to FOLDER."""
+    path, image = runpath_to(want, folder, relocatable), want.asker.image
+    for tag in ("runpath", "rpath"):
+        if image is not None and getattr(image, tag):
+            return f"add '{path}' to the {tag.upper()} of {called(want.asker)}"
+    return f"link {called(want.asker)} with -Wl,-rpath,'{path}'"
