@@ -87,25 +87,26 @@ def padded(text: str, style: str, width: int) -> Span:
 def flow(
     items: Iterable[Span], page: Page, first: Sequence[Span], later: Sequence[Span], separator: str
 ) -> Iterator[list[Span]]:
-    """Lines of ITEMS, none of them broken; the first line begins with FIRST, the others with LATER and spaces.
+    """Lines of ITEMS, none of them broken; the first line begins with FIRST, the others with LATER.
 
-    All lines begin in the same column: the one where FIRST ends.
+    Where LATER is narrower than FIRST, spaces put the items below one another.
     """
     indent = sum(cells(text) for text, _ in first)
+    short = indent - sum(cells(text) for text, _ in later)
     mark = separator.rstrip()
-    margin = (" " * (indent - sum(cells(text) for text, _ in later)), "")
-    line, used = list(first), indent
+    line, used, begun = list(first), indent, False
     for text, style in items:
         text = escape(text)
         width = cells(text)
-        if used > indent and page.width is not None and used + len(separator) + width + len(mark) > page.width:
+        if begun and page.width is not None and used + len(separator) + width + len(mark) > page.width:
             yield [*line, (mark, "")]
-            line, used = [*later, margin], indent
-        elif used > indent:
+            line, used = [*later, (" " * short, "")], max(indent, indent - short)
+        elif begun:
             line.append((separator, ""))
             used += len(separator)
         line.append((text, style))
         used += width
+        begun = True
     yield line
 
 

@@ -12,8 +12,8 @@ from linkscope.report.page import INDENT, Page, Span, cells, cut, flow, padded, 
 _GAP = 2
 # A narrow page leaves at least this much of a candidate's path.
 _LEAST = 24
-# More chains than these tell a person nothing new.
-_CHAINS = 8
+# More chains, or more objects that a loaded library serves, tell a person nothing new.
+_CHAINS, _SERVED = 8, 12
 _OUTCOMES: dict[Outcome, Span] = {
     "found": ("found", "good"),
     "absent": ("not there", "faint"),
@@ -34,7 +34,8 @@ def render(document: WhyDocument, page: Page) -> str:
 def _lines(document: WhyDocument, page: Page) -> Iterator[list[Span]]:
     for chain in document.chains[:_CHAINS]:
         *through, library = chain
-        yield from flow([*((name, "") for name in through), (library, "title")], page, [], [], " → ")
+        links = [*((name, "") for name in through), (library, "title")]
+        yield from flow(links, page, [], [(" " * 2 * INDENT, "")], " → ")
     if len(document.chains) > _CHAINS:
         yield [(f"and along {len(document.chains) - _CHAINS} more chains", "faint")]
     if not document.chains:
@@ -45,14 +46,16 @@ def _lines(document: WhyDocument, page: Page) -> Iterator[list[Span]]:
         if steps[0].made:
             yield from _search(f"The search on behalf of {steps[0].asked_by or document.path}:", steps, width, page)
     if served:
-        yield []
-        first = [("It is loaded already when these ask for it: ", "")]
-        yield from flow([(name, "") for name in served], page, first, [], ", ")
+        yield from [[], [("It is loaded already when these ask for it:", "")]]
+        names = [name.rpartition("/")[2] for name in served[:_SERVED]]
+        if len(served) > _SERVED:
+            names.append(f"and {len(served) - _SERVED} more")
+        yield from flow([(name, "") for name in names], page, [(" " * INDENT, "")], [], ", ")
     for steps in searches:
         if not steps[0].made:
             yield from _search(f"Without that, {steps[0].asked_by} would be served like this:", steps, width, page)
-    yield []
-    yield from _answer(document, page)
+    answer = list(_answer(document, page))
+    yield from [[], *answer] if answer else []
 
 
 def _requests(steps: list[SearchStep]) -> tuple[list[list[SearchStep]], list[str]]:
@@ -89,15 +92,22 @@ def _source(steps: list[SearchStep], width: int, page: Page) -> Iterator[list[Sp
     """One list that is searched: whose it is, its elements as they are written there, and what each leads to."""
     name = _SOURCES.get(steps[0].source, steps[0].source)
     if steps[0].of is not None:
-        name += f" of {steps[0].of}"
+        name += f" of {steps[0].of.rpartition('/')[2]}"
     start: list[Span] = [(" " * INDENT, ""), (name, "how"), ("  ", "")]
     elements = dict.fromkeys(step.element for step in steps if step.element is not None)
+    if all(map(_plain, steps)):
+        elements.clear()
     if len(steps) == 1 and steps[0].candidate is None and not elements:
         yield from words(*_outcome(steps[0]), page, start)
         return
     yield from flow([(element or "(empty)", "") for element in elements], page, start, [], ":")
     for step in steps:
         yield from _step(step, len(elements) > 1, width, page)
+
+
+def _plain(step: SearchStep) -> bool:
+    """Whether the element is a folder that the candidate shows as well."""
+    return (step.element or "").startswith("/") and (step.candidate or "").startswith(step.element or "")
 
 
 def _outcome(step: SearchStep) -> Span:
