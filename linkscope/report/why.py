@@ -32,14 +32,26 @@ def render(document: WhyDocument, page: Page) -> str:
 
 
 def _lines(document: WhyDocument, page: Page) -> Iterator[list[Span]]:
-    for chain in document.chains[:_CHAINS]:
-        *through, library = chain
+    yield from _chains(document, page)
+    yield from _searches(document, page)
+    answer = list(_answer(document, page))
+    if answer:
+        yield []
+        yield from answer
+
+
+def _chains(document: WhyDocument, page: Page) -> Iterator[list[Span]]:
+    for *through, library in document.chains[:_CHAINS]:
         links = [*((name, "") for name in through), (library, "title")]
         yield from flow(links, page, [], [(" " * 2 * INDENT, "")], " → ")
     if len(document.chains) > _CHAINS:
         yield [(f"and along {len(document.chains) - _CHAINS} more chains", "faint")]
     if not document.chains:
         yield from words(f"Nothing that {document.path} loads asks for {document.library}.", "", page, [])
+
+
+def _searches(document: WhyDocument, page: Page) -> Iterator[list[Span]]:
+    """The searches that are made, then whom they serve as well, then those that are spared by that."""
     searches, served = _requests(document.search)
     width = _column(document.search, page)
     for steps in searches:
@@ -47,15 +59,12 @@ def _lines(document: WhyDocument, page: Page) -> Iterator[list[Span]]:
             yield from _search(f"The search on behalf of {steps[0].asked_by or document.path}:", steps, width, page)
     if served:
         yield from [[], [("It is loaded already when these ask for it:", "")]]
-        names = [name.rpartition("/")[2] for name in served[:_SERVED]]
-        if len(served) > _SERVED:
-            names.append(f"and {len(served) - _SERVED} more")
+        more = [f"and {len(served) - _SERVED} more"] if len(served) > _SERVED else []
+        names = [name.rpartition("/")[2] for name in served[:_SERVED]] + more
         yield from flow([(name, "") for name in names], page, [(" " * INDENT, "")], [], ", ")
     for steps in searches:
         if not steps[0].made:
             yield from _search(f"Without that, {steps[0].asked_by} would be served like this:", steps, width, page)
-    answer = list(_answer(document, page))
-    yield from [[], *answer] if answer else []
 
 
 def _requests(steps: list[SearchStep]) -> tuple[list[list[SearchStep]], list[str]]:
