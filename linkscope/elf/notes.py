@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from linkscope.elf import constants as c
+from linkscope.elf.sections import sections_named
+from linkscope.errors import MalformedElf
 
 if TYPE_CHECKING:
     from linkscope.elf.image import Image
@@ -19,6 +21,7 @@ NT_GNU_ABI_TAG, NT_GNU_BUILD_ID, NT_GNU_PROPERTY_TYPE_0 = 1, 3, 5
 GNU_PROPERTY_X86_ISA_1_NEEDED, GNU_PROPERTY_X86_FEATURE_1_AND = 0xC0008002, 0xC0000002
 GNU_PROPERTY_AARCH64_FEATURE_1_AND = 0xC0000000
 FDO_DLOPEN = 0x407C0C0A  # uapi-group.org, ELF dlopen() metadata; the owner is FDO
+_BUILD_ID_SECTION = frozenset((b".note.gnu.build-id",))
 _MAX_NOTES = 1 << 20  # bytes of one segment that are looked at
 
 
@@ -48,11 +51,22 @@ def segment_notes(reader: Reader, image: Image) -> Iterator[tuple[bytes, int, by
 
 
 def build_id(reader: Reader, image: Image) -> str | None:
-    """The GNU build id in hexadecimal, None without one."""
+    """The GNU build id in hexadecimal, None without one.
+
+    Object files have no segments, and Go's own linker (before 1.24) leaves this note out of PT_NOTE: then the section
+    of that name is what debuggers go by.
+    """
     for owner, kind, descriptor in segment_notes(reader, image):
         if owner == b"GNU" and kind == NT_GNU_BUILD_ID and descriptor:
             return descriptor.hex()
-    return None
+    try:
+        section = sections_named(reader, image, _BUILD_ID_SECTION).get(b".note.gnu.build-id")
+        if section is None or section.type != c.SHT_NOTE or section.size > _MAX_NOTES:
+            return None
+        found = entries(reader.read(section.offset, section.size), image.layout.order, 4)
+    except MalformedElf:  # a file without an id may well have no sections either, or damaged ones
+        return None
+    return next((data.hex() for owner, kind, data in found if owner == b"GNU" and kind == NT_GNU_BUILD_ID), None)
 
 
 def properties(descriptor: bytes, order: str, word: int) -> Iterator[tuple[int, bytes]]:
