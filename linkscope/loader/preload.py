@@ -1,4 +1,4 @@
-"""What is preloaded: the names in LD_PRELOAD and in /etc/ld.so.preload, split as glibc splits them."""
+"""What is preloaded: the names in LD_PRELOAD and in /etc/ld.so.preload, split as each loader splits them."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ def split_variable(value: str, secure: bool) -> list[str]:
     if secure:
         names = [name for name in names if "/" not in name and len(name) < _SECURE_NAME_LIMIT]
     return names
+
+
+def split_for_musl(value: str) -> list[str]:
+    """The names in LD_PRELOAD, separated by white space and colons (musl ldso/dynlink.c, load_preload)."""
+    for separator in ":\t\n\v\f\r":
+        value = value.replace(separator, " ")
+    return [name for name in value.split(" ") if name]
 
 
 def split_file(data: bytes) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
 from linkscope.elf.image import Image
 from linkscope.loader import loaders, problems
@@ -11,6 +12,9 @@ from linkscope.loader.glibc_start import start_with_glibc
 from linkscope.loader.linkmap import LinkMap, Loaded
 from linkscope.loader.program import Program, Start
 from linkscope.loader.system import Candidate, System
+
+if TYPE_CHECKING:
+    from linkscope.loader.musl_ldso import MuslFacts
 
 
 def start(system: System, program: Program, environment: Environment) -> Start:
@@ -31,6 +35,11 @@ def start(system: System, program: Program, environment: Environment) -> Start:
         reason = _fault(loader)
         link_map.problems.append(problems.missing_interpreter(interpreter, program.shown, reason))
         return Start(link_map, None, interpreter, secure)
+    facts = _if_musl(system, loader)
+    if facts is not None:
+        from linkscope.loader.musl_start import start_with_musl  # its modules are not needed for glibc's programs
+
+        return start_with_musl(system, program, environment, link_map, loader, facts, secure)
     return start_with_glibc(system, program, environment, link_map, interpreter, loader, secure)
 
 
@@ -38,6 +47,18 @@ def _usable_interpreter(loader: Candidate, image: Image) -> bool:
     """Linux fs/binfmt_elf.c: the interpreter must be an ELF file of the same machine that the kernel can map."""
     found = loader.image
     return found is not None and found.machine == image.machine and found.layout == image.layout
+
+
+def _if_musl(system: System, loader: Candidate) -> MuslFacts | None:
+    """The facts of a musl loader, None for others. What it is counts, not its path: /lib64/ld-linux-x86-64.so.2 may
+    lead to it. glibc's always has a DT_SONAME, its own file's name; musl's is called after the C library, or nothing.
+    """
+    soname = loader.image.soname if loader.image else None
+    if soname is not None and soname.startswith("ld") and not loaders.is_musl_path(soname):
+        return None
+    from linkscope.loader.musl_ldso import musl_facts
+
+    return musl_facts(system, loader)
 
 
 def _fault(loader: Candidate) -> str:

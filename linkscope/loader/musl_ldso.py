@@ -1,0 +1,69 @@
+"""What a musl loader says of itself: its default search path, and the file that would replace it. Read, never run.
+
+Both are string constants of load_library (musl ldso/dynlink.c), fixed when musl is built. The name of the file,
+`/etc/ld-musl-ARCH.path`, is also what tells a musl loader from any other, whatever path it is installed under.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import cast
+
+import msgspec
+
+from linkscope.elf import constants as c
+from linkscope.elf.image import Image
+from linkscope.elf.reader import Reader, open_reader
+from linkscope.loader.loaders import is_musl_path
+from linkscope.loader.system import Candidate, System
+
+_LIMIT = 1 << 23  # bytes of one segment; the largest real one has 0.7 MB
+_PATH_FILE = re.compile(rb"/etc/ld-musl-[\w.-]+\.path(?=\0)")
+_PATH_LIST = re.compile(rb"\0(/[\w./+@-]+(?::/[\w./+@-]+)+)(?=\0)")
+_ONE_FOLDER = re.compile(rb"\0(/[\w./+@-]*/lib(?:32|64|x32)?)(?=\0)")
+_UPSTREAM_PATH = "/lib:/usr/local/lib:/usr/lib"
+_MEMORY = "musl loaders"
+
+
+class MuslFacts(msgspec.Struct, frozen=True):
+    """The compiled-in facts of one musl loader.
+
+    default_path: the folders that are searched last, separated by colons. path_file: the file below the loader's own
+    prefix that replaces them, `/etc/ld-musl-x86_64.path`.
+    """
+
+    default_path: str
+    path_file: str
+
+
+def musl_facts(system: System, loader: Candidate) -> MuslFacts | None:
+    """The facts of the loader that stands at a path; None where it is not musl's.
+
+    One that is called musl's (`ld-musl-ARCH.so.1`) and does not say what it should is taken for upstream's.
+    """
+    memory = cast("dict[tuple[int, int], MuslFacts | None]", system.memory.setdefault(_MEMORY, {}))
+    if loader.image is not None and loader.identity not in memory:
+        with open_reader(loader.location, loader.path) as reader:
+            memory[loader.identity] = _read(reader, loader.image, loader.path)
+    return memory.get(loader.identity)
+
+
+def _read(reader: Reader, image: Image, path: str) -> MuslFacts | None:
+    data = b"\0".join(
+        reader.read(segment.offset, min(segment.filesz, _LIMIT))
+        for segment in image.segments
+        if segment.type == c.PT_LOAD and segment.filesz and not segment.flags & c.PF_W
+    )
+    path_file = _PATH_FILE.search(data)
+    if path_file:
+        return MuslFacts(_default_path(data), os.fsdecode(path_file[0]))
+    name = path.rpartition("/")[2].partition(".so")[0]
+    return MuslFacts(_UPSTREAM_PATH, f"/etc/{name}.path") if is_musl_path(path) else None
+
+
+def _default_path(data: bytes) -> str:
+    lists = [match[1] for match in _PATH_LIST.finditer(data) if b"/lib" in match[1]]
+    if not lists:  # a distribution with one default folder
+        lists = [match[1] for match in _ONE_FOLDER.finditer(data)]
+    return os.fsdecode(lists[0]) if lists else _UPSTREAM_PATH
