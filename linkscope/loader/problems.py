@@ -39,11 +39,12 @@ def bad_candidate(path: str, name: str, asker: str, reason: str) -> Problem:
     return _problem("bad-candidate", True, path, asker, message)
 
 
-def taken_as_is(path: str, name: str, asker: str | None, machine: str) -> Problem:
-    """A file for another machine that musl maps and relocates like any other; it cannot run."""
+def taken_as_is(path: str, name: str, asker: str | None, machine: str, at_start: bool) -> Problem:
+    """A file for another machine that musl maps like any other. at_start: something in it is used before main runs."""
     for_whom = f"needed by {asker}" if asker else "to be preloaded"
-    message = f"the search for {name}, {for_whom}, ends at {path}, which is for {machine}; musl maps it all the same"
-    return _problem("bad-candidate", True, path, asker, message)
+    outcome = "so the program does not start" if at_start else "and its functions cannot be called"
+    message = f"the search for {name}, {for_whom}, ends at {path}: musl maps it although it is for {machine}, {outcome}"
+    return _problem("bad-candidate", at_start, path, asker, message)
 
 
 def refused_name(name: str, asker: str, refusal: Refusal) -> Problem:
