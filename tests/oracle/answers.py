@@ -5,6 +5,7 @@ The formats are those of glibc's elf/rtld.c, dl-version.c, dl-lookup.c, and of m
 
 import os
 import re
+import signal
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,11 +20,13 @@ VDSO = frozenset({"linux-vdso.so.1", "linux-gate.so.1", "linux-vdso32.so.1", "li
 class Entry(msgspec.Struct, frozen=True):
     """One line of a trace: the name as first asked for, and the path that was opened; None: not found.
 
-    Where the loader prints one string only (a name with a slash, the interpreter), it is both.
+    Where the loader prints one string only (a name with a slash, the interpreter), it is both. reason: musl's, why it
+    has no path; glibc gives none here, or ends its answer (`fatal`).
     """
 
     name: str
     path: str | None
+    reason: str | None = None
 
 
 class VersionComplaint(msgspec.Struct, frozen=True):
@@ -55,7 +58,8 @@ class UndefinedSymbol(msgspec.Struct, frozen=True):
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """A loader's answer. entries: in link-map order, without the program and the vdso.
 
-    fatal: what the loader says when it refuses ("libx.so: cannot open shared object file: …"), else None.
+    fatal: what the loader says when it refuses ("libx.so: cannot open shared object file: …"), else None. status: None
+    where it was not executed or ran out of time; negative where a signal ended it (a loader can crash), which is fatal.
     other: lines of standard error that are none of the rest.
     """
 
@@ -111,22 +115,26 @@ _LINES: tuple[tuple[re.Pattern[bytes], Callable[[re.Match[bytes]], _Record]], ..
         lambda m: UndefinedSymbol(_text(m, 1), _text(m, 2), _text(m, 4), _text(m, 3)),
     ),
     (
-        re.compile(rb"Error loading shared library (.*): .*? \(needed by .*\)"),
-        lambda m: Entry(_text(m, 1), None),
+        re.compile(rb"Error loading shared library (.*): (.*?) \(needed by .*\)"),
+        lambda m: Entry(_text(m, 1), None, _text(m, 2)),
     ),
 )
 # An entry may hold newlines, but none that is followed by the tab which begins the next one.
-_ENTRY = re.compile(rb"\t((?:[^\n]|\n(?!\t))*?)(?: \(0x[0-9a-f]+\)|( => not found))\n")
+_ENTRY = re.compile(rb"\t((?:[^\n]|\n(?!\t))*?)(?: \((?:0x[0-9a-f]+|0)\)|( => not found))\n")
 _FATAL = re.compile(
-    rb"^(?:.*?: )?(?:error while loading shared libraries|symbol lookup error): (.*)\Z", re.DOTALL | re.MULTILINE
+    rb"^(?:.*?: )?(?:error while loading shared libraries|symbol lookup error|Inconsistency detected by ld\.so): (.*)\Z",
+    re.DOTALL | re.MULTILINE,
 )
 _UNUSED = b"Unused direct dependencies:\n"
 
 
 def parse(outcome: Outcome, program: str) -> Trace:
-    """A loader's answer about a program (its argv[0]). Where the kernel refuses to execute it, that is fatal too."""
+    """A loader's answer about a program (its argv[0]). Where the kernel does not execute it, or ends it: fatal too."""
     if outcome.errno is not None:
         return Trace(status=None, fatal=f"{program}: cannot be executed: {os.strerror(outcome.errno)}")
+    if outcome.status is None or outcome.status < 0:
+        end = "out of time" if outcome.status is None else signal.strsignal(-outcome.status)
+        return Trace(status=outcome.status, fatal=f"{program}: {end}")
     fatal = _FATAL.search(outcome.stderr)
     complaints = outcome.stderr[: fatal.start()] if fatal else outcome.stderr
     records: list[_Record] = []

@@ -1,9 +1,10 @@
 """Entry points for the executables of the ELF writer: print the link map that the loader has built, and exit with 0.
 
 A program of this code links nothing but what the test asks for, and says itself what a real start has mapped, also
-where the loader would not (LD_DEBUG is ignored in secure execution): it walks its dynamic section to DT_DEBUG, and
-writes each `l_name` of `r_debug.r_map`, ended by a NUL, to standard output. The layout of `struct r_debug` and
-`struct link_map` is the one that <link.h> promises to debuggers; glibc and musl keep it alike.
+where the loader would not (LD_DEBUG is ignored in secure execution): it walks its dynamic section to DT_DEBUG, goes to
+the first object of `r_debug.r_map` (a filtee of the program stands before it, so that trace mode does not show it), and
+writes each `l_name`, ended by a NUL, to standard output. The layout of `struct r_debug` and `struct link_map` is what
+<link.h> promises to debuggers; glibc and musl keep it alike.
 """
 
 from collections.abc import Callable
@@ -12,15 +13,20 @@ X86_64 = """
     488d1d 00000000     lea    _DYNAMIC(%rip),%rbx
     488b03              mov    (%rbx),%rax              # d_tag
     4885c0              test   %rax,%rax
-    7440                je     exit
+    744e                je     exit
     4883f815            cmp    $DT_DEBUG,%rax
     7406                je     found
     4883c310            add    $16,%rbx
     ebec                jmp    next entry
     488b5b08            mov    8(%rbx),%rbx             # found: d_ptr, a struct r_debug, or 0 without a loader
     4885db              test   %rbx,%rbx
-    742b                je     exit
+    7439                je     exit
     488b5b08            mov    8(%rbx),%rbx             # r_map
+    488b4320            mov    32(%rbx),%rax            # l_prev
+    4885c0              test   %rax,%rax
+    7405                je     next object
+    4889c3              mov    %rax,%rbx
+    ebf2                jmp    previous object
     4885db              test   %rbx,%rbx
     7422                je     exit
     488b7308            mov    8(%rbx),%rsi             # l_name
@@ -44,15 +50,20 @@ I386 = """
     81c6 00000000       add    $_DYNAMIC-here,%esi
     8b06                mov    (%esi),%eax              # d_tag
     85c0                test   %eax,%eax
-    7437                je     exit
+    7442                je     exit
     83f815              cmp    $DT_DEBUG,%eax
     7405                je     found
     83c608              add    $8,%esi
     ebf0                jmp    next entry
     8b7604              mov    4(%esi),%esi             # found: d_ptr, a struct r_debug, or 0 without a loader
     85f6                test   %esi,%esi
-    7426                je     exit
+    7431                je     exit
     8b7604              mov    4(%esi),%esi             # r_map
+    8b4610              mov    16(%esi),%eax            # l_prev
+    85c0                test   %eax,%eax
+    7404                je     next object
+    89c6                mov    %eax,%esi
+    ebf5                jmp    previous object
     85f6                test   %esi,%esi
     741f                je     exit
     8b4e04              mov    4(%esi),%ecx             # l_name
@@ -73,14 +84,18 @@ I386 = """
 AARCH64 = """
     00000000            adr    x19, _DYNAMIC
     600240f9            ldr    x0, [x19]                # d_tag
-    600200b4            cbz    x0, exit
+    e00200b4            cbz    x0, exit
     1f5400f1            cmp    x0, #DT_DEBUG
     60000054            b.eq   found
     73420091            add    x19, x19, #16
     fbffff17            b      next entry
     730640f9            ldr    x19, [x19, #8]           # found: d_ptr, a struct r_debug, or 0 without a loader
-    b30100b4            cbz    x19, exit
+    330200b4            cbz    x19, exit
     730640f9            ldr    x19, [x19, #8]           # r_map
+    601240f9            ldr    x0, [x19, #32]           # l_prev
+    600000b4            cbz    x0, next object
+    f30300aa            mov    x19, x0
+    fdffff17            b      previous object
     730100b4            cbz    x19, exit
     610640f9            ldr    x1, [x19, #8]            # l_name
     020080d2            mov    x2, #0

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from tests.oracle import packages, runner
+from tests.oracle import files, packages, runner
 from tests.oracle.availability import Unavailable
 from tests.oracle.runner import Request
 from tests.oracle.trace import Question
@@ -80,6 +80,14 @@ def question(name: str) -> Question:
     """How to ask the loader of a root about a file in it: `trace(path_inside, question("debian:11"))`."""
     emulator = _EMULATORS.get(RELEASES[name].architecture)
     return Question(root=os.fspath(root(name)), qemu=emulator and f"/{emulator}", timeout=60.0)
+
+
+def loader_and_ldconfig(name: str) -> tuple[str, str]:
+    """The files of this machine that are a root's glibc loader and its ldconfig, for a forest with that glibc."""
+    folder = os.fspath(root(name))
+    machine = {"amd64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
+    loader = machine[RELEASES[name].architecture]
+    return files.below(folder, loader), files.below(folder, "/sbin/ldconfig")
 
 
 def _make(release: Release, target: Path) -> None:

@@ -25,7 +25,7 @@ _CHILD = Path(__file__).with_name("runner_child.py")
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A command to run. argv[0] is executed as it is (no PATH); env is all that it gets; user: a uid, also its gid.
 
-    cwd and argv are as seen inside the root. timeout: seconds.
+    cwd and argv are as seen inside the root. private: run where a command may chroot by itself. timeout: seconds.
     """
 
     argv: tuple[str, ...]
@@ -33,6 +33,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     cwd: str | None = None
     root: str | None = None
     user: int | None = None
+    private: bool = False
     timeout: float = 20.0
 
 
@@ -106,7 +107,7 @@ class Pool:
         if any(request.user is not None for request in requests) and os.geteuid() != 0:
             raise Unavailable("only root can run a command as another user")
         lanes = range(min(self.size, len(requests)))
-        private = any(request.root is not None for request in requests)
+        private = any(request.root is not None or request.private for request in requests)
         workers = [self.worker(private, lane) for lane in lanes]
 
         def serve(lane: int) -> list[Outcome]:

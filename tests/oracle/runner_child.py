@@ -17,19 +17,16 @@ from typing import Any
 MS_BIND_RECURSIVE = 4096 | 16384  # MS_BIND | MS_REC, <sys/mount.h>
 _NOT_RUN = 126
 
-_mounted: set[str] = set()
-
 
 def mount_proc(root: str) -> None:
     """Make this machine's /proc visible in the root, without which a loader there knows no $ORIGIN of a program."""
-    if root in _mounted:
-        return
     target = os.path.join(root, "proc")
+    if os.path.exists(os.path.join(target, "self")):
+        return
     os.makedirs(target, exist_ok=True)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"/proc", os.fsencode(target), None, MS_BIND_RECURSIVE, None) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), target)
-    _mounted.add(root)
 
 
 def become(request: dict[str, Any], null: int, out: int, err: int) -> None:

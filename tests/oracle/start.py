@@ -58,19 +58,34 @@ def start(program: str | os.PathLike[str], question: Question = _PLAIN) -> Start
     """A real start of a program that the ELF writer has made (it prints its own link map), also in secure execution."""
     name = os.fspath(program)
     outcome = runner.run(command((name,), question, question.env))
-    names = tuple(map(os.fsdecode, outcome.stdout.split(b"\0")[:-1]))
+    names = list(map(os.fsdecode, outcome.stdout.split(b"\0")[:-1]))
     answer = parse(msgspec.structs.replace(outcome, stdout=b""), name)
-    return Start(link_map=tuple(entry for entry in names[1:] if entry not in VDSO), answer=answer)
+    return Start(link_map=_libraries(names, name), answer=answer)
 
 
 def debugged_start(program: str | os.PathLike[str], question: Question = _PLAIN) -> Start:
-    """A real start of any glibc program that the tests have built, its link map as LD_DEBUG=scopes has it."""
+    """A real start of any glibc program that the tests have built, its link map as LD_DEBUG=scopes has it.
+
+    A filtee of the program, which stands before it, is known from the program's scope only, and not by a name with a
+    space in it.
+    """
     name = os.fspath(program)
     outcome = runner.run(command((name,), question, {**question.env, "LD_DEBUG": "scopes"}))
     lines, rest = _debug_lines(outcome.stderr)
     objects = [line[len("object=") : -len(" [0]")] for line in lines if line.startswith("object=")]
+    scope = next((line for line in lines if line.startswith(" scope 0: ")), "")[len(" scope 0: ") :]
+    objects = scope.partition(f"{name} ")[0].split() + objects
     answer = parse(msgspec.structs.replace(outcome, stdout=b"", stderr=rest), name)
-    return Start(link_map=tuple(entry for entry in objects[1:] if entry not in VDSO), answer=answer)
+    return Start(link_map=_libraries(objects, name), answer=answer)
+
+
+def _libraries(names: list[str], program: str) -> tuple[str, ...]:
+    """The names of a link map that are neither the vdso's nor the program's, wherever in it they stand.
+
+    glibc's own name for the program is empty, and a filtee of the program stands before it; musl's is the path that it
+    was started by, and the vdso's is empty.
+    """
+    return tuple(entry for entry in names if entry not in ("", program, *VDSO))
 
 
 def searches(file: str | os.PathLike[str], question: Question = _PLAIN) -> list[Search]:
