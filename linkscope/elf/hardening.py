@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from linkscope.elf import constants as c
 from linkscope.elf import notes
+from linkscope.elf.calls import is_called
 from linkscope.elf.linkage import linkage
 from linkscope.elf.symbols import dynamic_table, section_table
 from linkscope.errors import MalformedElf
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from linkscope.elf.reader import Reader
     from linkscope.elf.symbols import SymbolTable
 
-# Called when a canary was overwritten, or the canary itself: GCC and Clang (the last for targets that keep it in a
-# variable; `_local` is the i386 and PowerPC stub inside the file), and the Intel compiler.
-_CANARY = frozenset((b"__stack_chk_fail", b"__stack_chk_fail_local", b"__stack_chk_guard", b"__intel_security_cookie"))
+# Called when a canary was overwritten: by GCC and Clang (`_local` is a stub inside the file, for i386 and PowerPC), and
+# the canary itself where it is a variable, theirs and the Intel compiler's.
+_CANARY_FAILS = frozenset((b"__stack_chk_fail", b"__stack_chk_fail_local"))
+_CANARY = _CANARY_FAILS | {b"__stack_chk_guard", b"__intel_security_cookie"}
 # The functions with a checking variant, `__NAME_chk`: glibc debug/Versions, string/Versions and
 # include/bits of 2.36, and bionic libc/libc.map.txt (the second block).
 _CHECKED = """
@@ -53,8 +55,8 @@ _BRANCH_PROPERTIES = {
 def hardening(reader: Reader, image: Image) -> Hardening:
     """The protections of one file; all None for an object file, a core or a separate debug file.
 
-    bind_now is None without a dynamic section, where nothing is ever bound. canary and fortify are told by the names
-    of symbols: None where there are none to see. In a static file they speak of the C library inside as well.
+    bind_now is None without a dynamic section, where nothing is ever bound. canary and fortify are told by symbols:
+    None where there are none to see. In a static file they speak of the C library inside as well.
     """
     if image.type not in (c.ET_EXEC, c.ET_DYN) or image.debug:
         return Hardening(relro=None, bind_now=None, nx=None, canary=None, fortify=None)
@@ -94,22 +96,24 @@ def _nx(image: Image) -> bool:
 
 
 def _symbol_protections(reader: Reader, image: Image) -> tuple[bool | None, bool | None]:
-    """(canary, fortify).
-
-    fortify is None also where no function is used that has a checking variant: nothing shows how it was compiled.
-    """
-    table = _symbols(reader, image)
+    """(canary, fortify), from the symbols that the file uses: what it imports, or all of a static file."""
+    static = linkage(image) == "static"
+    table = _static_table(reader, image) if static else dynamic_table(reader, image)
     if table is None:
         return None, None
     names = table.names_among(_NAMES)
+    canary: bool | None = bool(names & _CANARY)
+    if static and names & _CANARY_FAILS:
+        # musl has function and canary in every program, glibc too; for a machine whose calls are not known that counts.
+        canary = is_called(reader, image, table, _CANARY_FAILS) is not False
+    elif not canary and not static and not image.needed and not table.imports_anything():
+        canary = None  # ld.so: all that it uses is inside, without a name
+    # Without any function that has a checking variant, nothing shows how the file was compiled.
     fortify = True if names & _FORTIFIED else False if names & _NOT_FORTIFIED else None
-    return bool(names & _CANARY), fortify
+    return canary, fortify
 
 
-def _symbols(reader: Reader, image: Image) -> SymbolTable | None:
-    """The table that names the functions which the file uses: what it imports, or all of a static file."""
-    if linkage(image) != "static":
-        return dynamic_table(reader, image)
+def _static_table(reader: Reader, image: Image) -> SymbolTable | None:
     try:
         return section_table(reader, image)
     except MalformedElf:  # section headers are no part of what runs: damaged ones only hide the names
@@ -121,6 +125,5 @@ def _branch_protections(reader: Reader, image: Image) -> dict[str, bool]:
     if known is None:
         return {}
     wanted, bits = known
-    segment = image.segment(c.PT_GNU_PROPERTY)
-    value = notes.gnu_property(reader, image.layout, segment.offset, segment.filesz, wanted) if segment else 0
+    value = notes.gnu_property(reader, image.layout, image.segments, wanted)
     return {name: value & mask == mask for name, mask in bits.items()}

@@ -176,8 +176,8 @@ def _loader_view(reader: Reader, image: Image) -> dict[str, object]:
             view["interpreter"] = _interpreter(reader, segment)
         elif segment.type == c.PT_DYNAMIC:
             dynamic_segment = segment  # glibc elf/rtld.c and dl-load.c: the last one counts
-        elif segment.type == c.PT_GNU_PROPERTY and image.machine in (c.EM_X86_64, c.EM_386):
-            view["x86_isa_needed"] = notes.x86_isa_needed(reader, image.layout, segment.offset, segment.filesz)
+    if image.machine in (c.EM_X86_64, c.EM_386):
+        view["x86_isa_needed"] = notes.x86_isa_needed(reader, image.layout, image.segments)
     if dynamic_segment is not None:
         view.update(_dynamic_view(reader, image, dynamic_segment))
     return view

@@ -15,7 +15,7 @@ from linkscope.errors import MalformedElf
 if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
-    from linkscope.elf.segments import Layout
+    from linkscope.elf.segments import Layout, Segment
 
 NT_GNU_ABI_TAG, NT_GNU_BUILD_ID, NT_GNU_PROPERTY_TYPE_0 = 1, 3, 5
 GNU_PROPERTY_X86_ISA_1_NEEDED, GNU_PROPERTY_X86_FEATURE_1_AND = 0xC0008002, 0xC0000002
@@ -81,21 +81,28 @@ def properties(descriptor: bytes, order: str, word: int) -> Iterator[tuple[int, 
         at += (size + word - 1) & -word
 
 
-def gnu_property(reader: Reader, layout: Layout, offset: int, size: int, wanted: int) -> int:
-    """The 32-bit value of one GNU property in the notes at OFFSET, 0 where it is absent."""
-    if size > _MAX_NOTES:
-        return 0
-    for owner, kind, descriptor in entries(reader.read(offset, size), layout.order, layout.word):
-        if owner == b"GNU" and kind == NT_GNU_PROPERTY_TYPE_0:
-            for this, data in properties(descriptor, layout.order, layout.word):
-                if this == wanted and len(data) == 4:
-                    return int(struct.unpack(layout.order + "I", data)[0])
+def gnu_property(reader: Reader, layout: Layout, segments: tuple[Segment, ...], wanted: int) -> int:
+    """The 32-bit value of one GNU property, 0 where it is absent.
+
+    It stands where PT_GNU_PROPERTY says; linkers before binutils 2.32 wrote none, and then the loader looks through
+    the PT_NOTE segments aligned to 8 bytes, in 32-bit files to 4 (glibc sysdeps/x86/dl-prop.h, _dl_process_pt_note).
+    """
+    areas = [segment for segment in segments if segment.type == c.PT_GNU_PROPERTY]
+    areas = areas or [s for s in segments if s.type == c.PT_NOTE and s.align == layout.word]
+    for area in areas:
+        if area.filesz > _MAX_NOTES:
+            continue
+        for owner, kind, descriptor in entries(reader.read(area.offset, area.filesz), layout.order, layout.word):
+            if owner == b"GNU" and kind == NT_GNU_PROPERTY_TYPE_0:
+                for this, data in properties(descriptor, layout.order, layout.word):
+                    if this == wanted and len(data) == 4:
+                        return int(struct.unpack(layout.order + "I", data)[0])
     return 0
 
 
-def x86_isa_needed(reader: Reader, layout: Layout, offset: int, size: int) -> int:
+def x86_isa_needed(reader: Reader, layout: Layout, segments: tuple[Segment, ...]) -> int:
     """GNU_PROPERTY_X86_ISA_1_NEEDED: bit N set means x86-64 baseline (0), v2, v3, v4 is needed. 0 without."""
-    return gnu_property(reader, layout, offset, size, GNU_PROPERTY_X86_ISA_1_NEEDED)
+    return gnu_property(reader, layout, segments, GNU_PROPERTY_X86_ISA_1_NEEDED)
 
 
 class DlopenEntry(msgspec.Struct, frozen=True):

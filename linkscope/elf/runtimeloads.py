@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import struct
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from linkscope.elf import constants as c
+from linkscope.elf.calls import is_called
 from linkscope.elf.libc import family_inside
 from linkscope.elf.linkage import linkage
 from linkscope.elf.rodata import found_among
@@ -26,9 +23,6 @@ if TYPE_CHECKING:
 _NSS = b"/etc/nsswitch.conf"
 _ICONV = frozenset((b"iconv_open",))
 _DLOPEN = frozenset((b"dlopen",))
-_CODE_LIMIT = 1 << 25
-_CODE_PIECE = 1 << 20
-_X86_BRANCH = rb"(?s)[\xe8\xe9](?=(....))"  # call or jmp, and the distance from what follows
 
 
 class RunTimeLoad(msgspec.Struct, frozen=True):
@@ -57,42 +51,6 @@ def loads_at_run_time(reader: Reader, image: Image) -> tuple[RunTimeLoad, ...]:
     if table is not None:
         if table.names_among(_ICONV):
             found.append(RunTimeLoad("iconv", "iconv_open"))
-        if _is_called(reader, image, table.addresses_of(_DLOPEN)):
+        if is_called(reader, image, table, _DLOPEN):
             found.append(RunTimeLoad("dlopen", "dlopen"))
     return tuple(found)
-
-
-def _is_called(reader: Reader, image: Image, addresses: set[int]) -> bool:
-    """Whether some instruction calls one of these addresses, or ends in a jump there; False for unknown machines."""
-    targets = _BRANCH_TARGETS.get(image.machine)
-    if targets is None or not addresses:
-        return False
-    for segment in image.segments:
-        if segment.type == c.PT_LOAD and segment.flags & c.PF_X:
-            end = min(segment.filesz, _CODE_LIMIT)
-            for at in range(0, end, _CODE_PIECE):
-                code = reader.read(segment.offset + at, min(_CODE_PIECE + 4, end - at))
-                if not addresses.isdisjoint(targets(code, segment.vaddr + at)):
-                    return True
-    return False
-
-
-def _x86_targets(code: bytes, address: int) -> Iterator[int]:
-    """Where every byte sequence that may be a relative call or jump leads (Intel SDM, CALL and JMP rel32)."""
-    for match in re.finditer(_X86_BRANCH, code):
-        yield address + match.end() + 4 + int.from_bytes(match[1], "little", signed=True)
-
-
-def _aarch64_targets(code: bytes, address: int) -> Iterator[int]:
-    """Where every BL and B leads: a distance of 26 bits, in words (Arm ARM, C6.2)."""
-    for place, (word,) in enumerate(struct.iter_unpack("<I", code[: len(code) & ~3])):
-        if word >> 26 & 0x1F == 5:
-            distance = (word & 0x3FFFFFF) - (word << 1 & 0x4000000)
-            yield address + 4 * (place + distance)
-
-
-_BRANCH_TARGETS: dict[int, Callable[[bytes, int], Iterator[int]]] = {
-    c.EM_386: _x86_targets,
-    c.EM_X86_64: _x86_targets,
-    c.EM_AARCH64: _aarch64_targets,
-}

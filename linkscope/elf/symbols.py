@@ -50,6 +50,12 @@ class SymbolTable(msgspec.Struct, frozen=True):
                 found.add(strings[at:end])
         return found
 
+    def imports_anything(self) -> bool:
+        """Whether some symbol (beside the first, which is nobody's) is undefined."""
+        place = 3 if self.word == 8 else 5
+        records = struct.iter_unpack(self.order + _ENTRY[self.word], self.records)
+        return any(fields[place] == c.SHN_UNDEF and fields[0] for fields in records)
+
     def addresses_of(self, names: frozenset[bytes]) -> set[int]:
         """The values of the defined symbols of these NAMES."""
         found: set[int] = set()

@@ -1,0 +1,62 @@
+"""Whether a program's own code calls a function: relative calls and jumps, told from their bytes.
+
+For static programs, where every function of the C library that is linked in has a symbol, used or not.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from linkscope.elf import constants as c
+
+if TYPE_CHECKING:
+    from linkscope.elf.image import Image
+    from linkscope.elf.reader import Reader
+    from linkscope.elf.symbols import SymbolTable
+
+_CODE_LIMIT = 1 << 25
+_CODE_PIECE = 1 << 20
+_X86_BRANCH = rb"(?s)[\xe8\xe9](?=(....))"  # call or jmp, and the distance from what follows
+
+
+def is_called(reader: Reader, image: Image, table: SymbolTable, names: frozenset[bytes]) -> bool | None:
+    """Whether some instruction calls a function of these NAMES, or ends in a jump there.
+
+    None for machines whose instructions are not known here. False also where the functions are not in the table.
+    """
+    targets = _BRANCH_TARGETS.get(image.machine)
+    if targets is None:
+        return None
+    addresses = table.addresses_of(names)
+    for segment in image.segments:
+        if addresses and segment.type == c.PT_LOAD and segment.flags & c.PF_X:
+            end = min(segment.filesz, _CODE_LIMIT)
+            for at in range(0, end, _CODE_PIECE):
+                code = reader.read(segment.offset + at, min(_CODE_PIECE + 4, end - at))
+                if not addresses.isdisjoint(targets(code, segment.vaddr + at)):
+                    return True
+    return False
+
+
+def _x86_targets(code: bytes, address: int) -> Iterator[int]:
+    """Where every byte sequence that may be a relative call or jump leads (Intel SDM, CALL and JMP rel32)."""
+    for match in re.finditer(_X86_BRANCH, code):
+        yield address + match.end() + 4 + int.from_bytes(match[1], "little", signed=True)
+
+
+def _aarch64_targets(code: bytes, address: int) -> Iterator[int]:
+    """Where every BL and B leads: a distance of 26 bits, in words (Arm ARM, C6.2)."""
+    for place, (word,) in enumerate(struct.iter_unpack("<I", code[: len(code) & ~3])):
+        if word >> 26 & 0x1F == 5:
+            distance = (word & 0x3FFFFFF) - (word << 1 & 0x4000000)
+            yield address + 4 * (place + distance)
+
+
+_BRANCH_TARGETS: dict[int, Callable[[bytes, int], Iterator[int]]] = {
+    c.EM_386: _x86_targets,
+    c.EM_X86_64: _x86_targets,
+    c.EM_AARCH64: _aarch64_targets,
+}
