@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 
 from linkscope.elf import constants as c
 from linkscope.elf import notes
-from linkscope.elf.calls import is_called
 from linkscope.elf.linkage import linkage
 from linkscope.elf.symbols import dynamic_table, section_table
 from linkscope.errors import MalformedElf
@@ -20,10 +19,9 @@ if TYPE_CHECKING:
     from linkscope.elf.reader import Reader
     from linkscope.elf.symbols import SymbolTable
 
-# Called when a canary was overwritten: by GCC and Clang (`_local` is a stub inside the file, for i386 and PowerPC), and
-# the canary itself where it is a variable, theirs and the Intel compiler's.
-_CANARY_FAILS = frozenset((b"__stack_chk_fail", b"__stack_chk_fail_local"))
-_CANARY = _CANARY_FAILS | {b"__stack_chk_guard", b"__intel_security_cookie"}
+# Called when a canary was overwritten (`_local`: a stub inside the file, for i386 and PowerPC), or the canary itself
+# where it is a variable: GCC and Clang, and the Intel compiler.
+_CANARY = frozenset((b"__stack_chk_fail", b"__stack_chk_fail_local", b"__stack_chk_guard", b"__intel_security_cookie"))
 # The functions with a checking variant, `__NAME_chk`: glibc debug/Versions, string/Versions and
 # include/bits of 2.36, and bionic libc/libc.map.txt (the second block).
 _CHECKED = """
@@ -103,10 +101,7 @@ def _symbol_protections(reader: Reader, image: Image) -> tuple[bool | None, bool
         return None, None
     names = table.names_among(_NAMES)
     canary: bool | None = bool(names & _CANARY)
-    if static and names & _CANARY_FAILS:
-        # musl has function and canary in every program, glibc too; for a machine whose calls are not known that counts.
-        canary = is_called(reader, image, table, _CANARY_FAILS) is not False
-    elif not canary and not static and not image.needed and not table.imports_anything():
+    if not canary and not static and not image.needed and not table.imports_anything():
         canary = None  # ld.so: all that it uses is inside, without a name
     # Without any function that has a checking variant, nothing shows how the file was compiled.
     fortify = True if names & _FORTIFIED else False if names & _NOT_FORTIFIED else None
