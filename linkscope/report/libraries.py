@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from linkscope.model.inspect import ClosureEntry, Dlopen, File
+from linkscope.model.inspect import ClosureEntry, File
 from linkscope.report.escape import escape, exact
 from linkscope.report.page import INDENT, Page, Span, cells, cut, flow, padded
 from linkscope.report.tree import Row, rows
@@ -103,12 +103,10 @@ def declared(file: File, page: Page) -> Iterator[list[Span]]:
     if not file.dlopen:
         return
     yield [(" " * INDENT + "may load while it runs", "faint")]
-    for entry in file.dlopen:
-        yield from flow(_declared(entry), page, [(" " * (2 * INDENT), "")], [], "  ")
-
-
-def _declared(entry: Dlopen) -> list[Span]:
-    reason = ", ".join([word for word in (entry.priority, entry.feature) if word])
-    names = " or ".join(entry.soname)
-    where = (entry.found, "") if entry.found else ("not found", "warn")
-    return [(names, "name"), *([(f"for {reason}" if not entry.priority else reason, "how")] if reason else []), where]
+    names = [escape(" or ".join(entry.soname)) for entry in file.dlopen]
+    reasons = [escape(", ".join([word for word in (entry.priority, entry.feature) if word])) for entry in file.dlopen]
+    name_width, reason_width = max(map(cells, names)), max(map(cells, reasons))
+    for entry, name, reason in zip(file.dlopen, names, reasons, strict=True):
+        columns = [padded(name, "name", name_width), padded(reason, "how", reason_width)]
+        where = (entry.found, "") if entry.found else ("not found", "warn")
+        yield from flow([*columns, where], page, [(" " * 2 * INDENT, "")], [(" " * 3 * INDENT, "")], " " * _GAP)
