@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 # Called when a canary was overwritten (`_local`: a stub inside the file, for i386 and PowerPC), or the canary itself
 # where it is a variable: GCC and Clang, and the Intel compiler.
 _CANARY = frozenset((b"__stack_chk_fail", b"__stack_chk_fail_local", b"__stack_chk_guard", b"__intel_security_cookie"))
-# The functions with a checking variant, `__NAME_chk`: glibc debug/Versions, string/Versions and
-# include/bits of 2.36, and bionic libc/libc.map.txt (the second block).
+# The functions that have a checking variant, `__NAME_chk`, in glibc (debug/Versions, string/Versions) …
 _CHECKED = """
     asprintf confstr dprintf explicit_bzero fdelt fgets fgets_unlocked fgetws fgetws_unlocked fprintf fread
     fread_unlocked fwprintf getcwd getdomainname getgroups gethostname getlogin_r gets getwd inet_ntop inet_pton
@@ -32,12 +31,20 @@ _CHECKED = """
     stpncpy strcat strcpy strlcat strlcpy strncat strncpy swprintf syslog ttyname_r vasprintf vdprintf vfprintf
     vfwprintf vprintf vsnprintf vsprintf vswprintf vsyslog vwprintf wcpcpy wcpncpy wcrtomb wcscat wcscpy wcslcat
     wcslcpy wcsncat wcsncpy wcsnrtombs wcsrtombs wcstombs wctomb wmemcpy wmemmove wmempcpy wmemset wprintf
-
-    FD_CLR FD_ISSET FD_SET fwrite memchr memrchr open openat open_2 pwrite pwrite64 send sendto strchr strlen strrchr
-    umask write
-"""
-_FORTIFIED = frozenset(f"__{name}_chk".encode() for name in _CHECKED.split())
-_NOT_FORTIFIED = frozenset(name.encode() for name in _CHECKED.split())
+""".split()
+# … and in bionic alone (libc/libc.map.txt).
+_CHECKED_BY_BIONIC = """
+    FD_CLR FD_ISSET FD_SET fwrite memchr memrchr pwrite pwrite64 send sendto strchr strlen strrchr umask write
+""".split()
+# The last two: where `long double` is the same as `double`, and where it is IEEE binary128.
+_CHECKING = ("__{}_chk", "__nldbl___{}_chk", "__{}_chkieee128")
+_FORTIFIED = frozenset(form.format(name).encode() for form in _CHECKING for name in _CHECKED + _CHECKED_BY_BIONIC) | {
+    b"__open_2",
+    b"__open64_2",
+    b"__openat_2",
+    b"__openat64_2",
+}
+_NOT_FORTIFIED = frozenset(name.encode() for name in _CHECKED)
 _NAMES = _CANARY | _FORTIFIED | _NOT_FORTIFIED
 # Without PT_GNU_STACK the stack is executable, save where kernel and C library default otherwise
 # (glibc sysdeps/*/stackinfo.h, DEFAULT_STACK_PERMS; the kernel alone would spare x86-64 since 5.8, glibc does not).
@@ -80,8 +87,8 @@ def _bind_now(image: Image) -> bool | None:
 def _relro(image: Image, bind_now: bool | None) -> Literal["full", "partial", "none"]:
     """`full` needs BIND_NOW: otherwise the slots of lazy binding stay writable.
 
-    A static file without dynamic section is `partial`: its slots for indirect functions (R_*_IRELATIVE in .got.plt)
-    lie behind the protected pages.
+    A static file without dynamic section is `partial`: the slots of its indirect functions (R_*_IRELATIVE in .got.plt)
+    lie behind the protected pages, as those of lazy binding do.
     """
     if image.segment(c.PT_GNU_RELRO) is None:
         return "none"
