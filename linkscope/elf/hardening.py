@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 
 from linkscope.elf import constants as c
 from linkscope.elf import notes
-from linkscope.elf.linkage import linkage
 from linkscope.elf.symbols import dynamic_table, section_table
 from linkscope.errors import MalformedElf
 from linkscope.model.inspect import Hardening
@@ -101,21 +100,24 @@ def _nx(image: Image) -> bool:
 
 
 def _symbol_protections(reader: Reader, image: Image) -> tuple[bool | None, bool | None]:
-    """(canary, fortify), from the symbols that the file uses: what it imports, or all of a static file."""
-    static = linkage(image) == "static"
-    table = _static_table(reader, image) if static else dynamic_table(reader, image)
-    if table is None:
-        return None, None
-    names = table.names_among(_NAMES)
-    canary: bool | None = bool(names & _CANARY)
-    if not canary and not static and not image.needed and not table.imports_anything():
-        canary = None  # ld.so: all that it uses is inside, without a name
+    """(canary, fortify), from the names of the symbols that the file uses.
+
+    A file that imports nothing, static or a loader, holds what it uses: only .symtab names that.
+    """
+    imports = dynamic_table(reader, image)
+    names = imports.names_among(_NAMES) if imports else set()
+    told = bool(image.needed) or (imports is not None and imports.imports_anything())
+    if not told:
+        own = _own_symbols(reader, image)
+        told = own is not None
+        names |= own.names_among(_NAMES) if own else set()
+    canary = True if names & _CANARY else False if told else None
     # Without any function that has a checking variant, nothing shows how the file was compiled.
     fortify = True if names & _FORTIFIED else False if names & _NOT_FORTIFIED else None
     return canary, fortify
 
 
-def _static_table(reader: Reader, image: Image) -> SymbolTable | None:
+def _own_symbols(reader: Reader, image: Image) -> SymbolTable | None:
     try:
         return section_table(reader, image)
     except MalformedElf:  # section headers are no part of what runs: damaged ones only hide the names

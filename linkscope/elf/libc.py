@@ -125,7 +125,11 @@ def _of_dynamic_file(reader: Reader, image: Image) -> LibcFamily:
         family = _named(_INTERPRETERS, image.interpreter.rpartition("/")[2])
         return "none" if family and linkage(image) == "dynamic" and not image.needed else family or "unknown"
     table = None if image.needed else dynamic_table(reader, image)
-    return "musl" if table is not None and table.names_among(_MUSL_STAGES) else "unknown"
+    if table is None:
+        return "unknown"
+    if table.names_among(_MUSL_STAGES):
+        return "musl"
+    return "unknown" if table.imports_anything() else "none"
 
 
 def _libc_so(reader: Reader, image: Image) -> LibcFamily:
