@@ -9,6 +9,7 @@ import click
 from linkscope.analysis.inspect import inspect_each
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.cli import exit_codes
+from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
 from linkscope.cli.names import listed_in
 from linkscope.cli.options import assumptions, formats, names_from
@@ -27,7 +28,7 @@ _EXAMPLES = examples(
 
 
 @click.command(cls=Command, epilog=_EXAMPLES)
-@click.argument("paths", metavar="PATH...", nargs=-1)
+@click.argument("paths", metavar="PATH...", nargs=-1, shell_complete=files)
 @formats("text", "json", "jsonl", "paths")
 @names_from
 @click.option("--symbols", is_flag=True, help="Bind every undefined symbol, as `ldd -r` and `ldd -u` would.")

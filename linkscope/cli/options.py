@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from linkscope.analysis.request import Assumptions
+from linkscope.cli.completion import files, folders
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -17,9 +18,15 @@ _ASSUMPTIONS = (
         "--root",
         metavar="DIR",
         default="/",
+        shell_complete=folders,
         help="Look at DIR as if it were /: a container's or another machine's files. Nothing outside it is read.",
     ),
-    click.option("--cwd", metavar="DIR", help="The working directory to assume, for relative search paths."),
+    click.option(
+        "--cwd",
+        metavar="DIR",
+        shell_complete=folders,
+        help="The working directory to assume, for relative search paths.",
+    ),
     click.option(
         "--secure",
         type=click.Choice(["auto", "yes", "no"]),
@@ -65,6 +72,7 @@ def names_from(command: Decorated) -> Decorated:
     listed = click.option(
         "--files-from",
         metavar="LIST",
+        shell_complete=files,
         help="Read more names from the file LIST (-: standard input), one on each line.",
     )
     null = click.option(

@@ -7,6 +7,7 @@ import click
 from linkscope.analysis.request import Assumptions
 from linkscope.analysis.why import why
 from linkscope.cli import exit_codes
+from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
 from linkscope.cli.options import assumptions, formats
 from linkscope.cli.output import Output, complain
@@ -19,7 +20,7 @@ _EXAMPLES = examples(
 
 
 @click.command(cls=Command, epilog=_EXAMPLES)
-@click.argument("file")
+@click.argument("file", shell_complete=files)
 @click.argument("library")
 @formats("text", "json")
 @assumptions

@@ -31,6 +31,22 @@ def test_the_version(linkscope: Linkscope) -> None:
     assert linkscope("--version").stdout == f"linkscope {__version__}\n".encode()
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("linkscope ", b"plain,inspect\n"),
+        ("linkscope inspect --fo", b"plain,--format\n"),
+        ("linkscope inspect --format js", b"plain,jsonl\n"),
+        ("linkscope inspect --he", b"plain,--help\n"),
+        ("linkscope inspect /usr/b", b"file,/usr/b\n"),
+        ("linkscope why --root im", b"dir,im\n"),
+    ],
+)
+def test_a_shell_is_told_what_could_come_next(linkscope: Linkscope, words: str, offered: bytes) -> None:
+    asking = {"_LINKSCOPE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    assert offered in linkscope(env=asking).stdout
+
+
 @pytest.mark.parametrize("name", _WITH_DOCUMENT)
 def test_a_schema_is_a_schema(linkscope: Linkscope, name: str) -> None:
     schema = json.loads(linkscope("schema", name).stdout)
