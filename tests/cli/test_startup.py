@@ -40,3 +40,9 @@ def test_the_package_itself_imports_nothing_of_its_own() -> None:
     program = "import sys, linkscope; print(*(name for name in sys.modules if name.startswith('linkscope.')))"
     ran = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True)
     assert ran.stdout.split() == []
+
+
+def test_the_public_functions_come_when_they_are_first_used() -> None:
+    program = "import linkscope; print(linkscope.inspect.__module__, linkscope.why.__module__, hasattr(linkscope, 'x'))"
+    ran = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["linkscope.analysis.inspect", "linkscope.analysis.why", "False"]
