@@ -32,11 +32,19 @@ def problems(file: File, page: Page) -> Iterator[list[Span]]:
         groups.setdefault((not problem.fatal, problem.code), []).append(problem)
     for (harmless, code), alike in sorted(groups.items(), key=lambda group: group[0][0]):
         mark, style = ("!", "warn") if harmless else ("✗", "bad")
-        for problem in alike:
-            yield from words(problem.message, "", page, [(" " * INDENT, ""), (f"{mark} ", style)])
+        for message in _messages(code, harmless, alike):
+            yield from words(message, "", page, [(" " * INDENT, ""), (f"{mark} ", style)])
         if code in _REMEDIES:
             remedy = _REMEDIES[code].format(file=_argument(file.path), subject=_argument(alike[0].subject))
             yield from words(remedy, "faint", page, [(" " * (INDENT + 2), "")])
+
+
+def _messages(code: ProblemCode, harmless: bool, alike: list[Problem]) -> list[str]:
+    """What each problem says; symbols, which have been listed already, are only counted."""
+    if code != "unresolved-symbol":
+        return [problem.message for problem in alike]
+    what = f"{len(alike)} of the symbols above"
+    return [f"{what} would be missed at the first call" if harmless else f"the start fails for want of {what}"]
 
 
 def _argument(name: str) -> str:

@@ -153,10 +153,19 @@ def test_symbols_that_nobody_defines_are_listed_with_when_they_fail() -> None:
         Unresolved(symbol="frob", version="FOO_1.2", needed_by="app", fails="start"),
         Unresolved(symbol="late", version=None, needed_by="/lib/libmid.so", fails="first-call"),
     ]
-    shown = _shown(program([], unresolved=symbols, unused=["libm.so.6"]))
+    alike = [
+        Problem(
+            code="unresolved-symbol", fatal=fatal, subject="frob", needed_by="app", message="frob is defined nowhere"
+        )
+        for fatal in (False, True, False)
+    ]
+    shown = _shown(program([], unresolved=symbols, unused=["libm.so.6"], problems=alike))
     assert "frob@FOO_1.2  fails at the start       app\n" in shown
     assert "late          fails at the first call  /lib/libmid.so\n" in shown
     assert "not used     libm.so.6\n" in shown
+    assert "frob is defined nowhere" not in shown
+    assert "✗ the start fails for want of 1 of the symbols above\n" in shown
+    assert "! 2 of the symbols above would be missed at the first call\n" in shown
     assert "every one is defined" in _shown(program([], unresolved=[], unused=[]))
 
 
