@@ -74,7 +74,7 @@ def _libc(file: File) -> str:
 
 def _count(file: File) -> str:
     """How many libraries would be mapped; "" where the loader has no part in it."""
-    if file.kind not in ("executable", "shared-library", "interpreter") or file.linkage == "static":
+    if file.kind not in _LINKED or file.linkage == "static":
         return ""
     number = sum(entry.path is not None and entry.found_by != "interpreter" for entry in file.closure)
     return f"{number or 'no'} {'library' if number == 1 else 'libraries'}"
