@@ -321,15 +321,18 @@ class Glibc:
         return Finding(None, None, stale=path if gone else None, other_class=verdict == "wrong-class")
 
     def _open(self, name: str, source: FoundBy, requester: Loaded, watch: Watch | None) -> Finding:
-        """A name with a slash: no search at all."""
-        candidate = self.system.candidate(name, self.cwd)
+        """A name with a slash: no search at all, its tokens replaced (a preload's have not been yet)."""
+        path = expand(name, self.tokens(requester))
+        if not path:
+            return Finding(None, None)
+        candidate = self.system.candidate(path, self.cwd)
         verdict, reason = self._judge(candidate, False)
         if watch:
-            watch(source, requester.path, None, name, verdict, reason)
+            watch(source, requester.path, None, path, verdict, reason)
         if verdict == "found":
             return Finding(candidate, source)
         if verdict == "refused":
-            return Finding(None, source, refusal=Refusal(name, reason))
+            return Finding(None, source, refusal=Refusal(path, reason))
         return Finding(None, None, other_class=verdict == "wrong-class")
 
     def _judge(self, candidate: Candidate, suid_only: bool) -> tuple[str, str]:

@@ -13,6 +13,7 @@ import msgspec
 
 from linkscope.elf import constants as c
 from linkscope.elf.image import Image
+from linkscope.loader import problems
 from linkscope.loader.system import Candidate
 from linkscope.model.inspect import FoundBy, Problem
 
@@ -146,6 +147,18 @@ class LinkMap:
             loaded.names.add(name)
             self.by_name.setdefault(name, []).append(loaded)
 
+    def hide(self, loaded: Loaded) -> None:
+        """Forget the names and the identity of an object that stands before the program.
+
+        glibc looks for what is loaded already from the program onwards, so that it maps such a filtee once more for
+        the next object that asks for it (2.36, observed).
+        """
+        for name in loaded.names:
+            self.by_name[name].remove(loaded)
+        loaded.names.clear()
+        if loaded.identity is not None and self.by_identity.get(loaded.identity) is loaded:
+            del self.by_identity[loaded.identity]
+
     def mapped(self) -> Iterator[Loaded]:
         """The objects behind the program that are really mapped files, in order."""
         return (o for o in self.objects if o.image is not None and o.role not in ("main", "vdso"))
@@ -204,7 +217,10 @@ def _put_before(cells: list[_Cell], place: int, filtee: Loaded, listed: set[Load
     listed.add(filtee)
     cells.insert(place, _Cell(filtee))
     link_map.objects.remove(filtee)
-    link_map.objects.insert(link_map.objects.index(loaded), filtee)
+    at = link_map.objects.index(loaded)
+    link_map.objects.insert(at, filtee)
+    if at < link_map.objects.index(link_map.main):
+        link_map.hide(filtee)
     return 1
 
 
@@ -223,8 +239,8 @@ def load(name: str, tag: int, requester: Loaded, link_map: LinkMap, rules: Rules
         if found is None:
             found = _search_and_map(expanded, tag, requester, link_map, rules)
     if found is not None:
-        if not found.needed_by and found.role == "interpreter":
-            found.requested = name
+        if not found.needed_by and found.role != "preload":
+            found.requested = name  # as it is written there, while it answers to the name with the tokens replaced
         if requester not in found.needed_by:
             found.needed_by.append(requester)
         link_map.dependencies.setdefault(requester, []).append((tag, name, found))
@@ -236,7 +252,7 @@ def _search_and_map(name: str, tag: int, requester: Loaded, link_map: LinkMap, r
     candidate = finding.candidate
     if candidate is None:
         if tag == c.DT_AUXILIARY:
-            link_map.problems.append(_absent_auxiliary(name, requester, finding))
+            link_map.problems.append(problems.missing_auxiliary(name, requester, finding))
             return None
         return _without_image(name, finding, requester, link_map)
     same = rules.same_file(name, candidate, link_map)
@@ -252,12 +268,6 @@ def _without_image(name: str, finding: Finding, requester: Loaded, link_map: Lin
     loaded = Loaded(name, None, None, "library", requester, finding)
     link_map.objects.append(loaded)
     return loaded
-
-
-def _absent_auxiliary(name: str, requester: Loaded, finding: Finding) -> Problem:
-    from linkscope.loader import problems
-
-    return problems.missing_auxiliary(name, requester, finding)
 
 
 def _set_depths(link_map: LinkMap, preloads: list[Loaded]) -> None:
