@@ -18,7 +18,10 @@ from linkscope.model.document import text
 from linkscope.model.inspect import Fails, Problem, Unresolved
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from linkscope.elf.image import Image
+    from linkscope.elf.reader import Reader
     from linkscope.loader.linkmap import Loaded
     from linkscope.loader.lookup import Reference, Tables
     from linkscope.loader.program import Program, Start
@@ -69,15 +72,17 @@ def stops_without_versions(
     if not isinstance(start.rules, Glibc) or not start.rules.facts.before(2, 41):
         return None
     scope = _Scope(system, start, program)
-    if provider not in scope.objects or scope.tables(provider).exports.versions is not None:
+    if asker not in scope.images or provider not in scope.images:
         return None
-    tables = scope.tables(asker)
+    if scope.tables(provider).exports.versions is not None:
+        return None
+    tables = scope.read(asker, lookup.read_all_references)
     reaching = set(range(len(tables.references)))
     for earlier in scope.objects[: scope.objects.index(provider)]:
-        reaching -= scope.served(asker, earlier)
+        reaching -= lookup.served(tables, scope.tables(earlier).exports, scope.dialect)
     lazy = not _binds_now(scope.images[asker])
     last: tuple[str, Fails] | None = None
-    for number in sorted(reaching & scope.served(asker, provider)):
+    for number in sorted(reaching & lookup.served(tables, scope.tables(provider).exports, scope.dialect)):
         reference = tables.references[number]
         if reference.version is not None and reference.version.file == file:
             fails = _fails(reference, lazy)
@@ -111,18 +116,21 @@ class _Scope:
 
     def tables(self, loaded: Loaded) -> Tables:
         """What an object wants and offers; nothing at all where its tables cannot be read."""
-        image = self.images[loaded]
-        known = self._tables.get(image.identity)
+        identity = self.images[loaded].identity
+        known = self._tables.get(identity)
         if known is None:
-            candidate = loaded.finding.candidate if loaded.finding else None
-            location = self._program.location if candidate is None else candidate.location
-            try:
-                with open_reader(location, loaded.path) as reader:
-                    known = lookup.read_tables(reader, image, self.dialect)
-            except LinkScopeError as error:
-                known = lookup.without_tables(error.reason)
-            self._tables[image.identity] = known
+            known = self._tables[identity] = self.read(loaded, lookup.read_tables)
         return known
+
+    def read(self, loaded: Loaded, how: Callable[[Reader, Image, lookup.Dialect], Tables]) -> Tables:
+        """The tables of an object, read now."""
+        candidate = loaded.finding.candidate if loaded.finding else None
+        location = self._program.location if candidate is None else candidate.location
+        try:
+            with open_reader(location, loaded.path) as reader:
+                return how(reader, self.images[loaded], self.dialect)
+        except LinkScopeError as error:
+            return lookup.without_tables(error.reason)
 
     def served(self, asker: Loaded, provider: Loaded) -> frozenset[int]:
         """The numbers of the references of ASKER that PROVIDER serves."""

@@ -108,18 +108,27 @@ def read_tables(reader: Reader, image: Image, dialect: Dialect) -> Tables:
     Every object stands in its own scope, so what serves itself need not be looked at again. DT_SYMBOLIC and protected
     symbols change only which of two definitions is taken, never whether there is one.
     """
+    references, exports = _read(reader, image, dialect)
+    names, versions = exports.names, exports.versions
+    others = (
+        one
+        for one in references
+        if one.kind == "copy" or not accepts(one, names.get(one.symbol, ()), versions, dialect)
+    )
+    return Tables(tuple(others), exports)
+
+
+def read_all_references(reader: Reader, image: Image, dialect: Dialect) -> Tables:
+    """The tables of one file with the references that it serves itself as well. Raises MalformedElf."""
+    return Tables(*_read(reader, image, dialect))
+
+
+def _read(reader: Reader, image: Image, dialect: Dialect) -> tuple[tuple[Reference, ...], Exports]:
     symbols = read_symbols(reader, image)
     versions = _versions(image) if symbols.versioned else {}
-    exports = Exports(
-        _offered(symbols, dialect), {index: one.key for index, one in versions.items()} if versions else None
-    )
-    references = (
-        reference
-        for reference in _referred(reader, image, symbols, versions, dialect)
-        if reference.kind == "copy"
-        or not accepts(reference, exports.names.get(reference.symbol, ()), exports.versions, dialect)
-    )
-    return Tables(tuple(references), exports)
+    names = _offered(symbols, dialect)
+    exports = Exports(names, {index: one.key for index, one in versions.items()} if versions else None)
+    return tuple(_referred(reader, image, symbols, versions, dialect)), exports
 
 
 def _versions(image: Image) -> dict[int, WantedVersion]:

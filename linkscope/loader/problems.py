@@ -117,8 +117,8 @@ def no_version_information(provider: str, asker: str, symbol: str | None, fails:
 
 
 def unknown_version_provider(file: str, asker: str) -> Problem:
-    """A DT_VERNEED file name that no loaded object answers to: glibc stops with an assertion."""
-    message = f"{asker} needs versions from {file}, which no loaded object answers to; glibc stops at that"
+    """A DT_VERNEED file name that no loaded object answers to: glibc ends with a failed assertion."""
+    message = f"{asker} needs versions from {file}, which nothing loaded is called; glibc ends with a failed assertion"
     return _problem("missing-version", True, file, asker, message)
 
 
