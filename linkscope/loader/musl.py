@@ -265,10 +265,10 @@ class Musl:
             return _words(errno.EISDIR)
         if stat.S_ISFIFO(candidate.mode):
             return "is a FIFO, and the loader waits for somebody to write to it"
-        image = candidate.image
+        image, fault = candidate.image, candidate.fault
         if image is None:
-            fault = candidate.fault
-            return _words(errno.ENOEXEC) if fault is None or isinstance(fault, NotElf) else fault.reason
+            has_header = len(candidate.head) >= self.layout.header.size and not isinstance(fault, NotElf)
+            return fault.reason if fault and has_header else _words(errno.ENOEXEC)
         if image.layout != self.layout or image.type not in (c.ET_EXEC, c.ET_DYN):
             return _words(errno.ENOEXEC)
         if image.debug:
