@@ -60,11 +60,21 @@ def wants_musl(image: Image) -> bool:
     return any(name == "libc.so" or name.startswith("libc.musl-") for name in image.needed)
 
 
+def wants_glibc(image: Image) -> bool:
+    """Whether a library without PT_INTERP is glibc's, by the name under which it needs the C library or the loader."""
+    return any(name.startswith(("libc.so.", "ld-linux", "ld64.so.")) for name in image.needed)
+
+
 def default_loader(system: System, image: Image) -> str | None:
-    """The path of the loader that the root has for the file's class, byte order and machine; None without one."""
+    """The path of the loader that the root has for the file's class, byte order and machine; None without one.
+
+    A library that names no C library at all is taken to be glibc's, unless the root has musl only.
+    """
     key = (image.machine, image.elf_class)
     musl = tuple(f"/lib/ld-musl-{name}.so.1" for name in _MUSL.get(key, ()))
-    for path in musl if wants_musl(image) else _GLIBC.get(key, ()):
+    glibc = _GLIBC.get(key, ())
+    either = glibc if wants_glibc(image) else (*glibc, *musl)
+    for path in musl if wants_musl(image) else either:
         found = system.candidate(path, "/").image
         if found is not None and found.machine == image.machine and found.layout == image.layout:
             return path

@@ -190,6 +190,10 @@ class Musl:
         loaded.rules_memory = made
         return made
 
+    def own_folders(self, loaded: Loaded) -> tuple[Folder, ...]:
+        """What an object's own RPATH or RUNPATH names, as far as the loader honours it."""
+        return self.own_list(loaded).folders
+
     def _expanded(self, text: str, owner: Loaded) -> tuple[Folder, ...]:
         """fixup_rpath: $ORIGIN replaced in the whole text, which is split only then; void with any other `$` in it.
 

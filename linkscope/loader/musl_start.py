@@ -10,11 +10,12 @@ import os
 from linkscope.elf import constants as c
 from linkscope.elf.machines import machine_name
 from linkscope.loader import preload, problems
-from linkscope.loader.environment import Environment
+from linkscope.loader.environment import Environment, has_file_privileges
 from linkscope.loader.linkmap import Finding, LinkMap, Loaded, walk
 from linkscope.loader.musl import Musl
 from linkscope.loader.musl_ldso import MuslFacts
 from linkscope.loader.program import Program, Start
+from linkscope.loader.safety import unsafe_search_paths
 from linkscope.loader.system import Candidate, System
 from linkscope.model.inspect import Problem
 
@@ -46,6 +47,8 @@ def start_with_musl(
     walk(link_map, preloads, rules)
     _put_in_order_of_asking(link_map, preloads)
     link_map.problems += _for_other_machines(link_map, program.image.machine)
+    privileged = secure or has_file_privileges(program.image, program.location)
+    link_map.problems += unsafe_search_paths(link_map, rules, privileged)
     return Start(link_map, rules, interpreter, secure)
 
 

@@ -6,15 +6,37 @@ The loader honours them all, in a setuid program too (glibc 2.36, observed for a
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
+from typing import Protocol
 
 from linkscope.loader import problems
-from linkscope.loader.glibc import Folder, Glibc
-from linkscope.loader.linkmap import LinkMap
+from linkscope.loader.linkmap import LinkMap, Loaded
 from linkscope.loader.system import System
 from linkscope.model.inspect import Problem
 
 
-def unsafe_search_paths(link_map: LinkMap, rules: Glibc, grave: bool) -> list[Problem]:
+class Folder(Protocol):
+    """One element of a search list."""
+
+    @property
+    def element(self) -> str:
+        """As it is written; "" stands for the working directory."""
+
+    @property
+    def prefix(self) -> str:
+        """The folder, with the tokens replaced, with or without a slash at its end."""
+
+
+class SearchRules(Protocol):
+    """The rules of a loader that searches where the objects say."""
+
+    system: System
+
+    def own_folders(self, loaded: Loaded) -> Sequence[Folder]:
+        """What an object's own RPATH or RUNPATH names, as far as the loader honours it."""
+
+
+def unsafe_search_paths(link_map: LinkMap, rules: SearchRules, grave: bool) -> list[Problem]:
     """A problem for each unsafe element of an RPATH or RUNPATH of the program and its libraries.
 
     grave: the program runs with privileges, by setuid, setgid or file capabilities.
