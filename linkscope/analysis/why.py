@@ -92,7 +92,9 @@ def _requests_for(library: str, everything: list[Request], system: System, cwd: 
     if not named:
         named = [request for request in everything if library in _file_names(request, system, cwd)]
     answers = {request.answer for request in named if request.found}
-    return [request for request in everything if request in named or request.answer in answers]
+    meant = [request for request in everything if request in named or request.answer in answers]
+    # An object may have one entry twice.
+    return list({(one.asker, one.kind, one.name): one for one in reversed(meant)}.values())[::-1]
 
 
 def _names(request: Request) -> set[str]:

@@ -15,11 +15,12 @@ from linkscope.elf.machines import machine_name
 from linkscope.loader import ldcache, nearby, repairs
 from linkscope.loader.glibc import Folder, Glibc, split_search_path
 from linkscope.loader.linkmap import Loaded
+from linkscope.loader.musl import Musl
 from linkscope.loader.program import Start
-from linkscope.loader.switched_off import loaders_of
+from linkscope.loader.switched_off import loaders_of, switched_off_by_musl
 from linkscope.loader.system import Candidate
 from linkscope.loader.tokens import expand
-from linkscope.loader.wanted import Hint, Wanted, absolute, acceptable, called, in_folder, remedy, wanted
+from linkscope.loader.wanted import Hint, Wanted, absolute, acceptable, called, expanded, in_folder, remedy, wanted
 from linkscope.model.inspect import FoundBy
 
 _AT_MOST = 5
@@ -63,6 +64,8 @@ def _all(want: Wanted, start: Start) -> Iterator[Hint]:
         yield from _secure_execution(want, want.rules)
         yield from _no_default_folders(want, want.rules)
         yield from _stale(want, want.rules)
+    else:
+        yield from _voided_by_musl(want, want.rules)
     yield from repairs.repairs(want)
     yield from nearby.nearby(want, start)
 
@@ -205,6 +208,18 @@ def _no_default_folders(want: Wanted, rules: Glibc) -> Iterator[Hint]:
     if candidate is not None:
         without = f"{called(want.asker)} is linked with -z nodefaultlib, so that {candidate.path} does not count for it"
         yield candidate.identity, f"{without}: {remedy(want, _folder(candidate))}, or link it without that"
+
+
+def _voided_by_musl(want: Wanted, rules: Musl) -> Iterator[Hint]:
+    """Lists that musl drops whole, for the sake of one element."""
+    for void in switched_off_by_musl(rules, want.asker):
+        owner = next(loaded for loaded in loaders_of(want.asker, rules.main) if loaded.path == void.of)
+        for element in void.element.split(":"):
+            folder = expanded(want, element, owner)
+            found = in_folder(want, folder) if folder else None
+            if found is not None:
+                lost = f"musl drops the whole {void.source.upper()} of {called(owner)} for a $ that is not $ORIGIN"
+                yield found.identity, f"{lost}: without the other elements, '{element}' would lead to {want.name}"
 
 
 def _stale(want: Wanted, rules: Glibc) -> Iterator[Hint]:

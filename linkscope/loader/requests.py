@@ -55,10 +55,13 @@ def requests(start: Start, system: System, environment: Environment) -> list[Req
     if rules is None:
         dependencies = image.dependencies if image is not None else ()
         return found + [Request(name, _KINDS[tag], link_map.main, None, False) for tag, name in dependencies]
-    names: dict[Loaded, set[str]] = {}
     if isinstance(rules, Glibc):
         wanted = preload.asked_for(system, environment.preload, start.secure)
-        found += [_preloaded(name, source, link_map, names) for name, source in wanted]
+    else:
+        in_variable = [] if start.secure else preload.split_for_musl(environment.preload or "")
+        wanted = [(name, preload.VARIABLE) for name in in_variable]
+    names = _Names(link_map, rules)
+    found += [_preloaded(name, source, link_map, names) for name, source in wanted]
     # Where every entry of an object is passed over, it is no key of `dependencies`.
     for asker in dict.fromkeys([*link_map.dependencies, *link_map.scope]):
         found += _needs(asker, link_map, rules, names)
@@ -74,20 +77,19 @@ def _interpreter(start: Start) -> Iterator[Request]:
         yield Request(name, "interpreter", main, answer, True)
 
 
-def _preloaded(name: str, source: str, link_map: LinkMap, names: dict[Loaded, set[str]]) -> Request:
-    known = [loaded for loaded in link_map.by_name.get(name, ()) if loaded.role != "library"]
+def _preloaded(name: str, source: str, link_map: LinkMap, names: _Names) -> Request:
+    loaded_for_it = [loaded for loaded in link_map.objects if loaded.role == "preload" and loaded.requested == name]
+    known = loaded_for_it or [loaded for loaded in link_map.by_name.get(name, ()) if loaded.role != "library"]
     answer = known[0] if known else None
-    searched = answer is None or not _give_name(answer, name, names) or answer.requested == name
-    return Request(name, "preload", link_map.main, answer, searched, source)
+    return Request(name, "preload", link_map.main, answer, answer is None or names.is_new(name, answer), source)
 
 
-def _needs(asker: Loaded, link_map: LinkMap, rules: Rules, names: dict[Loaded, set[str]]) -> Iterator[Request]:
+def _needs(asker: Loaded, link_map: LinkMap, rules: Rules, names: _Names) -> Iterator[Request]:
     """The entries of one object, each beside what it led to (`dependencies` lacks those that are passed over)."""
     if asker.image is None:
         return
     met = link_map.dependencies.get(asker, [])
     at = 0
-    seen: set[tuple[int, str]] = set()
     for tag, name in asker.image.dependencies:
         if tag not in rules.dependency_tags:
             continue
@@ -95,43 +97,38 @@ def _needs(asker: Loaded, link_map: LinkMap, rules: Rules, names: dict[Loaded, s
         if at < len(met) and met[at][:2] == (tag, name):
             answer = met[at][2]
             at += 1
-        if (tag, name) not in seen:
-            seen.add((tag, name))
-            yield Request(
-                name, _KINDS[tag], asker, answer, _was_searched(name, tag, asker, answer, link_map, rules, names)
-            )
+        yield Request(name, _KINDS[tag], asker, answer, names.need_search(name, tag, asker, answer))
 
 
-def _was_searched(
-    name: str,
-    tag: int,
-    asker: Loaded,
-    answer: Loaded | None,
-    link_map: LinkMap,
-    rules: Rules,
-    names: dict[Loaded, set[str]],
-) -> bool:
-    """Whether the loader looked for a file: not where the answer had the name before this request.
+class _Names:
+    """What each object answers to so far, while the requests are gone through in their order."""
 
-    It gets a name later where a search ends at the very file that is loaded under another one.
-    """
-    expanded = rules.expand_name(name, tag, asker)
-    if not isinstance(expanded, str):
-        return False
-    if answer is None or answer.image is None:
-        return answer is None or answer.role != "vdso"
-    if answer.role == "interpreter" and not isinstance(rules, Glibc):
-        return rules.loaded_as(expanded, link_map) is not answer
-    already = _give_name(answer, expanded, names)
-    return not already or (answer.parent is asker and answer.requested == expanded)
+    def __init__(self, link_map: LinkMap, rules: Rules) -> None:
+        self._link_map = link_map
+        self._rules = rules
+        self._known: dict[Loaded, set[str]] = {}
 
+    def need_search(self, name: str, tag: int, asker: Loaded, answer: Loaded | None) -> bool:
+        """Whether the loader has to look for a file: not where what it gets has the name already.
 
-def _give_name(loaded: Loaded, name: str, names: dict[Loaded, set[str]]) -> bool:
-    """Let an object answer to NAME from now on; whether it did so before."""
-    known = names.get(loaded)
-    if known is None:
-        soname = loaded.image.soname if loaded.image is not None else None
-        known = names[loaded] = loaded.names.intersection((loaded.requested, loaded.path, soname))
-    already = name in known
-    known.add(name)
-    return already
+        An object gets another name where a search ends at the very file that it was loaded from.
+        """
+        expanded = self._rules.expand_name(name, tag, asker)
+        if not isinstance(expanded, str):
+            return False
+        if answer is None or answer.role == "vdso":
+            return answer is None
+        if answer.role == "interpreter" and not isinstance(self._rules, Glibc):
+            return self._rules.loaded_as(expanded, self._link_map) is not answer
+        return answer.image is None or self.is_new(expanded, answer)
+
+    def is_new(self, name: str, answer: Loaded) -> bool:
+        """Whether ANSWER is loaded for this request, or gets NAME by it; it has that name from now on."""
+        known = self._known.get(answer)
+        loaded_now = known is None and answer.role in ("library", "preload")
+        if known is None:
+            soname = answer.image.soname if answer.image is not None else None
+            known = self._known[answer] = answer.names.intersection((answer.requested, answer.path, soname))
+        new = name not in known
+        known.add(name)
+        return new or loaded_now

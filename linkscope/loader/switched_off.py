@@ -1,6 +1,6 @@
-"""What a search of glibc's loader leaves out, and why: the lists and elements that its rules switch off.
+"""What a search leaves out, and why: the lists and elements that a loader's rules switch off.
 
-The rules themselves are in `glibc.py`, which only searches; what is said here is what a person misses in the search.
+The rules themselves are in `glibc.py` and `musl.py`, which only search; here is what a person misses in the search.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import msgspec
 
 from linkscope.loader.glibc import Glibc, split_search_path
 from linkscope.loader.linkmap import Loaded
+from linkscope.loader.musl import Musl
 from linkscope.loader.tokens import TokenValues, expand
 from linkscope.model.inspect import FoundBy
 
@@ -29,6 +30,18 @@ def switched_off(rules: Glibc, asker: Loaded) -> Iterator[SwitchedOff]:
     yield from _rpaths(rules, asker)
     yield from _library_path(rules)
     yield from _runpaths(rules, asker)
+
+
+def switched_off_by_musl(rules: Musl, asker: Loaded) -> Iterator[SwitchedOff]:
+    """The same for musl, where one bad token voids the whole list that it stands in (fixup_rpath)."""
+    at: Loaded | None = asker
+    while at is not None:
+        image = at.image
+        text = (image.rpath if image.runpath is None else image.runpath) if image is not None else None
+        own = rules.own_list(at)
+        if text and "$" in text and not own.folders:
+            yield SwitchedOff(own.source, at.path, text, "a $ that $ORIGIN does not account for voids the whole list")
+        at = at.parent
 
 
 def loaders_of(asker: Loaded, main: Loaded) -> list[Loaded]:

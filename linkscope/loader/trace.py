@@ -14,9 +14,10 @@ import msgspec
 from linkscope.loader.glibc import Glibc
 from linkscope.loader.linkmap import LinkMap, Loaded, Refusal, Rules
 from linkscope.loader.luck import is_lucky
+from linkscope.loader.musl import Musl
 from linkscope.loader.program import Start
 from linkscope.loader.requests import Request
-from linkscope.loader.switched_off import SwitchedOff, switched_off
+from linkscope.loader.switched_off import SwitchedOff, switched_off, switched_off_by_musl
 from linkscope.model.document import text
 from linkscope.model.inspect import FoundBy
 from linkscope.model.why import Outcome, SearchStep
@@ -132,11 +133,14 @@ def _search(name: str, request: Request, rules: Rules, asked_by: str) -> list[Se
     ) -> None:
         seen.append(_step(source, of, element, path, outcome, reason, asked_by))
 
-    if not isinstance(rules, Glibc):
-        rules.search(name, request.asker, watch)
-        return seen
-    rules.search(name, request.asker, watch, suid_only=request.kind == "preload")
-    if "/" in name:
+    preloaded = request.kind == "preload"
+    if isinstance(rules, Musl):
+        rules.search(name, None if preloaded else request.asker, watch)
+        left_out = [] if preloaded else [_left_out(one, asked_by) for one in switched_off_by_musl(rules, request.asker)]
+        return seen if "/" in name else left_out + seen
+    if isinstance(rules, Glibc):
+        rules.search(name, request.asker, watch, suid_only=preloaded)
+    if not isinstance(rules, Glibc) or "/" in name:
         return seen
     seen = [_given_up(step, following) for step, following in zip(seen, [*seen[1:], None], strict=True)]
     left_out = [_left_out(one, asked_by) for one in switched_off(rules, request.asker)]
