@@ -1,13 +1,12 @@
-"""From a start to the part of the document that tells of it: the closure, what is missing, and the problems."""
+"""From a start to the part of the document that tells of it: the closure, and what is missing."""
 
 from __future__ import annotations
 
-from linkscope.loader import problems
 from linkscope.loader.linkmap import Loaded
 from linkscope.loader.program import Start
 from linkscope.loader.system import System
 from linkscope.model.document import exact_bytes, text
-from linkscope.model.inspect import ClosureEntry, Problem
+from linkscope.model.inspect import ClosureEntry
 
 
 def closure(start: Start, system: System, cwd: str) -> list[ClosureEntry]:
@@ -50,25 +49,3 @@ def missing(start: Start) -> list[str]:
     """The names that are needed or filtered and found nowhere, each once, in the order of the link map."""
     names = (o.requested for o in start.link_map.objects if o.image is None and o.refusal is None and o.role != "vdso")
     return [text(name) for name in dict.fromkeys(names)]
-
-
-def found_problems(start: Start) -> list[Problem]:
-    """What the start runs into: what keeps it from succeeding first, in link-map order, then the warnings."""
-    found = list(start.link_map.problems)
-    for loaded in start.link_map.objects:
-        finding = loaded.finding
-        asker = loaded.needed_by[0].path if loaded.needed_by else None
-        if loaded.image is None and loaded.role == "library":
-            found.append(_absence(start, loaded, asker or start.link_map.main.requested))
-        if finding is not None and finding.stale is not None and asker is not None:
-            found.append(problems.stale_cache_entry(finding.stale, loaded.requested, asker, loaded.path))
-    return sorted(found, key=lambda problem: not problem.fatal)
-
-
-def _absence(start: Start, loaded: Loaded, asker: str) -> Problem:
-    refusal = loaded.refusal
-    if refusal is None:
-        return problems.missing_library(loaded.requested, asker, "")
-    if refusal.path is None:
-        return problems.refused_name(loaded.requested, asker, refusal)
-    return problems.bad_candidate(refusal.path, loaded.requested, asker, refusal.reason)

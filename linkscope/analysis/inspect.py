@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator, Sequence
 
 from linkscope.analysis.circumstances import Place, environment_for, place, system_for
-from linkscope.analysis.closure import closure, found_problems, missing
+from linkscope.analysis import problems
+from linkscope.analysis.closure import closure, missing
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.elf import constants as c
-from linkscope.elf import hardening, libc, linkage, machines, notes, versions
+from linkscope.elf import hardening, libc, linkage, machines, notes, toolchain, versions
 from linkscope.elf.image import Image, read_image
 from linkscope.elf.reader import Reader
 from linkscope.errors import LinkScopeError, NotElf
@@ -19,7 +20,7 @@ from linkscope.loader.program import Program, Start
 from linkscope.loader.start import start
 from linkscope.loader.system import System
 from linkscope.model.document import AnalysisError, exact_bytes, text
-from linkscope.model.inspect import Dlopen, ElfHeader, File, InspectDocument, Problem, Script
+from linkscope.model.inspect import Dlopen, ElfHeader, File, InspectDocument, Script
 
 _MAX_SCRIPTS = 5  # Linux fs/exec.c: a script may name a script, so many times
 
@@ -74,10 +75,21 @@ def _file(
 ) -> File:
     kind = linkage.kind(reader, image)
     how = linkage.linkage(image)
+    location = system.root.locate(where.inside)
+    found = problems.of_file(reader, image, how)
     started: Start | None = None
+    binding = None
     if kind == "shared-library" or how == "dynamic":
-        program = Program(image, where.inside, where.shown, system.root.locate(where.inside))
+        program = Program(image, where.inside, where.shown, location)
         started = start(system, program, environment)
+        found += problems.of_start(started, program, system)
+        if depth.symbols:
+            from linkscope.loader.binding import bind
+
+            binding = bind(system, started, program)
+            found += binding.problems
+    if depth.cross_check:
+        found += problems.of_cross_check(location, image)
     requires, other = versions.highest_versions(image.verneed)
     return File(
         path=text(where.shown),
@@ -97,9 +109,12 @@ def _file(
         requires_other=[text(name) for name in other],
         closure=closure(started, system, environment.cwd) if started else [],
         missing=missing(started) if started else [],
-        problems=_problems(reader, image, started),
+        problems=problems.graver_first(found),
         dlopen=_dlopen(reader, image, started),
+        unresolved=binding.unresolved if binding else [] if depth.symbols else None,
+        unused=binding.unused if binding else [] if depth.symbols else None,
         hardening=hardening.hardening(reader, image),
+        toolchain=toolchain.toolchain(reader, image),
         script=script,
     )
 
@@ -111,10 +126,6 @@ def _header(image: Image) -> ElfHeader:
         machine=machines.machine_name(image.machine),
         type=c.TYPE_NAMES.get(image.type, str(image.type)),
     )
-
-
-def _problems(reader: Reader, image: Image, started: Start | None) -> list[Problem]:
-    return found_problems(started) if started else []
 
 
 def _dlopen(reader: Reader, image: Image, started: Start | None) -> list[Dlopen]:

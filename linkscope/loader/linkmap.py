@@ -17,6 +17,10 @@ from linkscope.loader import problems
 from linkscope.loader.system import Candidate
 from linkscope.model.inspect import FoundBy, Problem
 
+# Filtees put before their filters, in one walk. Objects that filter one another are moved for ever: every glibc runs out
+# of memory or crashes (2.31, 2.36, 2.41, observed).
+_MOST_MOVES = 10_000
+
 Role = Literal["main", "preload", "library", "interpreter", "vdso"]
 # What a search tells while it runs: source, object, element, candidate, outcome, reason.
 Watch = Callable[[FoundBy, "str | None", "str | None", "str | None", str, str], None]
@@ -181,6 +185,7 @@ def walk(link_map: LinkMap, preloads: list[Loaded], rules: Rules) -> None:
     through, which becomes the scope, and in the link map (glibc elf/dl-deps.c, _dl_map_object_deps).
     """
     cells = [_Cell(link_map.main), *(_Cell(preload) for preload in preloads)]
+    moves = 0
     listed = {cell.loaded for cell in cells}
     at = 0
     while at < len(cells):
@@ -196,12 +201,20 @@ def walk(link_map: LinkMap, preloads: list[Loaded], rules: Rules) -> None:
                 if dependency is None:
                     continue
                 if tag != c.DT_NEEDED:
+                    moves += 1
+                    if moves > _MOST_MOVES:
+                        link_map.problems.append(problems.filter_ring(name, loaded))
+                        return _finish(link_map, cells, preloads)
                     place += _put_before(cells, place, dependency, listed, link_map)
                 elif dependency not in listed:
                     listed.add(dependency)
                     cells.append(_Cell(dependency))
         while at < len(cells) and cells[at].done:
             at += 1
+    _finish(link_map, cells, preloads)
+
+
+def _finish(link_map: LinkMap, cells: list[_Cell], preloads: list[Loaded]) -> None:
     link_map.scope = [cell.loaded for cell in cells if cell.loaded.image is not None]
     _set_depths(link_map, preloads)
 

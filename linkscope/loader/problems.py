@@ -154,6 +154,12 @@ def audit(name: str, source: str, path: str | None) -> Problem:
     return _problem("audit", False, path, None, message)
 
 
+def filter_ring(name: str, filter_: Loaded) -> Problem:
+    """Objects that are filters of one another: the loader never comes to an end."""
+    message = f"{name} and {filter_.path} filter one another in a ring: the loader runs out of memory or crashes"
+    return _problem("filter-ring", True, name, filter_.path, message)
+
+
 def no_loader(library: str) -> Problem:
     """A library for whose class and machine the root has no loader at all."""
     message = f"there is no dynamic loader here for the class and machine of {library}"

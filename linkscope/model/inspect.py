@@ -25,6 +25,7 @@ ProblemCode = Literal[
     "bad-candidate",
     "bad-preload",
     "refused-name",
+    "filter-ring",
     "missing-version",
     "weak-version",
     "no-version-information",

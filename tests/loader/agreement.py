@@ -45,10 +45,11 @@ def disagreement_with_trace(file: File, trace: Trace, filtees: tuple[str, ...]) 
     filtees: the program's own. They stand before it in the link map, and the trace begins behind it.
     """
     ends = [problem for problem in file.problems if problem.code in _ENDS_THE_START]
-    if trace.fatal is not None:
-        if ends and any(_same_refusal(problem, trace.fatal) for problem in ends):
+    fatal = last_words(trace)
+    if fatal is not None:
+        if ends and any(_same_refusal(problem, fatal) for problem in ends):
             return None
-        return f"the loader gives up ({trace.fatal}), predicted: {[problem.message for problem in file.problems]}"
+        return f"the loader gives up ({fatal}), predicted: {[problem.message for problem in file.problems]}"
     if ends:
         return f"the loader does not give up, predicted: {[problem.message for problem in ends]}"
     predicted = _behind_the_program(file, filtees)
@@ -60,6 +61,11 @@ def disagreement_with_trace(file: File, trace: Trace, filtees: tuple[str, ...]) 
     if predicted_preloads != sorted(text(entry.name) for entry in trace.not_preloaded):
         return f"not preloaded: predicted {predicted_preloads}, answered {trace.not_preloaded}"
     return None
+
+
+def last_words(answer: Trace) -> str | None:
+    """Why the loader gave up; the CPU level is complained of without the words that begin its other refusals."""
+    return answer.fatal or next((line for line in answer.other if "CPU ISA level" in line), None)
 
 
 def disagreement_with_start(file: File, link_map: tuple[str, ...], fatal: str | None) -> str | None:
@@ -93,5 +99,7 @@ def _absent_auxiliary(name: str, path: str | None, file: File) -> bool:
 
 def _same_refusal(problem: Problem, fatal: str) -> bool:
     """Whether the loader's last words give the reason that was predicted."""
+    if problem.code == "isa-level":
+        return "CPU ISA level is lower than required" in fatal
     said = fatal.partition(": ")[2].replace("Error 21", "Is a directory")  # it has no strerror before libc is there
     return said in problem.message or problem.message.endswith(said)

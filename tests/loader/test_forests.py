@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.loader.agreement import disagreement_with_start, disagreement_with_trace, prediction
+from tests.loader.agreement import disagreement_with_start, disagreement_with_trace, last_words, prediction
 from tests.oracle.forest import Forest
 from tests.oracle.forest_strategies import forests, rooted_forests
 
@@ -30,7 +30,7 @@ def _agrees(forest: Forest) -> None:
             difference = disagreement_with_trace(file, planted.trace(), filtees)
             assert difference is None, f"{difference}\n{forest}"
         start = planted.start()
-        difference = disagreement_with_start(file, start.link_map, start.answer.fatal)
+        difference = disagreement_with_start(file, start.link_map, last_words(start.answer))
         assert difference is None, f"{difference}\n{forest}"
 
 
