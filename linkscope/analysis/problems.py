@@ -6,7 +6,6 @@ from linkscope.elf.image import Image
 from linkscope.elf.packing import packed
 from linkscope.elf.reader import Reader
 from linkscope.loader import problems
-from linkscope.loader.hints import hints_for_missing
 from linkscope.loader.linkmap import Loaded
 from linkscope.loader.luck import by_luck
 from linkscope.loader.program import Program, Start
@@ -60,6 +59,8 @@ def of_start(start: Start, program: Program, system: System) -> list[Problem]:
 def _absence(start: Start, loaded: Loaded, asker: str) -> Problem:
     refusal = loaded.refusal
     if refusal is None:
+        from linkscope.loader.hints import hints_for_missing
+
         return problems.missing_library(loaded.requested, asker, "; ".join(hints_for_missing(start, loaded)))
     if refusal.path is None:
         return problems.refused_name(loaded.requested, asker, refusal)

@@ -87,7 +87,7 @@ def test_program_and_interpreter_are_no_luck(tmp_path: Path) -> None:
 
 
 def test_luck_on_this_machine_is_what_the_loader_says_of_each_library_alone() -> None:
-    """What is lucky in a program is missing alone, and what is missing alone is lucky (an RPATH would serve it there)."""
+    """What is lucky in a program is missing alone, and the other way round (but for programs with an RPATH)."""
     assumptions = Assumptions(clean_env=True, secure="no")
     system = system_for(assumptions)
     for entry in sorted(os.scandir("/usr/bin"), key=lambda entry: entry.name):
