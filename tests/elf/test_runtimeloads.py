@@ -46,7 +46,17 @@ LOADING = {
 def _built(tmp_path: Path, source: str, how: str) -> Path:
     (tmp_path / "source.c").write_text(REPORT + source)
     code = "-fPIE" if how == "-static-pie" else "-fno-pie"
-    command = ["cc", "-O2", "-pthread", how, code, "-Wl,--no-warnings", tmp_path / "source.c", "-o", tmp_path / "made"]
+    command: list[str | Path] = [
+        "cc",
+        "-O2",
+        "-pthread",
+        how,
+        code,
+        "-Wl,--no-warnings",
+        tmp_path / "source.c",
+        "-o",
+        tmp_path / "made",
+    ]
     subprocess.run(command, check=True)
     return tmp_path / "made"
 
