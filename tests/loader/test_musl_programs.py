@@ -5,7 +5,7 @@ symbols, which comes after the list, would fail.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -28,7 +28,6 @@ from tests.oracle.trace import Question
 
 _TRIPLETS = {62: "x86_64-linux-gnu", 183: "aarch64-linux-gnu"}
 _ROOTS_WITH_MUSL = ("debian:11", "debian:12", "debian:13", "debian:12/arm64")
-_AT_MOST = int(os.environ.get("LINKSCOPE_MUSL_PROGRAMS", "60"))
 Answer = tuple[list[str], list[str]]
 
 
@@ -71,11 +70,6 @@ def _started(shown: str, environment: Environment) -> Answer:
     return _predicted(start(system, program, environment).link_map)
 
 
-def _sample(paths: Iterable[str]) -> list[str]:
-    every = list(paths)
-    return every[:: max(1, len(every) // _AT_MOST)]
-
-
 def test_every_musl_fixture_is_predicted_as_listed(fixtures_dir: Path) -> None:
     below = files.dynamic_files("/", [f"{fixtures_dir}/hello", f"{fixtures_dir}/chain-musl"])
     programs = [path for path, facts in below if facts.interp == MUSL_X86_64]
@@ -91,8 +85,7 @@ def test_programs_of_this_machine_under_musl(library_path: str | None) -> None:
     env = {} if library_path is None else {"LD_LIBRARY_PATH": library_path}
     question = Question(loader=MUSL_X86_64, cwd="/", env=env)
     system, environment = System(Root("/")), Environment(cwd="/", library_path=library_path)
-    wanted = (path for path, facts in files.dynamic_files("/", ["/usr/bin"]) if facts.machine == 62)
-    for path in _sample(wanted):
+    for path in (path for path, facts in files.dynamic_files("/", ["/usr/bin"]) if facts.machine == 62):
         assert _under_musl(path, system, MUSL_X86_64, environment) == _answered(path, question), path
 
 
@@ -105,7 +98,7 @@ def test_programs_of_a_root_under_its_own_musl(release: str) -> None:
     loader, library_path = f"/lib/ld-musl-{triplet.partition('-')[0]}.so.1", f"/usr/lib/{triplet}"
     question = msgspec.structs.replace(asked, loader=loader, cwd="/", env={"LD_LIBRARY_PATH": library_path})
     system, environment = System(Root(str(root))), Environment(cwd="/", library_path=library_path)
-    for path in _sample(path for path, _ in below):
+    for path, _ in below:
         assert _under_musl(path, system, loader, environment) == _answered(path, question), path
 
 
