@@ -121,10 +121,9 @@ _LINES: tuple[tuple[re.Pattern[bytes], Callable[[re.Match[bytes]], _Record]], ..
 )
 # An entry may hold newlines, but none that is followed by the tab which begins the next one.
 _ENTRY = re.compile(rb"\t((?:[^\n]|\n(?!\t))*?)(?: \((?:0x[0-9a-f]+|0)\)|( => not found))\n")
-_FATAL = re.compile(
-    rb"^(?:.*?: )?(?:error while loading shared libraries|symbol lookup error|Inconsistency detected by ld\.so): (.*)\Z",
-    re.DOTALL | re.MULTILINE,
-)
+_REFUSALS = rb"error while loading shared libraries|symbol lookup error|Inconsistency detected by ld\.so"
+_ISA = rb"[^\n]*: CPU ISA level is lower than required"
+_FATAL = re.compile(rb"^(?:(?:[^\n]*?: )?(?:" + _REFUSALS + rb"): ((?:.|\n)*)|(" + _ISA + rb")\n)\Z", re.MULTILINE)
 _UNUSED = b"Unused direct dependencies:\n"
 
 
@@ -152,7 +151,7 @@ def parse(outcome: Outcome, program: str) -> Trace:
         status=outcome.status,
         entries=(*entries(listed), *_only(Entry, records)),
         static=outcome.stdout == b"\tstatically linked\n",
-        fatal=os.fsdecode(fatal[1].removesuffix(b"\n")) if fatal else None,
+        fatal=os.fsdecode((fatal[1] or fatal[2]).removesuffix(b"\n")) if fatal else None,
         versions=_only(VersionComplaint, records),
         not_preloaded=_only(NotPreloaded, records),
         undefined=_only(UndefinedSymbol, records),

@@ -59,6 +59,8 @@ GNU_PROPERTY_X86_ISA_1_NEEDED = 0xC0008002
 RELOCATIONS: Final = {62: (6, 7), 3: (6, 7), 183: (1025, 1026)}
 # Machines whose psABI has no addends in relocation records: i386 and ARM.
 WITHOUT_ADDEND: Final = frozenset({3, 40})
+# Machines whose DT_HASH has words of their class, and not of 4 bytes: s390x and Alpha.
+WIDE_HASH: Final = frozenset({22, 0x9026})
 # The largest page of each machine, which keeps its two segments apart; 64 KiB where not named.
 PAGE: Final = {62: 0x1000, 3: 0x1000}
 

@@ -174,11 +174,12 @@ def _symtab(recipe: Recipe, form: Records, names: list[int], text: int) -> bytes
 
 def _hashes(recipe: Recipe, form: Records, tables: Tables) -> None:
     """DT_HASH and DT_GNU_HASH of one bucket each (and a Bloom filter that lets everything through)."""
+    word = form.pointer if recipe.machine in elfformat.WIDE_HASH else form.int32
     first, count = len(recipe.undefined) + 1, len(recipe.undefined) + len(recipe.symbols) + 1
     start = first if recipe.symbols else 0
     if recipe.hash_style != "gnu":
         chain = [*[0] * first, *range(first + 1, count), 0][:count]
-        tables.add("hash", b"".join(map(form.int32.pack, [1, count, start, *chain])))
+        tables.add("hash", b"".join(map(word.pack, [1, count, start, *chain])))
     if recipe.hash_style != "sysv":
         head = b"".join(map(form.int32.pack, [1, first, 1, 0]))
         values = [gnu_hash(os.fsencode(symbol.name)) & ~1 for symbol in recipe.symbols]
@@ -245,6 +246,7 @@ def _written(recipe: Recipe, form: Records, tables: Tables, entries: list[tuple[
 
 
 # Each section by its block: (name, sh_type, sh_flags, the section that sh_link names). gABI chapter 4, LSB for GNU's.
+# Notes are aligned to words of 4 bytes, the property note to those of its class, like everything else.
 _SECTIONS = {
     "interp": (".interp", 1, 2, ""),
     "note": (".note", 7, 2, ""),
@@ -274,7 +276,8 @@ def append_sections(
     order = ["text", *(name for name in places if name != "text")]
     numbers = {name: number for number, name in enumerate(order, 1)} | {"": 0}
     counts = {"symtab": 1, "verdef": len(recipe.verdef) + 1, "verneed": len(recipe.verneed)}
-    sizes = {"symtab": form.symbol.size, "dynamic": form.dynamic.size, "versym": 2, "hash": 4}
+    wide = recipe.machine in elfformat.WIDE_HASH and form.wide
+    sizes = {"symtab": form.symbol.size, "dynamic": form.dynamic.size, "versym": 2, "hash": 8 if wide else 4}
     strings, headers = Strings(), [bytes(form.section.size)]
     for name in order:
         label, kind, flags, link = _SECTIONS[name]
@@ -294,7 +297,7 @@ def append_sections(
                 size,
                 numbers[link],
                 counts.get(name, 0),
-                8,
+                4 if name == "note" else form.word,
                 entry,
             )
         )

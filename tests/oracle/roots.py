@@ -20,6 +20,8 @@ from tests.oracle.trace import Question
 
 _RECIPE = 2  # counted up when the way in which a root is made changes
 _EMULATORS = {"arm64": "qemu-aarch64-static"}
+# Debian's names of architectures: the class and e_machine of their files.
+_MACHINES: Final = {"amd64": (64, 62), "arm64": (64, 183), "i386": (32, 3)}
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _DROPPED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/icons")
 
@@ -32,12 +34,17 @@ PACKAGES: Final = (
 )
 
 
+# Enough for a loader of another machine to be asked by files of the ELF writer, and a few real ones.
+FEW_PACKAGES: Final = ("base-files", "bash", "coreutils", "curl", "libc-bin", "libstdc++6")
+
+
 class Release(msgspec.Struct, frozen=True):
     """A root to be made. merged: /bin, /sbin, /lib and /lib64 are links into /usr, as that release installs itself."""
 
     suite: str
     architecture: str
     merged: bool
+    packages: tuple[str, ...] = PACKAGES
 
 
 # Debian 11 is left unmerged, as a system that was upgraded from an older release.
@@ -46,6 +53,7 @@ RELEASES: Final = {
     "debian:12": Release("bookworm", "amd64", merged=True),
     "debian:13": Release("trixie", "amd64", merged=True),
     "debian:12/arm64": Release("bookworm", "arm64", merged=True),
+    "debian:12/i386": Release("bookworm", "i386", merged=True, packages=FEW_PACKAGES),
 }
 
 
@@ -63,7 +71,7 @@ def root(name: str) -> Path:
     Raises Unavailable where something that it takes is missing (apt, network, chroot, an emulator).
     """
     release = RELEASES[name]
-    said = repr((_RECIPE, release, PACKAGES)).encode()
+    said = repr((_RECIPE, release)).encode()
     label = f"{release.suite}-{release.architecture}-{hashlib.sha256(said).hexdigest()[:12]}"
     folder = cache_folder() / "roots"
     folder.mkdir(exist_ok=True)
@@ -85,8 +93,7 @@ def question(name: str) -> Question:
 def loader_and_ldconfig(name: str) -> tuple[str, str]:
     """The files of this machine that are a root's glibc loader and its ldconfig, for a forest with that glibc."""
     folder = os.fspath(root(name))
-    machine = {"amd64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
-    loader = machine[RELEASES[name].architecture]
+    loader = files.GLIBC_LOADERS[_MACHINES[RELEASES[name].architecture]]
     return files.below(folder, loader), files.below(folder, "/sbin/ldconfig")
 
 
@@ -94,7 +101,7 @@ def _make(release: Release, target: Path) -> None:
     """Make a root beside its place, then move it there whole. A failed attempt's downloads stay, and are used again."""
     downloads, unpacked = target.with_suffix(".packages"), target.with_suffix(".part")
     shutil.rmtree(unpacked, ignore_errors=True)
-    archives = packages.download(downloads, release.suite, release.architecture, PACKAGES)
+    archives = packages.download(downloads, release.suite, release.architecture, release.packages)
     unpacked.mkdir()
     if release.merged:
         for name in _MERGED:
