@@ -6,6 +6,7 @@ readers work in a child process each: a hostile file can make them hang, fill th
 
 from __future__ import annotations
 
+import importlib
 import os
 import resource
 import select
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Facts = dict[str, str]
 # A file's path, and whether it is one that is loaded: only of these are the dynamic section and the like facts.
 Reading = Callable[[str, bool], Facts]
+_LIBRARIES = ("elftools.elf.elffile", "elftools.elf.enums", "lief")
 _SECONDS = 30
 _MEMORY = 4 << 30  # bytes of address space
 _BUILD_ID = ("GNU", "NT_GNU_BUILD_ID")  # as pyelftools has it, which gives other owners' notes the same name of a type
@@ -49,6 +51,8 @@ def disagreements(path: str, image: Image) -> list[Disagreement]:
 
     path: where the file of IMAGE can be opened. Raises FileUnreadable and MalformedElf as the own reader does.
     """
+    for heavy in _LIBRARIES:  # once, instead of in each child
+        importlib.import_module(heavy)
     loaded = image.type in (c.ET_EXEC, c.ET_DYN) and not image.debug
     own = _own_facts(path, image, loaded)
     others: dict[str, Facts] = {}

@@ -6,7 +6,7 @@ first instructions, symbols and texts tell.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from linkscope.elf import notes
 from linkscope.elf.linkage import linkage
@@ -140,7 +140,13 @@ def _libc_so(reader: Reader, image: Image) -> LibcFamily:
 
 
 def family_inside(reader: Reader, image: Image) -> LibcFamily:
-    """The C library inside a static program: by what is certain first."""
+    """The C library inside a static program: by what is certain first. It is kept with the open file."""
+    if "libc inside" not in reader.memory:
+        reader.memory["libc inside"] = _family_inside(reader, image)
+    return cast("LibcFamily", reader.memory["libc inside"])
+
+
+def _family_inside(reader: Reader, image: Image) -> LibcFamily:
     if packed(reader, image):
         return "unknown"
     marks = {(owner, kind) for owner, kind, _ in notes.segment_notes(reader, image)}

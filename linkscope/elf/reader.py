@@ -23,14 +23,16 @@ class Reader:
     """One open file. `read` never returns fewer bytes than asked for: it raises instead.
 
     path: the name for messages. identity: (device, inode). The first page is read at once and kept, since
-    nearly everything of the loader's view of a small file lies there.
+    nearly everything of the loader's view of a small file lies there. memory: what was read and is wanted again while
+    the file is open, by name.
     """
 
-    __slots__ = ("_descriptor", "_head", "identity", "mode", "path", "size")
+    __slots__ = ("_descriptor", "_head", "identity", "memory", "mode", "path", "size")
 
     def __init__(self, descriptor: int, path: str) -> None:
         status = os.fstat(descriptor)
         self._descriptor = descriptor
+        self.memory: dict[str, object] = {}
         self.path = path
         self.size = status.st_size
         self.mode = status.st_mode

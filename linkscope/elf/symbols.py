@@ -6,8 +6,9 @@ Layouts: gABI, Symbol Table and Hash Table; DT_GNU_HASH: glibc elf/dl-lookup.c, 
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -26,29 +27,58 @@ _CHUNK = 1 << 20
 _CHAIN_PIECE = 256
 _SHARED_TAILS = 16  # how often each byte of a string table is part of some symbol's name, on average, at the most
 _ENTRY = {8: "IBBHQQ", 4: "IIIBBH"}
-_NAME_ONLY = {8: "I20x", 4: "I12x"}
+_RECORD_WORDS = {8: 6, 4: 4}  # a record of 24 or 16 bytes begins with its name, in 4-byte words
+_NATIVE = "<" if sys.byteorder == "little" else ">"
 
 
-class SymbolTable(msgspec.Struct, frozen=True):
-    """One symbol table as it stands in the file: its records and its string table, not yet taken apart."""
+class _Names:
+    """The names of a table's symbols, told apart as cheaply as can be: most are strings of the table as they stand.
 
-    records: bytes
-    strings: bytes
-    order: str
-    word: int
+    strings: those, with the table's other strings among them. tails: the names that are the end of another string, as
+    linkers let `printf` be the end of `fprintf`.
+    """
+
+    __slots__ = ("_offsets", "_text", "strings", "tails")
+
+    def __init__(self, table: SymbolTable) -> None:
+        text = self._text = table.strings
+        self.strings = frozenset(text.split(b"\0"))
+        fields = memoryview(table.records[: len(table.records) & ~3]).cast("I")[:: _RECORD_WORDS[table.word]]
+        offsets = fields.tolist()
+        if table.order != _NATIVE:
+            offsets = [int.from_bytes(offset.to_bytes(4, "little"), "big") for offset in offsets]
+        self._offsets = offsets
+        last = len(text)
+        tails = [at for at in offsets if 0 < at < last and text[at - 1]]
+        self.tails = frozenset(text[at : text.find(b"\0", at)] for at in tails)
+
+    def names(self, string: bytes) -> bool:
+        """Whether one of `strings` is the name of a symbol."""
+        if self._text.startswith(string + b"\0"):
+            return 0 in self._offsets
+        return self._text.find(b"\0" + string + b"\0") + 1 in self._offsets
+
+
+class SymbolTable:
+    """One symbol table as it stands in the file: its records and its string table, taken apart when asked for."""
+
+    __slots__ = ("_names", "order", "records", "strings", "word")
+
+    def __init__(self, records: bytes, strings: bytes, order: str, word: int) -> None:
+        self.records = records
+        self.strings = strings
+        self.order = order
+        self.word = word
+        self._names: _Names | None = None
 
     def names_among(self, wanted: frozenset[bytes]) -> set[bytes]:
         """Those of WANTED that are names of symbols here, defined or not.
 
         The string table alone does not tell: a string may be the tail of another one, or no symbol's name.
         """
-        strings, found = self.strings, set()
-        longest = max(map(len, wanted)) + 1
-        for (at,) in struct.Struct(self.order + _NAME_ONLY[self.word]).iter_unpack(self.records):
-            end = strings.find(b"\0", at, at + longest)
-            if end > at and strings[at:end] in wanted:
-                found.add(strings[at:end])
-        return found
+        if self._names is None:
+            self._names = _Names(self)
+        return {name for name in wanted & self._names.strings if self._names.names(name)} | wanted & self._names.tails
 
     def imports_anything(self) -> bool:
         """Whether some symbol (beside the first, which is nobody's) is undefined."""
@@ -218,8 +248,14 @@ def _versions(image: Image) -> dict[int, Version]:
 def dynamic_table(reader: Reader, image: Image) -> SymbolTable | None:
     """The dynamic symbol table, through PT_DYNAMIC and PT_LOAD; None where the file has none.
 
-    Raises MalformedElf where its tags lead out of the file.
+    It is kept with the open file. Raises MalformedElf where its tags lead out of the file.
     """
+    if "dynamic table" not in reader.memory:
+        reader.memory["dynamic table"] = _dynamic_table(reader, image)
+    return cast("SymbolTable | None", reader.memory["dynamic table"])
+
+
+def _dynamic_table(reader: Reader, image: Image) -> SymbolTable | None:
     tags = dict(image.dynamic or ())
     if c.DT_SYMTAB not in tags or c.DT_STRTAB not in tags:
         return None
@@ -234,7 +270,13 @@ def dynamic_table(reader: Reader, image: Image) -> SymbolTable | None:
 
 
 def section_table(reader: Reader, image: Image) -> SymbolTable | None:
-    """`.symtab`, which no loader reads; None where it was stripped or does not lie in the file."""
+    """`.symtab`, which no loader reads; None where it was stripped or does not lie in the file. It is kept as well."""
+    if "section table" not in reader.memory:
+        reader.memory["section table"] = _section_table(reader, image)
+    return cast("SymbolTable | None", reader.memory["section table"])
+
+
+def _section_table(reader: Reader, image: Image) -> SymbolTable | None:
     sections = list(read_sections(reader, image))
     for section in sections:
         if section.type == c.SHT_SYMTAB and section.link < len(sections):
