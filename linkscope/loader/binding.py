@@ -162,11 +162,9 @@ class _Scope:
             missing -= self._served_by_other_names(tables, missing)
         lazy = self.dialect.lazy and not _binds_now(self.images[loaded])
         found: dict[tuple[str, str | None], Fails] = {}
-        for number in sorted(missing):
+        for number in sorted(missing):  # data comes last, and decides where a symbol is referred to in both ways
             reference = tables.references[number]
-            key = reference.symbol, reference.version.name if reference.version else None
-            if found.get(key) != "start":
-                found[key] = _fails(reference, lazy)
+            found[reference.symbol, reference.version.name if reference.version else None] = _fails(reference, lazy)
         return found
 
     def _served_by_other_names(self, tables: Tables, missing: set[int]) -> set[int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from linkscope.elf import constants as c
 from linkscope.loader import preload, problems
-from linkscope.loader.environment import Environment, cpu_for, has_file_privileges, tunable
+from linkscope.loader.environment import Environment, has_file_privileges, tunable
 from linkscope.loader.glibc import Glibc, folder_of
 from linkscope.loader.isa import check_isa_levels
 from linkscope.loader.linkmap import Finding, LinkMap, Loaded, walk
@@ -34,7 +34,7 @@ def start_with_glibc(
         secure = True
     main = link_map.main
     main.origin = _origin(system, program, environment, facts.before(2, 42))
-    cpu = cpu_for(program.image.machine, environment.cpu_level, environment.tunables)
+    cpu = system.cpu(program.image.machine, environment.cpu_level, environment.tunables)
     rules = Glibc(
         system, facts, cpu, main, cwd=environment.cwd, secure=secure, library_path=environment.library_path
     )

@@ -55,12 +55,11 @@ class LoaderFacts(msgspec.Struct, frozen=True):
 
 def read_loader(reader: Reader, image: Image) -> LoaderFacts:
     """The facts of the loader in an open file."""
-    data = b"\0".join(
-        reader.read(segment.offset, min(segment.filesz, _LIMIT))
-        for segment in image.segments
-        if segment.type == c.PT_LOAD and segment.filesz and not segment.flags & c.PF_W
-    )
+    data = _constants(reader, image, c.PF_W | c.PF_X)
     folders = _folders(data)
+    if not folders:  # linked with its constants beside the code
+        data = _constants(reader, image, c.PF_W)
+        folders = _folders(data)
     banner = _VERSION.search(data)
     lib = _LIB.search(data)
     return LoaderFacts(
@@ -71,6 +70,15 @@ def read_loader(reader: Reader, image: Image) -> LoaderFacts:
         version=version_number(os.fsdecode(banner[2])) if banner else None,
         vendor=os.fsdecode(banner[1]) if banner else "",
         has_nohwcap=b"/etc/ld.so.nohwcap\0" in data,
+    )
+
+
+def _constants(reader: Reader, image: Image, without: int) -> bytes:
+    """The bytes of the loaded segments that have none of the flags WITHOUT."""
+    return b"\0".join(
+        reader.read(segment.offset, min(segment.filesz, _LIMIT))
+        for segment in image.segments
+        if segment.type == c.PT_LOAD and segment.filesz and not segment.flags & without
     )
 
 

@@ -96,6 +96,17 @@ class Loaded:
         self.depth = 0
         self.rules_memory: object = None
 
+    def twin(self) -> Loaded:
+        """A copy for another link map, whose `parent` and `needed_by` still have to be replaced by their twins."""
+        twin = Loaded(self.requested, self.path, self.image, self.role, self.parent, self.finding)
+        twin.identity = self.identity
+        twin.names = self.names
+        twin.needed_by = self.needed_by
+        twin.origin = self.origin
+        twin.depth = self.depth
+        twin.rules_memory = self.rules_memory
+        return twin
+
     def __repr__(self) -> str:
         return f"Loaded({self.requested!r}, {self.path!r}, {self.role})"
 
@@ -162,6 +173,28 @@ class LinkMap:
         loaded.names.clear()
         if loaded.identity is not None and self.by_identity.get(loaded.identity) is loaded:
             del self.by_identity[loaded.identity]
+
+    def copy_for(self, main: Loaded) -> LinkMap:
+        """This link map with another program in the place of its own, which must answer to the same names.
+
+        Nothing is shared that either of them would change, once the walk is over.
+        """
+        twins = {self.main: main}
+        twins.update((loaded, loaded.twin()) for loaded in self.objects if loaded is not self.main)
+        for loaded in twins.values():
+            loaded.parent = twins.get(loaded.parent) if loaded.parent else None
+            loaded.needed_by = [twins[asker] for asker in loaded.needed_by]
+        copy = LinkMap(main)
+        copy.objects = [twins[loaded] for loaded in self.objects]
+        copy.scope = [twins[loaded] for loaded in self.scope]
+        copy.dependencies = {
+            twins[asker]: [(tag, name, twins.get(found, found)) for tag, name, found in dependencies]
+            for asker, dependencies in self.dependencies.items()
+        }
+        copy.problems = list(self.problems)
+        copy.by_name = {name: [twins.get(loaded, loaded) for loaded in found] for name, found in self.by_name.items()}
+        copy.by_identity = {identity: twins[loaded] for identity, loaded in self.by_identity.items()}
+        return copy
 
     def mapped(self) -> Iterator[Loaded]:
         """The objects behind the program that are really mapped files, in order."""

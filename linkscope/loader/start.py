@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from linkscope.elf import constants as c
 from linkscope.elf.image import Image
 from linkscope.loader import loaders, problems
 from linkscope.loader.environment import Environment, is_secure
@@ -20,12 +23,42 @@ if TYPE_CHECKING:
 def start(system: System, program: Program, environment: Environment) -> Start:
     """What would be mapped if PROGRAM were started: as a program by the kernel, as a library by `ld.so ./lib.so`.
 
-    A file without dependencies, preloads or PT_INTERP gives a link map that holds it alone.
+    A file without dependencies, preloads or PT_INTERP gives a link map that holds it alone. Programs that ask for the
+    same in the same circumstances (most of a system's ask for libc.so.6 alone) share one walk.
     """
+    image = program.image
+    secure = image.interpreter is not None and is_secure(image, program.location, environment)
+    key = _same_start(image, environment, secure)
+    if key is None:
+        return _start(system, program, environment, secure)
+    starts = system.memory.setdefault("starts", {})
+    known = starts.get(key)
+    if not isinstance(known, Start):
+        made = _start(system, program, environment, secure)
+        if made.rules is not None and not made.link_map.problems:  # a problem may name the program
+            starts[key] = made
+        return made
+    main = Loaded(program.shown, program.shown, image, "main")
+    main.names = known.link_map.main.names
+    return msgspec.structs.replace(known, link_map=known.link_map.copy_for(main))
+
+
+def _same_start(image: Image, environment: Environment, secure: bool) -> object | None:
+    """Equal for programs whose start differs in nothing but their own name; None where $ORIGIN or the like matters."""
+    if image.interpreter is None or image.rpath is not None or image.runpath is not None or image.audit:
+        return None
+    names = (*(name for _, name in image.dependencies), environment.library_path or "", environment.preload or "")
+    if image.depaudit or any("$" in name for name in names):
+        return None
+    nodeflib = image.dt_flags_1 & c.DF_1_NODEFLIB
+    kind = (id(image.layout), image.machine, image.flags, image.interpreter, image.soname, nodeflib)
+    return (kind, image.x86_isa_needed, image.dependencies, environment, secure)
+
+
+def _start(system: System, program: Program, environment: Environment, secure: bool) -> Start:
     image = program.image
     main = Loaded(program.shown, program.shown, image, "main")
     link_map = LinkMap(main)
-    secure = image.interpreter is not None and is_secure(image, program.location, environment)
     interpreter = image.interpreter or loaders.default_loader(system, image)
     if interpreter is None:
         link_map.problems.append(problems.no_loader(program.shown))

@@ -12,6 +12,7 @@ import msgspec
 from linkscope.elf.image import Image, read_image
 from linkscope.elf.reader import Reader, open_reader
 from linkscope.errors import LinkScopeError
+from linkscope.loader.environment import Cpu, cpu_for
 from linkscope.loader.root import Root
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class System:
         self.memory: dict[object, dict[object, object]] = {}
         self._ldcaches: dict[str, LdCache | None] = {}
         self._loaders: dict[str, LoaderFacts] = {}
+        self._cpus: dict[tuple[int, str | None, str | None], Cpu] = {}
 
     def open(self, path: str, name: str | None = None) -> Reader:
         """The file at PATH (absolute, as seen from inside); NAME is what messages call it. Raises FileUnreadable."""
@@ -173,6 +175,13 @@ class System:
             data = self.read_small(path, 1 << 28)
             self._ldcaches[path] = None if data is None else parse(data)
         return self._ldcaches[path]
+
+    def cpu(self, machine: int, level: str | None, tunables: str | None) -> Cpu:
+        """The processor to assume for files of MACHINE (`environment.cpu_for`), looked at once."""
+        known = self._cpus.get((machine, level, tunables))
+        if known is None:
+            known = self._cpus[machine, level, tunables] = cpu_for(machine, level, tunables)
+        return known
 
     def loader(self, path: str, cwd: str) -> LoaderFacts | None:
         """What the glibc loader at PATH says of itself, None where no such file can be read."""

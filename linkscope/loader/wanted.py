@@ -90,7 +90,7 @@ def runpath_to(want: Wanted, folder: str, relocatable: bool) -> str:
 def remedy(want: Wanted, folder: str, relocatable: bool = False) -> str:
     """What gives ASKER a search path of its own that leads to FOLDER."""
     path, image = runpath_to(want, folder, relocatable), want.asker.image
-    for tag in ("runpath", "rpath"):
-        if image is not None and getattr(image, tag):
-            return f"add '{path}' to the {tag.upper()} of {called(want.asker)}"
+    if image is not None and (image.runpath is not None or image.rpath):
+        tag = "RPATH" if image.runpath is None else "RUNPATH"
+        return f"add '{path}' to the {tag} of {called(want.asker)}"
     return f"link {called(want.asker)} with -Wl,-rpath,'{path}'"
