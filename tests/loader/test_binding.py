@@ -3,7 +3,7 @@
 import itertools
 import os
 import re
-import struct
+import subprocess
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from linkscope.elf.image import read_image
-from linkscope.elf.reader import open_reader
 from linkscope.loader.root import Root
 from linkscope.loader.system import System
 from tests.loader.bound import Bound, bound, disagreement
+from tests.loader.patches import DT_SYMTAB, patch_dynamic, patch_needed_version, patch_symbol, patch_version_index
 from tests.loader.symbol_strategies import Family, families
 from tests.oracle import elfwriter, files, roots, start, trace
 from tests.oracle.answers import Trace
@@ -130,6 +129,122 @@ def _changed(recipe: Recipe) -> dict[str, Any]:
     return {"verdef": recipe.verdef, "symbols": recipe.symbols, "undefined": recipe.undefined, "soname": "lib.so"}
 
 
+# name, fields of the definition of f, whether it still is one. Types and bindings: gABI, Symbol Table.
+_DEFINITIONS: list[tuple[str, dict[str, int], bool]] = [
+    ("protected", {"other": 3}, True),
+    ("hidden from others", {"other": 2}, False),
+    ("internal", {"other": 1}, False),
+    ("without a value", {"value": 0}, False),
+    ("absolute", {"shndx": 0xFFF1}, True),
+    ("absolute zero", {"shndx": 0xFFF1, "value": 0}, True),
+    ("undefined with a value, as the address of a PLT entry", {"shndx": 0}, True),
+    ("local", {"info": 0x01}, False),
+    ("unique", {"info": 0xA1}, True),
+    ("common", {"info": 0x15}, True),
+    ("of no type", {"info": 0x10}, True),
+    ("a section", {"info": 0x13}, False),
+    ("a file", {"info": 0x14}, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "resolved"), [row[1:] for row in _DEFINITIONS], ids=[row[0] for row in _DEFINITIONS]
+)
+def test_a_definition(fields: dict[str, int], resolved: bool, tmp_path: Path) -> None:
+    """What counts as a definition for a data reference."""
+    library = elfwriter.shared_object(tmp_path / "lib.so", symbols=(Symbol("f"),), hash_style="gnu")
+    patch_symbol(library, 1, **fields)
+    app = elfwriter.executable(tmp_path / "app", needed=("lib.so",), runpath=os.fspath(tmp_path), **_ASKS_ANY)
+    assert (bound(app).binding.unresolved == []) is resolved
+    assert _disagreement_with_ldd(app) is None
+    assert (start.start(app).answer.status == 0) is resolved
+
+
+def test_the_address_of_a_plt_entry_is_no_function_to_call(tmp_path: Path) -> None:
+    library = elfwriter.shared_object(tmp_path / "lib.so", symbols=(Symbol("f"),), hash_style="gnu")
+    patch_symbol(library, 1, shndx=0)
+    app = elfwriter.executable(
+        tmp_path / "app", needed=("lib.so",), runpath=os.fspath(tmp_path), undefined=(Symbol("f"),), flags_1=DF_1_NOW
+    )
+    assert [(one.symbol, one.fails) for one in bound(app).binding.unresolved] == [("f", "start")]
+    assert _disagreement_with_ldd(app) is None
+    assert start.start(app).answer.status != 0
+
+
+@pytest.mark.parametrize("other", [1, 2], ids=["internal", "hidden"])
+def test_a_hidden_reference_is_not_looked_up(other: int, tmp_path: Path) -> None:
+    app = elfwriter.executable(tmp_path / "app", needed=("lib.so",), runpath=os.fspath(tmp_path), **_ASKS_ANY)
+    elfwriter.shared_object(tmp_path / "lib.so")
+    patch_symbol(app, 1, other=other)
+    assert bound(app).binding.unresolved == []
+    assert _disagreement_with_ldd(app) is None
+    assert start.start(app).answer.status == 0
+
+
+@pytest.mark.parametrize(
+    ("needed_index", "defined_index"),
+    [(0x8002, 1), (2, 0x8001)],
+    ids=["the need takes no other", "the definition is hidden"],
+)
+def test_a_definition_without_version_may_be_ruled_out(needed_index: int, defined_index: int, tmp_path: Path) -> None:
+    """The hidden bit in vna_other, or in .gnu.version; no linker sets either of them here."""
+    library = elfwriter.shared_object(tmp_path / "lib.so", soname="lib.so", verdef=("V1",), symbols=(Symbol("f"),))
+    app = elfwriter.executable(tmp_path / "app", needed=("lib.so",), runpath=os.fspath(tmp_path), **_ASKS_V1)
+    patch_needed_version(app, other=needed_index)
+    patch_version_index(library, 1, defined_index)
+    assert [one.symbol for one in bound(app).binding.unresolved] == ["f"]
+    assert _disagreement_with_ldd(app) is None
+    assert start.start(app).answer.status != 0
+
+
+def test_what_served_a_library_in_one_program_may_be_absent_in_another(tmp_path: Path) -> None:
+    """One run looks at both programs, and remembers what it has read."""
+    elfwriter.shared_object(tmp_path / "lib.so", undefined=(Symbol("f", kind="object"),))
+    elfwriter.shared_object(tmp_path / "gives.so", symbols=(Symbol("f"),))
+    whole = elfwriter.executable(tmp_path / "whole", needed=("lib.so", "gives.so"), runpath=os.fspath(tmp_path))
+    part = elfwriter.executable(tmp_path / "part", needed=("lib.so",), runpath=os.fspath(tmp_path))
+    system = System(Root("/"))
+    for app in (whole, part, whole):
+        assert _disagreement_with_ldd(app, system) is None
+
+
+_COMPILED_LIBRARY = "int f(void) { return 1; } int d = 1; __thread int t = 1;"
+# name, the program, its flags, what it lacks once the library lost everything.
+_COMPILED: list[tuple[str, str, list[str], list[tuple[str, str]]]] = [
+    ("a copied variable", "extern int d; int main(void) { return d; }", ["-no-pie"], [("d", "start")]),
+    (
+        "a function that is called, and whose address is taken",
+        "int f(void); int (*p)(void) = f; int main(int c, char **v) { return c > 1 ? f() : p == 0; }",
+        ["-pie", "-fPIE"],
+        [("f", "start")],
+    ),
+    (
+        "a thread's variable, by a descriptor among the lazy relocations",
+        "extern __thread int t; int main(int c, char **v) { return c > 1 ? t : 0; }",
+        ["-pie", "-fPIC", "-mtls-dialect=gnu2"],
+        [("t", "start")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "flags", "lost"), [row[1:] for row in _COMPILED], ids=[row[0] for row in _COMPILED])
+def test_a_compiled_program_whose_library_lost_what_it_uses(
+    source: str, flags: list[str], lost: list[tuple[str, str]], tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    compiler = require_tool("cc")
+    (tmp_path / "lib.c").write_text(_COMPILED_LIBRARY)
+    (tmp_path / "empty.c").write_text("")
+    (tmp_path / "app.c").write_text(source)
+    library = ["-shared", "-fPIC", "-o", "lib.so"]
+    app = ["-o", "app", "lib.so", f"-Wl,-rpath,{tmp_path}", "-Wl,-z,lazy"]
+    for arguments in (["lib.c", *library], ["app.c", *flags, *app], ["empty.c", *library]):
+        subprocess.run([compiler, *arguments], cwd=tmp_path, check=True)
+    predicted = bound(tmp_path / "app")
+    assert [(one.symbol, one.fails) for one in predicted.binding.unresolved] == lost
+    assert _disagreement_with_ldd(tmp_path / "app") is None
+    assert start.debugged_start(tmp_path / "app").answer.status != 0
+
+
 @pytest.mark.parametrize(
     "now",
     [{"flags_1": DF_1_NOW}, {"flags": 8}, {"extra_dynamic": ((24, 0),)}, {}],
@@ -150,22 +265,13 @@ def test_a_function_waits_for_its_first_call_unless_the_object_binds_now(now: di
 def test_symbols_that_cannot_be_read_are_a_problem_and_no_more(tmp_path: Path) -> None:
     """The library's symbol table is said to lie far outside the file."""
     library = elfwriter.shared_object(tmp_path / "lib.so", symbols=(Symbol("f"),))
-    _move_symbol_table(library, 0x7FFFFFFF)
+    patch_dynamic(library, DT_SYMTAB, 0x7FFFFFFF)
     app = elfwriter.executable(tmp_path / "app", needed=("lib.so",), runpath=os.fspath(tmp_path), **_ASKS_ANY)
     problems = bound(app).binding.problems
     assert [(one.code, one.subject) for one in problems] == [
         ("unresolved-symbol", "f"),
         ("malformed", f"{tmp_path}/lib.so"),
     ]
-
-
-def _move_symbol_table(path: Path, address: int) -> None:
-    """Change the value of DT_SYMTAB (tag 6)."""
-    with open_reader(os.fspath(path)) as reader:
-        entry = struct.pack("<QQ", 6, read_image(reader).value(6))
-    content = path.read_bytes()
-    assert content.count(entry) == 1
-    path.write_bytes(content.replace(entry, struct.pack("<QQ", 6, address)))
 
 
 @_SETTINGS

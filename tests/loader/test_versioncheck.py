@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.loader.bound import bound, disagreement
+from tests.loader.patches import patch_needed_version
 from tests.oracle import elfwriter, start, trace
 from tests.oracle.forest import MUSL_X86_64
 from tests.oracle.recipe import Recipe, Symbol
@@ -160,3 +161,85 @@ def test_musl_checks_no_versions(tmp_path: Path, require_tool: Callable[[str], s
     assert predicted.versions == []
     assert not predicted.fatal
     assert start.start(app).answer.status == 0
+
+
+# Needs and offers of three libraries beside a program that needs them all: name, libraries, whether the start fails.
+_NEEDS_V1 = {"verneed": (("plain.so", (V1,)),), "undefined": (Symbol("f", "V1", kind="object"),)}
+_TRIOS: list[tuple[str, dict[str, dict[str, Any]], bool]] = [
+    (
+        "an object before it serves the reference",
+        {"first.so": {"symbols": (Symbol("f"),)}, "plain.so": {"symbols": (Symbol("f"),)}, "asker.so": _NEEDS_V1},
+        False,
+    ),
+    (
+        "the asker serves itself, but only after it",
+        {"plain.so": {"symbols": (Symbol("f"),)}, "asker.so": {**_NEEDS_V1, "symbols": (Symbol("f"),)}},
+        True,
+    ),
+    (
+        "the asker serves itself first",
+        {"asker.so": {**_NEEDS_V1, "symbols": (Symbol("f"),)}, "plain.so": {"symbols": (Symbol("f"),)}},
+        False,
+    ),
+    (
+        "the version should come from elsewhere",
+        {
+            "plain.so": {"symbols": (Symbol("f"), Symbol("g"))},
+            "other.so": {"soname": "other.so", "verdef": ("V2",)},
+            "asker.so": {
+                "verneed": (("plain.so", (V1,)), ("other.so", (("V2", 0),))),
+                "undefined": (Symbol("f", "V2", kind="object"),),
+            },
+        },
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("libraries", "fails"), [row[1:] for row in _TRIOS], ids=[row[0] for row in _TRIOS])
+def test_an_object_without_versions_ends_the_start_only_where_it_serves(
+    libraries: dict[str, dict[str, Any]], fails: bool, tmp_path: Path
+) -> None:
+    """Before glibc 2.41: a reference to a version of plain.so, which has none."""
+    for name, recipe in libraries.items():
+        elfwriter.shared_object(tmp_path / name, **recipe)
+    app = elfwriter.executable(tmp_path / "app", needed=tuple(libraries), runpath=os.fspath(tmp_path))
+    predicted = bound(app)
+    assert [problem.code for problem in predicted.versions] == ["no-version-information"]
+    assert disagreement(predicted, *trace.relocations([app]), *trace.unused([app])) is None
+    assert (start.start(app).answer.status != 0) is fails
+    assert predicted.fatal is fails
+
+
+def test_a_version_is_told_by_its_hash_as_well(tmp_path: Path) -> None:
+    elfwriter.write(tmp_path / "lib.so", _GIVES_V1)
+    app = elfwriter.executable(tmp_path / "app", runpath=os.fspath(tmp_path), **_wants(V1))
+    patch_needed_version(app, hash=1)
+    predicted = bound(app)
+    assert [problem.code for problem in predicted.versions] == ["missing-version"]
+    assert disagreement(predicted, *trace.relocations([app]), *trace.unused([app])) is None
+    assert start.start(app).answer.status != 0
+
+
+_LDSO = "ld-linux-x86-64.so.2"
+
+
+@pytest.mark.parametrize(
+    ("needed", "ends"),
+    [((), True), ((f"/lib64/{_LDSO}",), False), ((_LDSO,), False)],
+    ids=["not needed", "needed by its path", "needed by its soname"],
+)
+def test_the_loader_answers_to_its_soname_once_it_is_needed(
+    needed: tuple[str, ...], ends: bool, tmp_path: Path
+) -> None:
+    """In a real start it would go on to look for calloc in the scope, which has no C library here."""
+    elfwriter.shared_object(tmp_path / "lib.so")
+    app = elfwriter.executable(
+        tmp_path / "app",
+        needed=("lib.so", *needed),
+        rpath=os.fspath(tmp_path),
+        verneed=((_LDSO, (("GLIBC_2.2.5", 0),)),),
+    )
+    predicted = bound(app)
+    assert bool(predicted.versions) is ends
+    assert disagreement(predicted, *trace.relocations([app]), *trace.unused([app])) is None
