@@ -47,11 +47,11 @@ def _same_start(image: Image, environment: Environment, secure: bool) -> object 
     """Equal for programs whose start differs in nothing but their own name; None where $ORIGIN or the like matters."""
     if image.interpreter is None or image.rpath is not None or image.runpath is not None or image.audit:
         return None
-    names = (*(name for _, name in image.dependencies), environment.library_path or "", environment.preload or "")
-    if image.depaudit or any("$" in name for name in names):
+    names = [*[name for _, name in image.dependencies], environment.library_path or "", environment.preload or ""]
+    if image.depaudit or "$" in "".join(names):
         return None
     nodeflib = image.dt_flags_1 & c.DF_1_NODEFLIB
-    kind = (id(image.layout), image.machine, image.flags, image.interpreter, image.soname, nodeflib)
+    kind = (id(image.layout), image.machine, image.type, image.flags, image.interpreter, image.soname, nodeflib)
     return (kind, image.x86_isa_needed, image.dependencies, environment, secure)
 
 

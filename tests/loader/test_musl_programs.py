@@ -22,7 +22,8 @@ from linkscope.loader.start import start
 from linkscope.loader.system import System
 from tests.loader.musl_agreement import MUSL_FILE
 from tests.oracle import files, roots, trace
-from tests.oracle.elfwriter import shared_object
+from tests.oracle.elfformat import ET_EXEC
+from tests.oracle.elfwriter import executable, shared_object
 from tests.oracle.forest import MUSL_X86_64
 from tests.oracle.trace import Question
 
@@ -100,6 +101,18 @@ def test_programs_of_a_root_under_its_own_musl(release: str) -> None:
     system, environment = System(Root(str(root))), Environment(cwd="/", library_path=library_path)
     for path, _ in below:
         assert _under_musl(path, system, loader, environment) == _answered(path, question), path
+
+
+def test_programs_that_ask_for_the_same_may_still_differ_in_their_room(tmp_path: Path) -> None:
+    """A library with fixed addresses has none beside a program that has them too; both are looked at in one run."""
+    shared_object(tmp_path / "libx.so", e_type=ET_EXEC)
+    system, environment = System(Root("/")), Environment(cwd="/", library_path=str(tmp_path))
+    question = Question(loader=MUSL_X86_64, cwd="/", env={"LD_LIBRARY_PATH": str(tmp_path)})
+    for name, pie in (("pie", True), ("fixed", False), ("another-pie", True)):
+        path = str(executable(tmp_path / name, interp=MUSL_X86_64, pie=pie, needed=("libx.so",)))
+        with system.open(path) as reader:
+            program = Program(read_image(reader), path, path, path)
+        assert _predicted(start(system, program, environment).link_map) == _answered(path, question), name
 
 
 def test_a_library_is_started_by_the_loader_itself(tmp_path: Path) -> None:
