@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from linkscope.elf.reader import Reader
     from linkscope.elf.symbols import SymbolTable
 
-_CODE_LIMIT = 1 << 25
+_CODE_LIMIT = 1 << 24  # bytes of code that are looked at
 _CODE_PIECE = 1 << 20
 _X86_BRANCH = rb"(?s)[\xe8\xe9](?=(....))"  # call or jmp, and the distance from what follows
 
@@ -31,9 +31,11 @@ def is_called(reader: Reader, image: Image, table: SymbolTable, names: frozenset
     if targets is None:
         return None
     addresses = table.addresses_of(names)
+    left = _CODE_LIMIT if addresses else 0
     for segment in image.segments:
-        if addresses and segment.type == c.PT_LOAD and segment.flags & c.PF_X:
-            end = min(segment.filesz, _CODE_LIMIT)
+        if left and segment.type == c.PT_LOAD and segment.flags & c.PF_X:
+            end = min(segment.filesz, left)
+            left -= end
             for at in range(0, end, _CODE_PIECE):
                 code = reader.read(segment.offset + at, min(_CODE_PIECE + 4, end - at))
                 if not addresses.isdisjoint(targets(code, segment.vaddr + at)):

@@ -13,12 +13,14 @@ import msgspec
 
 from linkscope.elf import constants as c
 from linkscope.elf.segments import file_offset
+from linkscope.errors import MalformedElf
 
 if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
 
-_MAX_TABLE = 1 << 28  # bytes; the largest in practice (Chromium, libLLVM) are a few megabytes
+_MAX_TABLE = 1 << 28  # bytes; the largest in practice are a few megabytes
+_MAX_DISTINCT = 1 << 20  # pairs of a symbol and a type
 _CHUNK = 1 << 20
 # What stands before r_info in a record, and r_info as two halves: ELF64_R_SYM is the high one. Keyed by byte order.
 _HALVES = {"<": (1, 0), ">": (0, 1)}
@@ -93,6 +95,8 @@ def _read(reader: Reader, image: Image, place: tuple[int, int], relative: int, t
     step = _CHUNK - _CHUNK % entry
     for at in range(0, length, step):
         found.update(record.iter_unpack(reader.read(offset + at, min(step, length - at))))
+        if len(found) > _MAX_DISTINCT:
+            raise MalformedElf(image.path, "the relocations name more symbols than there can be", offset)
     if word == 4:
         return {(info >> 8, info & 0xFF) for (info,) in found}
     if image.machine == c.EM_MIPS:  # MIPS ELF-64: r_sym is a word of its own and stands first, the types are bytes

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
 
-_MAX_TABLE = 1 << 28  # bytes of one table that are read
+_MAX_SYMBOLS = 1 << 20  # of one dynamic table; the largest in practice (browsers in one piece) have some 200 000
+_MAX_TABLE = 1 << 27  # bytes of one string table, or of .symtab, that are read
 _CHUNK = 1 << 20
 _CHAIN_PIECE = 256
 _SHARED_TAILS = 16  # how often each byte of a string table is part of some symbol's name, on average, at the most
@@ -261,7 +262,9 @@ def _dynamic_table(reader: Reader, image: Image) -> SymbolTable | None:
         return None
     offset, available = file_offset(image.segments, tags[c.DT_SYMTAB], image.path)
     size = _record_size(image)
-    count = min(_dynamic_count(reader, image, tags), min(available, _MAX_TABLE) // size)
+    count = min(_dynamic_count(reader, image, tags), available // size)
+    if count > _MAX_SYMBOLS:
+        raise MalformedElf(image.path, f"{count} dynamic symbols", offset)
     names, names_available = file_offset(image.segments, tags[c.DT_STRTAB], image.path)
     length = min(tags.get(c.DT_STRSZ, names_available), names_available, _MAX_TABLE)
     return SymbolTable(
@@ -333,7 +336,7 @@ def _gnu_hash_count(reader: Reader, image: Image, address: int) -> int:
         return 0
     buckets, first, bloom, _shift = struct.unpack(order + "4I", reader.read(offset, 16))
     at = offset + 16 + bloom * image.layout.word
-    if not buckets or at + buckets * 4 > end or buckets * 4 > _MAX_TABLE:
+    if not buckets or at + buckets * 4 > end or buckets > _MAX_SYMBOLS:
         return 0
     last = 0
     for start in range(0, buckets * 4, _CHUNK):
@@ -342,7 +345,7 @@ def _gnu_hash_count(reader: Reader, image: Image, address: int) -> int:
     if last < first:
         return 0
     at += (buckets + last - first) * 4
-    while at + 4 <= end:
+    while at + 4 <= end and last <= _MAX_SYMBOLS:
         size = min(_CHAIN_PIECE, end - at & ~3)
         for (value,) in struct.iter_unpack(order + "I", reader.read(at, size)):
             last += 1
