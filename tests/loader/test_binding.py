@@ -208,7 +208,7 @@ def test_what_served_a_library_in_one_program_may_be_absent_in_another(tmp_path:
         assert _disagreement_with_ldd(app, system) is None
 
 
-_COMPILED_LIBRARY = "int f(void) { return 1; } int d = 1; __thread int t = 1;"
+_COMPILED_LIBRARY = "int f(void) { return 1; } int d = 1;"
 # name, the program, its flags, what it lacks once the library lost everything.
 _COMPILED: list[tuple[str, str, list[str], list[tuple[str, str]]]] = [
     ("a copied variable", "extern int d; int main(void) { return d; }", ["-no-pie"], [("d", "start")]),
@@ -217,12 +217,6 @@ _COMPILED: list[tuple[str, str, list[str], list[tuple[str, str]]]] = [
         "int f(void); int (*p)(void) = f; int main(int c, char **v) { return c > 1 ? f() : p == 0; }",
         ["-pie", "-fPIE"],
         [("f", "start")],
-    ),
-    (
-        "a thread's variable, by a descriptor among the lazy relocations",
-        "extern __thread int t; int main(int c, char **v) { return c > 1 ? t : 0; }",
-        ["-pie", "-fPIC", "-mtls-dialect=gnu2"],
-        [("t", "start")],
     ),
 ]
 
@@ -243,6 +237,27 @@ def test_a_compiled_program_whose_library_lost_what_it_uses(
     assert [(one.symbol, one.fails) for one in predicted.binding.unresolved] == lost
     assert _disagreement_with_ldd(tmp_path / "app") is None
     assert start.debugged_start(tmp_path / "app").answer.status != 0
+
+
+def test_a_threads_variable_does_not_wait_though_its_relocation_is_a_lazy_one(
+    tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """A TLS descriptor stands among the relocations of the PLT, and is made at the start all the same."""
+    (tmp_path / "user.c").write_text("extern __thread int t; int use(void) { return t; }")
+    (tmp_path / "app.c").write_text("int use(void); int main(int c, char **v) { return c > 1 ? use() : 0; }")
+    compiler, rest = (
+        require_tool("cc"),
+        [f"-Wl,-rpath,{tmp_path}", "-Wl,-z,lazy", "-Wl,--unresolved-symbols=ignore-all"],
+    )
+    for arguments in (
+        ["user.c", "-shared", "-fPIC", "-mtls-dialect=gnu2", "-o", "user.so"],
+        ["app.c", "user.so", "-o", "app"],
+    ):
+        subprocess.run([compiler, *arguments, *rest], cwd=tmp_path, check=True)
+    app = tmp_path / "app"
+    assert [(one.symbol, one.fails) for one in bound(app).binding.unresolved] == [("t", "start")]
+    assert _disagreement_with_ldd(app) is None
+    assert start.debugged_start(app).answer.status != 0
 
 
 @pytest.mark.parametrize(
