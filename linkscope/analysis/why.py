@@ -180,5 +180,6 @@ def _declared(library: str, loaded: Loaded, started: Start, system: System) -> I
         if library in entry.soname:
             candidate = started.rules.search(library, loaded).candidate
             would = f"it would get {candidate.path}" if candidate is not None else "it would not find it"
-            purpose = "".join(f" ({word})" for word in (entry.feature, entry.priority) if word)
-            yield f"{called(loaded)} declares that it opens {library} itself while it runs{purpose}: {would}"
+            purpose = ", ".join(word for word in (entry.feature, entry.priority) if word)
+            opens = f"{called(loaded)} declares that it opens {library} itself while it runs"
+            yield f"{opens} ({purpose}): {would}" if purpose else f"{opens}: {would}"

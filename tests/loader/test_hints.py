@@ -118,6 +118,11 @@ CASES = {
         "@/bin/app has an RPATH and a RUNPATH, so that its RPATH, whose folder @/leaf holds libleaf.so, is ignored: "
         "add '@/leaf' to the RUNPATH of @/bin/app",
     ),
+    "an empty RUNPATH": Case(
+        _forest(_app(needed=("libleaf.so",), rpath="@/leaf", runpath=""), LEAF),
+        "@/bin/app has an RPATH and a RUNPATH, so that its RPATH, whose folder @/leaf holds libleaf.so, is ignored: "
+        "add '@/leaf' to the RUNPATH of @/bin/app",
+    ),
     "another library's RUNPATH": Case(
         _forest(
             _app(needed=("libmid.so", "libable.so"), runpath="@/lib"),
@@ -317,6 +322,7 @@ def _first_hint(planted: Planted) -> str:
                 root=planted.root or "/",
                 cwd=planted.cwd,
                 library_path=planted.environment.get("LD_LIBRARY_PATH", ""),
+                preload=planted.environment.get("LD_PRELOAD", ""),
                 secure="yes" if planted.forest.setuid else "auto",
                 clean_env=True,
             )
@@ -341,7 +347,8 @@ def _done(forest: Forest, hint: str) -> Forest:
         return _replaced(forest, _path_of(forest, match[1]), runpath=match[2])
     if match := re.search(r"add '(.*?)' to the (RUNPATH|RPATH) of (\S+)", hint):
         path, tag = _path_of(forest, match[3]), match[2].lower()
-        return _replaced(forest, path, **{tag: f"{getattr(_recipe(forest, path), tag)}:{match[1]}"})
+        there = getattr(_recipe(forest, path), tag)
+        return _replaced(forest, path, **{tag: f"{there}:{match[1]}" if there else match[1]})
     if match := re.search(r"ln -s (\S+) @/(\S+)\)", hint):
         return msgspec.structs.replace(forest, nodes=(*forest.nodes, Node(match[2], link=match[1])))
     element = r"'([^ ]*?)'(?: in the RU?N?PATH)? of (\S+?),? "
