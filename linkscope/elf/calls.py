@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from linkscope.elf import constants as c
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _CODE_LIMIT = 1 << 24  # bytes of code that are looked at
 _CODE_PIECE = 1 << 20
+_MAX_BRANCHES = 1 << 17  # of one piece, eight times as many as in real code
 _X86_BRANCH = rb"(?s)[\xe8\xe9](?=(....))"  # call or jmp, and the distance from what follows
 
 
@@ -38,7 +40,7 @@ def is_called(reader: Reader, image: Image, table: SymbolTable, names: frozenset
             left -= end
             for at in range(0, end, _CODE_PIECE):
                 code = reader.read(segment.offset + at, min(_CODE_PIECE + 4, end - at))
-                if not addresses.isdisjoint(targets(code, segment.vaddr + at)):
+                if not addresses.isdisjoint(islice(targets(code, segment.vaddr + at), _MAX_BRANCHES)):
                     return True
     return False
 
