@@ -19,7 +19,7 @@ def _entry(loaded: Loaded, order: dict[Loaded, int], system: System, cwd: str) -
     path = loaded.path
     askers = loaded.needed_by
     if len(askers) > 1:
-        askers = sorted(askers, key=lambda asker: order.get(asker, -1))
+        askers = sorted(askers, key=order.__getitem__)
     finding = loaded.finding
     needed_by = [text(asker.path or asker.requested) for asker in askers]
     if path is None or loaded.image is None:

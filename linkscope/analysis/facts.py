@@ -58,7 +58,7 @@ def file_facts(reader: Reader, image: Image) -> FileFacts:
         interpreter=None if image.interpreter is None else text(image.interpreter),
         libc=libc.libc(reader, image),
         soname=None if image.soname is None else text(image.soname),
-        needed=[text(name) for tag, name in image.dependencies if tag == c.DT_NEEDED],
+        needed=[text(name) for name in image.needed],
         rpath=[text(element) for element in split_search_path(image.rpath or "", ":")],
         runpath=[text(element) for element in split_search_path(image.runpath or "", ":")],
         build_id=notes.build_id(reader, image),

@@ -29,7 +29,7 @@ class Image(msgspec.Struct, frozen=True):
 
     dynamic: the section's (tag, value) pairs up to DT_NULL; None without PT_DYNAMIC. dependencies: the DT_NEEDED,
     DT_AUXILIARY and DT_FILTER entries as (tag, name), in the order of the section, which is the order in which
-    glibc loads them. rpath, runpath: None when the tag is absent, "" when it is there and empty.
+    glibc loads them. needed: the names of the first kind alone. rpath, runpath: None when the tag is absent, "" when it is there and empty.
     verneed, verdef: see `versions`; verdef is None where the file defines no versions at all.
     x86_isa_needed: GNU_PROPERTY_X86_ISA_1_NEEDED, 0 without. debug: a separate debug file: its segments have no bytes.
     """
@@ -50,6 +50,7 @@ class Image(msgspec.Struct, frozen=True):
     dynamic: tuple[tuple[int, int], ...] | None = None
     soname: str | None = None
     dependencies: tuple[tuple[int, str], ...] = ()
+    needed: tuple[str, ...] = ()
     rpath: str | None = None
     runpath: str | None = None
     audit: str | None = None
@@ -65,11 +66,6 @@ class Image(msgspec.Struct, frozen=True):
     def elf_class(self) -> int:
         """32 or 64."""
         return self.layout.word * 8
-
-    @property
-    def needed(self) -> list[str]:
-        """The DT_NEEDED strings, in order."""
-        return [name for tag, name in self.dependencies if tag == c.DT_NEEDED]
 
     def value(self, tag: int) -> int | None:
         """The value of a dynamic tag; the last one counts where it is repeated (glibc elf/get-dynamic-info.h)."""
@@ -218,8 +214,12 @@ def _dynamic_view(reader: Reader, image: Image, segment: Segment) -> dict[str, o
     }
     if c.DT_STRTAB in last:
         string = string_table(reader, image, last[c.DT_STRTAB], last.get(c.DT_STRSZ))
-        view["dependencies"] = tuple((tag, string(value)) for tag, value in dynamic if tag in _DEPENDENCY_TAGS)
-        view.update((field, string(last[tag])) for tag, field in _STRING_TAGS if tag in last)
+        dependencies = [(tag, string(value)) for tag, value in dynamic if tag in _DEPENDENCY_TAGS]
+        view["dependencies"] = tuple(dependencies)
+        view["needed"] = tuple([name for tag, name in dependencies if tag == c.DT_NEEDED])
+        for tag, field in _STRING_TAGS:
+            if tag in last:
+                view[field] = string(last[tag])
         view["verneed"] = versions.read_verneed(reader, image, last, string)
         view["verdef"] = versions.read_verdef(reader, image, last, string)
     elif any(tag in _DEPENDENCY_TAGS for tag in last):

@@ -176,7 +176,7 @@ def _glibc_version(reader: Reader, image: Image) -> str | None:
     """The version that glibc prints in its banner, or gives to confstr; None where neither is in the file."""
     for piece in pieces(reader, image):
         for mark, words in _GLIBC_VERSION:
-            at = piece.find(mark)
+            at = piece.rfind(mark)
             if at >= 0 and piece[max(at - len(words), 0) : at].endswith(words):
                 text = piece[at + len(mark) : at + len(mark) + _LONGEST_VERSION]
                 number = text[: len(text) - len(text.lstrip(b"0123456789."))].strip(b".")

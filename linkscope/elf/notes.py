@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -22,7 +22,7 @@ GNU_PROPERTY_X86_ISA_1_NEEDED, GNU_PROPERTY_X86_FEATURE_1_AND = 0xC0008002, 0xC0
 GNU_PROPERTY_AARCH64_FEATURE_1_AND = 0xC0000000
 FDO_DLOPEN = 0x407C0C0A  # uapi-group.org, ELF dlopen() metadata; the owner is FDO
 _BUILD_ID_SECTION = frozenset((b".note.gnu.build-id",))
-_MAX_NOTES = 1 << 20  # bytes of one segment that are looked at
+_MAX_NOTES = 1 << 20  # bytes of one file that are looked at
 
 
 def entries(data: bytes, order: str, align: int) -> Iterator[tuple[bytes, int, bytes]]:
@@ -42,10 +42,19 @@ def entries(data: bytes, order: str, align: int) -> Iterator[tuple[bytes, int, b
         at = (desc_at + descsz + align - 1) & -align
 
 
-def segment_notes(reader: Reader, image: Image) -> Iterator[tuple[bytes, int, bytes]]:
-    """Every note of every PT_NOTE segment."""
+def segment_notes(reader: Reader, image: Image) -> list[tuple[bytes, int, bytes]]:
+    """Every note of every PT_NOTE segment. They are kept with the open file."""
+    known = reader.memory.get("notes")
+    if known is None:
+        known = reader.memory["notes"] = list(_read_notes(reader, image))
+    return cast("list[tuple[bytes, int, bytes]]", known)
+
+
+def _read_notes(reader: Reader, image: Image) -> Iterator[tuple[bytes, int, bytes]]:
+    left = _MAX_NOTES
     for segment in image.segments:
-        if segment.type == c.PT_NOTE and 0 < segment.filesz <= _MAX_NOTES:
+        if segment.type == c.PT_NOTE and 0 < segment.filesz <= left:
+            left -= segment.filesz
             data = reader.read(segment.offset, segment.filesz)
             yield from entries(data, image.layout.order, 8 if segment.align == 8 else 4)
 

@@ -46,6 +46,7 @@ _NEEDED = (
     ("libstdc++.so.", "C++"),
     ("libc++.so.", "C++"),
 )
+_NEEDED_STARTS = tuple(start for start, _ in _NEEDED)
 # What a compiler makes every program of its language refer to, mostly the routine that handles exceptions.
 _SYMBOLS = {
     b"rust_eh_personality": "Rust",
@@ -64,7 +65,7 @@ _SYMBOL_NAMES = frozenset(_SYMBOLS)
 _COMMENTS = (("rustc version ", "Rust"), ("GHC ", "Haskell"), ("Swift version ", "Swift"))
 _LINKER = "Linker: "  # LLD signs there as well, and compiles nothing
 # A Rust program without symbols and .comment still has the name of a variable that its standard library looks at.
-_TEXTS = {b"RUST_BACKTRACE": "Rust"}
+_TEXTS = {b"`RUST_BACKTRACE=1` environment variable to display": "Rust"}
 _GO_SECTION = b".go.buildinfo"
 _SECTIONS = frozenset((b".comment", _GO_SECTION))
 _GO_OWNER = b"Go"
@@ -101,7 +102,8 @@ def _languages(reader: Reader, image: Image, comments: list[str], sections: dict
     if _GO_SECTION in sections or any(owner == _GO_OWNER for owner, _, _ in notes.segment_notes(reader, image)):
         return {"Go"}
     found = {language for start, language in _COMMENTS if any(text.startswith(start) for text in comments)}
-    found |= {language for start, language in _NEEDED if any(name.startswith(start) for name in image.needed)}
+    telling = [name for name in image.needed if name.startswith(_NEEDED_STARTS)]
+    found |= {language for name in telling for start, language in _NEEDED if name.startswith(start)}
     static = linkage(image) == "static"
     try:
         table = section_table(reader, image) if static else dynamic_table(reader, image)

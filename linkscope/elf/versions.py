@@ -5,6 +5,7 @@ Layouts: LSB Core, Symbol Versioning (Elfxx_Verneed, Vernaux, Verdef, Verdaux), 
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -134,6 +135,7 @@ def read_verdef(
             raise MalformedElf(image.path, "DT_VERDEF has no end")
 
 
+@functools.lru_cache(maxsize=4096)  # every program of a system asks for the same few dozen
 def version_number(name: str) -> tuple[str, tuple[int, ...]] | None:
     """("GLIBC", (2, 36)) for "GLIBC_2.36"; None for a name that is no FAMILY_N(.N)*, such as GLIBC_PRIVATE."""
     family, separator, number = name.rpartition("_")

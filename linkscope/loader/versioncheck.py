@@ -31,7 +31,7 @@ class _Need:
 
     __slots__ = ("file", "lacking", "named_as_needed", "wanted")
 
-    def __init__(self, need: VersionNeed, needed: list[str]) -> None:
+    def __init__(self, need: VersionNeed, needed: tuple[str, ...]) -> None:
         self.file = need.file
         self.wanted = need.versions
         self.lacking: dict[_Identity, tuple[tuple[str, bool], ...] | None] = {}

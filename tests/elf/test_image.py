@@ -56,7 +56,7 @@ def _read(image: Image, own_build_id: str | None) -> Facts:
         "entry": image.entry,
         "segments": len(image.segments),
         "interpreter": image.interpreter,
-        "needed": image.needed,
+        "needed": list(image.needed),
         "soname": image.soname,
         "rpath": image.rpath,
         "runpath": image.runpath,
