@@ -150,11 +150,14 @@ class LinkMap:
         self.by_identity: dict[tuple[int, int], Loaded] = {}
 
     def answer_to(self, name: str) -> Loaded | None:
-        """The first object of the link map that has NAME among its names."""
+        """The first object of the link map that has NAME among its names; the vdso stands behind the program."""
         found = self.by_name.get(name)
         if not found:
             return None
-        return found[0] if len(found) == 1 else min(found, key=self.objects.index)
+        return found[0] if len(found) == 1 else min(found, key=self._place)
+
+    def _place(self, loaded: Loaded) -> float:
+        return self.objects.index(loaded) if loaded in self.objects else 0.5
 
     def give_name(self, loaded: Loaded, name: str) -> None:
         """Let LOADED answer to NAME from now on."""

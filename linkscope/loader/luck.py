@@ -9,6 +9,8 @@ from linkscope.model.inspect import Problem
 
 # Where every object finds what one of them has found: lists that do not depend on the object that asks.
 _FOR_ALL = frozenset(("LD_LIBRARY_PATH", "ld.so.cache", "default"))
+# What the kernel maps, before the loader loads anything.
+_THERE_FIRST = frozenset(("main", "interpreter", "vdso"))
 
 
 def by_luck(link_map: LinkMap, rules: Rules) -> list[Problem]:
@@ -24,9 +26,9 @@ def by_luck(link_map: LinkMap, rules: Rules) -> list[Problem]:
 def is_lucky(name: str, tag: int, asker: Loaded, provider: Loaded, rules: Rules) -> bool:
     """Whether ASKER's own search for NAME, which PROVIDER answers to, would have led to nothing.
 
-    The program and its interpreter are there before every library, so that no order of loading takes them away.
+    The program and its interpreter are there before every library, whatever the order.
     """
-    if provider.role == "main" or provider.role == "interpreter":
+    if provider.role in _THERE_FIRST:
         return False
     if provider.requested == name:
         if provider.parent is asker:

@@ -144,6 +144,15 @@ def test_what_answers_by_its_soname_alone(tmp_path: Path) -> None:
     assert [(step.candidate, step.reason) for step in loaded] == [(os.fspath(preload), "it is preloaded")]
 
 
+def test_the_name_of_the_kernels_own_object_is_answered_by_that(tmp_path: Path) -> None:
+    """Even where a library has it as its SONAME: the vdso stands before it."""
+    shared_object(tmp_path / "liba.so", soname="linux-vdso.so.1")
+    app = executable(tmp_path / "app", needed=("liba.so", "linux-vdso.so.1"), runpath="$ORIGIN")
+    assert trace.trace(app).paths == [os.fspath(tmp_path / "liba.so")]
+    document = _why(app, "linux-vdso.so.1")
+    assert ["the kernel's own object answers to this name"] == [step.reason for step in document.search if step.reason]
+
+
 # fixture, LIBRARY: the hint about what nobody asks for
 UNASKED = {
     ("chain/diamond/app", "leaf"): "did you mean libleaf.so?",
