@@ -18,7 +18,8 @@ from linkscope.elf.segments import LAYOUTS, Layout, Segment, file_offset
 from linkscope.errors import MalformedElf, NotElf
 
 _MAX_SEGMENTS = 65535
-_MAX_DYNAMIC = 1 << 20  # bytes; the largest in practice (libLLVM) is below one page
+_MAX_DYNAMIC = 1 << 16  # bytes; the largest in practice (libLLVM) is below one page
+_LONGEST_STRING = 1 << 15  # the longest in practice, search paths of some thousand characters, are far below
 _WHOLE_STRING_TABLE = 1 << 18
 _STRING_CHUNK = 4096
 _SCRIPT_LINE = 256  # Linux: BINPRM_BUF_SIZE
@@ -29,7 +30,8 @@ class Image(msgspec.Struct, frozen=True):
 
     dynamic: the section's (tag, value) pairs up to DT_NULL; None without PT_DYNAMIC. dependencies: the DT_NEEDED,
     DT_AUXILIARY and DT_FILTER entries as (tag, name), in the order of the section, which is the order in which
-    glibc loads them. needed: the names of the first kind alone. rpath, runpath: None when the tag is absent, "" when it is there and empty.
+    glibc loads them. needed: the names of the first kind alone. rpath, runpath: None when the tag is absent, "" when
+    it is there and empty.
     verneed, verdef: see `versions`; verdef is None where the file defines no versions at all.
     x86_isa_needed: GNU_PROPERTY_X86_ISA_1_NEEDED, 0 without. debug: a separate debug file: its segments have no bytes.
     """
@@ -206,6 +208,9 @@ def _dynamic_view(reader: Reader, image: Image, segment: Segment) -> dict[str, o
         if tag == c.DT_NULL:
             break
         dynamic.append((tag, value))
+    else:
+        if size == _MAX_DYNAMIC:
+            raise MalformedElf(image.path, f"a dynamic section of more than {_MAX_DYNAMIC} bytes", offset)
     last = dict(dynamic)
     view: dict[str, object] = {
         "dynamic": tuple(dynamic),
@@ -249,7 +254,7 @@ def string_table(reader: Reader, image: Image, address: int, size: int | None) -
         whole = reader.read(offset, length)
 
         def from_whole(index: int) -> str:
-            end = whole.find(b"\0", index) if 0 <= index < length else -1
+            end = whole.find(b"\0", index, index + _LONGEST_STRING) if 0 <= index < length else -1
             if end < 0:
                 raise MalformedElf(image.path, f"string {index} is not in the string table", offset)
             return os.fsdecode(whole[index:end])
@@ -258,7 +263,7 @@ def string_table(reader: Reader, image: Image, address: int, size: int | None) -
 
     def from_file(index: int) -> str:
         text = b""
-        while 0 <= index + len(text) < length:
+        while 0 <= index + len(text) < length and len(text) < _LONGEST_STRING:
             start = index + len(text)
             chunk = reader.read(offset + start, min(_STRING_CHUNK, length - start))
             text += chunk

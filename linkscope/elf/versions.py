@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
 
-_MAX_ENTRIES = 65536
+_MAX_ENTRIES = 8192
+_MAX_AREA = 1 << 22  # bytes; each entry takes some 20
+_MAX_DIGITS = 32
 _STRUCTS = {
     order: (struct.Struct(order + "HHIII"), struct.Struct(order + "IHHII"), struct.Struct(order + "HHHHIII"))
     for order in "<>"
@@ -74,7 +76,7 @@ class _Area:
     def unpack(self, layout: struct.Struct, at: int) -> tuple[int, ...]:
         """The fields of one structure AT bytes from the start of the section."""
         end = at + layout.size
-        if at < 0 or end > self._available:
+        if at < 0 or end > min(self._available, _MAX_AREA):
             raise MalformedElf(self._path, "a version entry leaves its segment", self._offset + at)
         if end > len(self._data):
             self._data = self._reader.read(self._offset, min(self._available, end * 2))
@@ -139,7 +141,7 @@ def read_verdef(
 def version_number(name: str) -> tuple[str, tuple[int, ...]] | None:
     """("GLIBC", (2, 36)) for "GLIBC_2.36"; None for a name that is no FAMILY_N(.N)*, such as GLIBC_PRIVATE."""
     family, separator, number = name.rpartition("_")
-    if not separator or not family or not number.isascii():
+    if not separator or not family or not number.isascii() or len(number) > _MAX_DIGITS:
         return None
     parts = number.split(".")
     if not all(part.isdigit() for part in parts):
