@@ -21,9 +21,10 @@ from linkscope.loader.system import System
 from linkscope.loader.trace import shortest_chains, steps
 from linkscope.model.document import text
 from linkscope.model.why import SearchStep
+from tests.oracle import roots, trace
 from tests.oracle import start as oracle
-from tests.oracle import trace
 from tests.oracle.elfwriter import executable
+from tests.oracle.files import below
 from tests.oracle.forest import Forest
 from tests.oracle.forest_strategies import forests
 from tests.oracle.trace import Question
@@ -97,7 +98,7 @@ def _really_tried(file: str, question: Question) -> list[Search]:
                     text(candidate)
                     for attempt in search.attempts
                     for candidate in attempt.candidates
-                    if attempt.source == "ld.so.cache" or _folder_exists(candidate)
+                    if attempt.source == "ld.so.cache" or _folder_exists(candidate, question)
                 ]
             ),
         )
@@ -105,8 +106,9 @@ def _really_tried(file: str, question: Question) -> list[Search]:
     ]
 
 
-def _folder_exists(candidate: str) -> bool:
-    return not candidate.startswith("/") or os.path.isdir(os.path.dirname(candidate))
+def _folder_exists(candidate: str, question: Question) -> bool:
+    folder = os.path.dirname(candidate)
+    return not candidate.startswith("/") or os.path.isdir(below(question.root, folder) if question.root else folder)
 
 
 def _not_in_root(files: list[str]) -> list[str]:
@@ -139,6 +141,25 @@ def test_the_files_tried_for_the_programs_of_this_machine_are_the_loaders() -> N
     assert len(programs) > 20
     different = [path for path in programs if Traced(path, _assumptions({})).tried() != _really_tried(path, Question())]
     assert different == []
+
+
+# Releases of Debian, and how many of their programs are passed over for each that is asked about.
+ROOTS = {"debian:11": 10, "debian:12": 10, "debian:13": 10, "debian:12/arm64": 60}
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_the_files_tried_in_other_releases_are_their_loaders(name: str) -> None:
+    """glibc 2.31, 2.36 and 2.41, each in its own root, and for another machine."""
+    root, question = os.fspath(roots.root(name)), roots.question(name)
+    programs = [f"/usr/bin/{file}" for file in sorted(os.listdir(f"{root}/usr/bin"))[:: ROOTS[name]]]
+    asked = [path for path in programs if _is_file(root, path) and trace.refusal(path, question) is None]
+    assert len(asked) > 3
+    assumptions = _assumptions({}, "/", root)
+    assert [path for path in asked if Traced(path, assumptions).tried() != _really_tried(path, question)] == []
+
+
+def _is_file(root: str, path: str) -> bool:
+    return os.path.isfile(below(root, path))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False, database=None)
