@@ -73,7 +73,8 @@ def test_a_setuid_program_starts_without_its_callers_library_path(forest: Forest
 def test_musl_forests_start_as_they_are_listed(forest: Forest) -> None:
     with forest.planted() as planted:
         trace, start = planted.trace(), planted.start()
-    if not trace.missing and not trace.fatal and start.answer.status == 0:
+    # Started, it has the $ORIGIN of its real path; listed, that of the path given (musl 1.2.3, observed).
+    if not trace.missing and start.answer.status == 0 and forest.started_as == "@/bin/app":
         assert list(start.link_map) == [path for path in trace.paths if path != MUSL_X86_64]
 
 

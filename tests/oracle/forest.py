@@ -220,7 +220,11 @@ class Planted(msgspec.Struct, frozen=True):
         forest, base = self.forest, Path(self.base)
         inside = base / (forest.program_recipe.interp or "").lstrip("/")
         inside.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(os.path.realpath(loader), inside)
+        real = os.path.realpath(loader)
+        versioned = os.path.basename(real)
+        if versioned.startswith("ld-2."):  # until 2.33 the loader was a link to ld-2.31.so, which tells its version
+            inside.symlink_to(versioned)
+        shutil.copy2(real, inside.resolve())
         (base / "etc").mkdir(exist_ok=True)
         if forest.system_preload is not None:
             (base / "etc/ld.so.preload").write_text(self.text(forest.system_preload))

@@ -1,5 +1,6 @@
 """Random forests for hypothesis: what a loader can meet around a program, most of them such that the program starts."""
 
+import functools
 from typing import Any, TypeVar
 
 import msgspec
@@ -67,119 +68,140 @@ def sometimes(strategy: st.SearchStrategy[_Value], one_in: int) -> st.SearchStra
     return weighted((one_in - 1, st.none()), (1, strategy))
 
 
-def elements(folders: tuple[str, ...]) -> st.SearchStrategy[str]:
+@functools.lru_cache(maxsize=1024)
+def _sampled(values: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    """One of the values; remembered, for strategies are slow to make, and these are asked for again and again."""
+    return st.sampled_from(values)
+
+
+def _pick(draw: st.DrawFn, values: tuple[_Value, ...]) -> _Value:
+    """One of the values; the first is the simplest."""
+    picked: _Value = draw(_sampled(values))
+    return picked
+
+
+def _several(draw: st.DrawFn, values: tuple[_Value, ...], least: int, most: int) -> tuple[_Value, ...]:
+    """Some of the values, no value twice."""
+    return tuple(draw(st.lists(_sampled(values), min_size=least, max_size=most, unique=True)))
+
+
+def _once_in(draw: st.DrawFn, times: int) -> bool:
+    """True once in so many times; False is the simpler."""
+    return _pick(draw, tuple(range(times))) == times - 1
+
+
+def element(draw: st.DrawFn, folders: tuple[str, ...]) -> str:
     """One element of a search path: mostly a folder of the forest, by its own path or from $ORIGIN."""
-    forms = st.sampled_from(("@/{}", "$ORIGIN/../{}", "${{ORIGIN}}/../{}"))
-    return weighted((3, st.builds(str.format, forms, st.sampled_from(folders))), (1, st.sampled_from(ODD_ELEMENTS)))
+    if _once_in(draw, 4):
+        return _pick(draw, ODD_ELEMENTS)
+    return _pick(draw, ("@/{}", "$ORIGIN/../{}", "${{ORIGIN}}/../{}")).format(_pick(draw, folders))
 
 
-@st.composite
-def search_paths(draw: st.DrawFn, folders: tuple[str, ...], separators: str = ":") -> str:
-    """The text of an RPATH, RUNPATH or LD_LIBRARY_PATH. Most of them have every folder in it somewhere."""
-    found = draw(st.lists(elements(folders), max_size=3))
-    if draw(st.sampled_from((True, True, True, False))):
-        found += draw(st.permutations([f"@/{folder}" for folder in folders]))
-    return draw(st.sampled_from(separators)).join(found)
+def search_path(draw: st.DrawFn, folders: tuple[str, ...], separators: tuple[str, ...] = (":",)) -> str:
+    """The text of an RPATH, RUNPATH or LD_LIBRARY_PATH. Most of them have every folder in it, in some order."""
+    found = [element(draw, folders) for _ in range(_pick(draw, (0, 1, 2, 3)))]
+    if not _once_in(draw, 7):
+        # A turn and a mirror image can bring any two of them into either order.
+        turn, step = _pick(draw, tuple(range(len(folders)))), _pick(draw, (1, -1))
+        found += [f"@/{folder}" for folder in (folders[turn:] + folders[:turn])[::step]]
+    return _pick(draw, separators).join(found)
 
 
-@st.composite
-def needs(draw: st.DrawFn, names: tuple[str, ...], folders: tuple[str, ...], sizes: tuple[int, ...]) -> tuple[str, ...]:
-    """NEEDED strings, as many as one of `sizes`: names of libraries; few with a slash, fewer still that are nowhere."""
-    forms = st.sampled_from(("@/{}/{}", "$ORIGIN/../{}/{}", "./{}/{}", "{}/{}"))
-    with_slash = st.builds(str.format, forms, st.sampled_from(folders), st.sampled_from(names))
-    odd = st.sampled_from(("libgone.so", "$ORIGIN", "lib$LIB.so", "@/loop/liba.so"))
-    one = weighted((60, st.sampled_from(names)), (3, with_slash), (1, odd))
-    return tuple(draw(one) for _ in range(draw(st.sampled_from(sizes))))
+def need(draw: st.DrawFn, names: tuple[str, ...], folders: tuple[str, ...]) -> str:
+    """One NEEDED string: the name of a library; rarely with a slash, more rarely one that is nowhere."""
+    name = _pick(draw, names)
+    if not _once_in(draw, 16):
+        return name
+    if _once_in(draw, 4):
+        return _pick(draw, ("libgone.so", "$ORIGIN", "lib$LIB.so", "@/loop/liba.so"))
+    return _pick(draw, ("@/{}/{}", "$ORIGIN/../{}/{}", "./{}/{}", "{}/{}")).format(_pick(draw, folders), name)
 
 
-@st.composite
-def filters(draw: st.DrawFn, folders: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """The AUXILIARY or FILTER of a recipe, mostly neither; one in three has its filtee's name with a folder."""
-    kind = draw(sometimes(st.sampled_from(("auxiliary", "filter")), 12))
-    with_slash = st.builds("$ORIGIN/../{}/{}".format, st.sampled_from(folders), st.sampled_from(FILTEES))
-    return {kind: (draw(weighted((2, st.sampled_from(FILTEES)), (1, with_slash))),)} if kind else {}
+def filtering(draw: st.DrawFn, recipe: Recipe, folders: tuple[str, ...]) -> Recipe:
+    """The recipe, once in a while with an AUXILIARY or a FILTER; one in three of them names a folder."""
+    if not _once_in(draw, 12):
+        return recipe
+    kind, filtee = _pick(draw, ("auxiliary", "filter")), _pick(draw, FILTEES)
+    name = f"$ORIGIN/../{_pick(draw, folders)}/{filtee}" if _once_in(draw, 3) else filtee
+    return msgspec.structs.replace(recipe, **{kind: (name,)})
 
 
-@st.composite
-def recipes(draw: st.DrawFn, name: str, names: tuple[str, ...], folders: tuple[str, ...]) -> Recipe:
+def library(draw: st.DrawFn, name: str, names: tuple[str, ...], folders: tuple[str, ...]) -> Recipe:
     """What a library of this file name says. Its DT_SONAME may be none, or another library's name."""
-    fields: dict[str, Any] = {
-        "soname": draw(weighted((4, st.just(name)), (2, st.none()), (1, st.sampled_from((*names, "other.so"))))),
-        "needed": draw(needs(names, folders, (0, 1, 2))),
-        "rpath": draw(sometimes(search_paths(folders), 4)),
-        "runpath": draw(sometimes(search_paths(folders), 5)),
-        "flags_1": draw(weighted((9, st.just(0)), (1, st.just(elfformat.DF_1_NODEFLIB)))),
-    }
-    if name not in FILTEES:
-        fields |= draw(filters(folders))
-    return Recipe(**fields)
-
-
-@st.composite
-def candidates(draw: st.DrawFn, path: str, names: tuple[str, ...], folders: tuple[str, ...]) -> Node:
-    """What stands at a path where a library might: one; else what is passed over, or refused."""
-    name = path.rpartition("/")[2]
-    library = st.builds(Node, st.just(path), recipes(name, names, folders))
-    refused = st.sampled_from((*(Node(path, recipe) for recipe in REFUSED), *_refused_contents(path)))
-    return draw(
-        weighted(
-            (40, library),
-            (4, st.sampled_from([Node(path, recipe) for recipe in PASSED_OVER])),
-            (1, st.builds(Node, st.just(path), recipes(name, names, folders), mode=st.just(0))),
-            (1, st.sampled_from((Node(path, link="none"), Node(path, link=name)))),
-            (2, refused),
-        )
+    recipe = Recipe(
+        soname=_pick(draw, (name, name, name, name, None, None, _pick(draw, (*names, "other.so")))),
+        needed=tuple(need(draw, names, folders) for _ in range(_pick(draw, (0, 1, 2)))),
+        rpath=search_path(draw, folders) if _once_in(draw, 4) else None,
+        runpath=search_path(draw, folders) if _once_in(draw, 5) else None,
+        flags_1=elfformat.DF_1_NODEFLIB if _once_in(draw, 10) else 0,
     )
+    return recipe if name in FILTEES else filtering(draw, recipe, folders)
 
 
-def _refused_contents(path: str) -> list[Node]:
-    """Candidates that are no ELF file: empty, text, cut off, a folder."""
-    return [*(Node(path, content=content) for content in REFUSED_CONTENTS), Node(path)]
+def candidate(draw: st.DrawFn, path: str, names: tuple[str, ...], folders: tuple[str, ...]) -> Node:
+    """What stands at a path where a library might: one; else what is passed over, refused, or may not be read."""
+    name = path.rpartition("/")[2]
+    kind = _pick(draw, ("library",) * 40 + ("passed over",) * 4 + ("refused",) * 2 + ("unreadable", "link"))
+    if kind == "passed over":
+        return Node(path, _pick(draw, PASSED_OVER))
+    if kind == "refused":
+        refused = _pick(draw, (*REFUSED, *REFUSED_CONTENTS, None))
+        return Node(path, refused) if isinstance(refused, Recipe) else Node(path, content=refused)
+    if kind == "link":
+        return Node(path, link=_pick(draw, ("none", name)))
+    recipe = library(draw, name, names, folders)
+    return Node(path, recipe, mode=0) if kind == "unreadable" else Node(path, recipe)
 
 
-@st.composite
 def libraries(draw: st.DrawFn, names: tuple[str, ...], folders: tuple[str, ...]) -> tuple[Node, ...]:
-    """Candidates for each name, in up to three folders or below them, and links of both kinds to some."""
+    """Candidates for each name, in up to three folders and below them, and links of both kinds to some."""
     nodes: dict[str, Node] = {}
     for name in names:
-        for folder in draw(st.lists(st.sampled_from(folders), min_size=1, max_size=3, unique=True)):
-            below = draw(sometimes(st.sampled_from(BELOW), 5))
-            path = "/".join(filter(None, (folder, below, name)))
-            nodes[path] = draw(candidates(path, names, folders))
-    files = [node.path for node in nodes.values() if node.recipe is not None]
-    for path in draw(st.lists(st.sampled_from(files or ["none"]), max_size=3, unique=True)):
-        other = f"{draw(st.sampled_from(folders))}/{draw(st.sampled_from(names))}"
+        for folder in _several(draw, folders, 1, 3):
+            paths = [f"{folder}/{name}"]
+            if _once_in(draw, 4):
+                paths.insert(_pick(draw, (0, 1)), f"{folder}/{_pick(draw, BELOW)}/{name}")
+            for path in paths[: _pick(draw, (2, 2, 1))]:
+                nodes[path] = candidate(draw, path, names, folders)
+    files = tuple(node.path for node in nodes.values() if node.recipe is not None)
+    for _ in range(_pick(draw, (0, 1, 2, 3)) if files else 0):
+        path = draw(st.sampled_from(files))
+        other = f"{_pick(draw, folders)}/{_pick(draw, names)}"
         if other not in nodes:
-            hard = path in nodes and draw(st.booleans())
-            nodes[other] = Node(other, same=path) if hard else Node(other, link=f"@/{path}")
+            nodes[other] = Node(other, link=f"@/{path}") if _once_in(draw, 2) else Node(other, same=path)
     return tuple(nodes.values())
 
 
-@st.composite
 def filtees(draw: st.DrawFn, names: tuple[str, ...], folders: tuple[str, ...]) -> tuple[Node, ...]:
     """Libraries for AUXILIARY and FILTER to find, in a folder each; as needy as others."""
-    places = [f"{draw(st.sampled_from(folders))}/{name}" for name in FILTEES]
-    return tuple(Node(path, draw(recipes(path.rpartition("/")[2], names, folders))) for path in places)
+    return tuple(Node(f"{_pick(draw, folders)}/{name}", library(draw, name, names, folders)) for name in FILTEES)
 
 
-@st.composite
-def programs(draw: st.DrawFn, interp: str, names: tuple[str, ...], folders: tuple[str, ...], pathless: int) -> Recipe:
+def needy_program(
+    draw: st.DrawFn, interp: str, names: tuple[str, ...], folders: tuple[str, ...], pathless: int
+) -> Recipe:
     """What the program says: it needs something, and has an RPATH, save `pathless` in four."""
-    fields: dict[str, Any] = {
-        "needed": draw(needs(names, folders, (1, 2, 3, 4))),
-        "rpath": draw(weighted((4 - pathless, search_paths(folders)), (pathless, st.none()))),
-        "runpath": draw(sometimes(search_paths(folders), 4)),
-    }
-    fields |= draw(filters(folders))
-    return program(interp, pie=draw(weighted((4, st.just(True)), (1, st.just(False)))), **fields)
+    recipe = program(
+        interp,
+        pie=not _once_in(draw, 5),
+        needed=tuple(need(draw, names, folders) for _ in range(_pick(draw, (1, 2, 3, 4)))),
+        rpath=search_path(draw, folders) if _pick(draw, (0, 1, 2, 3)) < 4 - pathless else None,
+        runpath=search_path(draw, folders) if _once_in(draw, 4) else None,
+    )
+    return filtering(draw, recipe, folders)
 
 
-def preloads(names: tuple[str, ...], folders: tuple[str, ...], separators: str) -> st.SearchStrategy[str]:
+def preloads(draw: st.DrawFn, names: tuple[str, ...], folders: tuple[str, ...], separators: tuple[str, ...]) -> str:
     """The text of LD_PRELOAD or /etc/ld.so.preload: names and paths."""
-    paths = st.builds("@/{}/{}".format, st.sampled_from(folders), st.sampled_from(names))
-    odd = st.sampled_from(("libgone.so", "$ORIGIN/../a/liba.so", "# liba.so"))
-    one = weighted((3, st.sampled_from(names)), (3, paths), (1, odd))
-    return st.builds(str.join, st.sampled_from(separators), st.lists(one, min_size=1, max_size=3))
+    found = []
+    for _ in range(_pick(draw, (1, 2, 3))):
+        name = _pick(draw, names)
+        if _once_in(draw, 6):
+            name = _pick(draw, ("libgone.so", "$ORIGIN/../a/liba.so", "# liba.so"))
+        elif _once_in(draw, 2):
+            name = f"@/{_pick(draw, folders)}/{name}"
+        found.append(name)
+    return _pick(draw, separators).join(found)
 
 
 @st.composite
@@ -192,14 +214,15 @@ def forests(
     setuid: bool = False,
 ) -> Forest:
     """A forest on this machine, whose program has the loader `libc`. Most of its programs start."""
-    names = tuple(draw(st.permutations(NAMES))[: draw(st.sampled_from((1, 2, 3, 4, 5, 6)))])
-    app = Node("bin/app", draw(programs(libc, names, folders, pathless)))
+    turn, size = _pick(draw, tuple(range(len(NAMES)))), _pick(draw, (1, 2, 3, 4, 5, 6))
+    names = (NAMES[turn:] + NAMES[:turn])[:size]
+    app = Node("bin/app", needy_program(draw, libc, names, folders, pathless))
     return Forest(
-        nodes=(app, *LINKS, *draw(libraries(names, folders)), *draw(filtees(names, folders))),
-        started_as=draw(weighted((4, st.just("@/bin/app")), (1, st.just("@/start")), (1, st.just("@/bin/../bin/app")))),
-        cwd=draw(st.sampled_from(("", "a", "bin"))),
-        library_path=draw(weighted((1, search_paths(folders, ":;")), (pathless, st.none()))),
-        preload=draw(sometimes(preloads(names, folders, " :"), 5)),
+        nodes=(app, *LINKS, *libraries(draw, names, folders), *filtees(draw, names, folders)),
+        started_as=_pick(draw, ("@/bin/app",) * 4 + ("@/start", "@/bin/../bin/app")),
+        cwd=_pick(draw, ("", "a", "bin")),
+        library_path=search_path(draw, folders, (":", ";")) if _once_in(draw, 1 + pathless) else None,
+        preload=preloads(draw, names, folders, (" ", ":")) if _once_in(draw, 5) else None,
         setuid=setuid,
     )
 
@@ -208,17 +231,17 @@ def forests(
 def rooted_forests(draw: st.DrawFn, *, libc: str = GLIBC_X86_64, setuid: bool = False) -> Forest:
     """A forest that is a root of its own: with default folders, a cache that may be stale, and /etc/ld.so.preload."""
     forest = draw(forests(folders=ROOT_FOLDERS, pathless=3, libc=libc, setuid=setuid))
-    names = tuple(dict.fromkeys(node.path.rpartition("/")[2] for node in forest.nodes[len(LINKS) + 1 :]))
-    configured = st.lists(st.sampled_from([f"/{name}" for name in ROOT_FOLDERS]), unique=True)
-    late = draw(weighted((2, st.just(0)), (1, st.integers(1, len(names)))))
+    own = len(LINKS) + 1
+    names = tuple(dict.fromkeys(node.path.rpartition("/")[2] for node in forest.nodes[own:]))
+    late = _pick(draw, (1, 2, 3)) if _once_in(draw, 3) else 0
     nodes = forest.nodes[: len(forest.nodes) - late]
-    removable = st.sampled_from([node.path for node in nodes[len(LINKS) + 1 :] if not node.is_folder] or ["none"])
+    files = tuple(node.path for node in nodes[own:] if not node.is_folder)
     return msgspec.structs.replace(
         forest,
         nodes=nodes,
         late=forest.nodes[len(nodes) :],
         rooted=True,
-        conf=draw(weighted((4, configured.map(tuple)), (1, st.none()))),
-        system_preload=draw(sometimes(preloads(names, ROOT_FOLDERS, " \n:"), 6)),
-        removed=draw(weighted((2, st.just(())), (1, st.lists(removable, max_size=2, unique=True).map(tuple)))),
+        conf=None if _once_in(draw, 5) else _several(draw, tuple(f"/{name}" for name in ROOT_FOLDERS), 0, 9),
+        system_preload=preloads(draw, names, ROOT_FOLDERS, (" ", "\n", ":")) if _once_in(draw, 6) else None,
+        removed=_several(draw, files, 0, 2) if _once_in(draw, 3) else (),
     )
