@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _MAX_SYMBOLS = 1 << 20  # of one dynamic table; the largest in practice (browsers in one piece) have some 200 000
 _MAX_TABLE = 1 << 27  # bytes of one string table, or of .symtab, that are read
+_TAKEN_APART = 1 << 24  # bytes of a string table of which every string is told apart
+_LONGEST_ASKED = 64  # bytes of the names that are asked for
 _CHUNK = 1 << 20
 _CHAIN_PIECE = 256
 _SHARED_TAILS = 16  # how often each byte of a string table is part of some symbol's name, on average, at the most
@@ -48,16 +50,20 @@ class _Names:
         offsets = fields.tolist()
         if table.order != _NATIVE:
             offsets = [int.from_bytes(offset.to_bytes(4, "little"), "big") for offset in offsets]
-        self._offsets = offsets
+        self._offsets = frozenset(offsets)
         last = len(text)
-        tails = [at for at in offsets if 0 < at < last and text[at - 1]]
-        self.tails = frozenset(text[at : text.find(b"\0", at)] for at in tails)
+        tails = [at for at in self._offsets if 0 < at < last and text[at - 1]]
+        ends = [text.find(b"\0", at, at + _LONGEST_ASKED) for at in tails]
+        self.tails = frozenset(text[at:end] for at, end in zip(tails, ends, strict=True) if end > 0)
 
     def names(self, string: bytes) -> bool:
         """Whether one of `strings` is the name of a symbol."""
-        if self._text.startswith(string + b"\0"):
-            return 0 in self._offsets
-        return self._text.find(b"\0" + string + b"\0") + 1 in self._offsets
+        if self._text.startswith(string + b"\0") and 0 in self._offsets:
+            return True
+        at = self._text.find(b"\0" + string + b"\0")
+        while at >= 0 and at + 1 not in self._offsets:  # few linkers leave one string in a table twice
+            at = self._text.find(b"\0" + string + b"\0", at + 1)
+        return at >= 0
 
 
 class SymbolTable:
@@ -77,9 +83,20 @@ class SymbolTable:
 
         The string table alone does not tell: a string may be the tail of another one, or no symbol's name.
         """
+        if len(self.strings) > _TAKEN_APART:
+            return self._names_one_by_one(wanted)
         if self._names is None:
             self._names = _Names(self)
         return {name for name in wanted & self._names.strings if self._names.names(name)} | wanted & self._names.tails
+
+    def _names_one_by_one(self, wanted: frozenset[bytes]) -> set[bytes]:
+        """The same without a copy of every string, which is slower and takes no memory."""
+        found: set[bytes] = set()
+        for fields in struct.iter_unpack(self.order + _ENTRY[self.word], self.records):
+            end = self.strings.find(b"\0", fields[0], fields[0] + _LONGEST_ASKED)
+            if end > fields[0] and self.strings[fields[0] : end] in wanted:
+                found.add(self.strings[fields[0] : end])
+        return found
 
     def imports_anything(self) -> bool:
         """Whether some symbol (beside the first, which is nobody's) is undefined."""

@@ -230,6 +230,29 @@ def relocations_without_end(path: Path) -> None:
     _with_dynamic(path, [(7, 0x100100), (8, 1 << 30), (6, 0x100000)], bytes(64), more=1 << 30)
 
 
+def names_that_share_one_tail(path: Path) -> None:
+    """A million symbols, each named by another tail of one string of megabytes."""
+    count = 1 << 19
+    strings = b"x" * (1 << 23) + b"\0"
+    records = b"".join(struct.pack("<IBBHQQ", 8 * number, 0x12, 0, 0, 0, 0) for number in range(count))
+    _with_dynamic(path, [(4, 0x100000 + len(strings) + len(records)), (6, 0x100000 + len(strings))], strings)
+    with open(path, "r+b") as file:
+        file.seek(0x100000 + len(strings))
+        file.write(records + struct.pack("<II", 1, count))
+        end = file.tell()
+        file.seek(64)
+        file.write(_segment(1, 0, end))
+
+
+def empty_names_of_a_sparse_gigabyte(path: Path) -> None:
+    _with_dynamic(path, [(4, 0x100000), (6, 0x100010)], struct.pack("<II", 1, 1000) + bytes(64), more=1 << 30)
+    data = bytearray(path.open("rb").read(0x1100))
+    at = data.index(struct.pack("<qQ", 10, 72))
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(struct.pack("<qQ", 10, 1 << 30))
+
+
 def a_version_far_away(path: Path) -> None:
     """Each entry of DT_VERNEED points two gigabytes further on."""
     need = struct.pack("<HHIII", 1, 0, 0, 0, 0x7FFFFFF0)
@@ -276,6 +299,8 @@ HOSTILE = [
     a_hash_table_of_a_sparse_gigabyte,
     a_chain_without_end,
     relocations_without_end,
+    names_that_share_one_tail,
+    empty_names_of_a_sparse_gigabyte,
     a_version_far_away,
     a_version_number_of_ten_thousand_digits,
     sections_of_a_sparse_terabyte,
