@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from linkscope.analysis import problems
 from linkscope.analysis.circumstances import Place, environment_for, place, system_for
 from linkscope.analysis.closure import closure, missing
@@ -13,6 +15,7 @@ from linkscope.analysis.request import Assumptions, Depth
 from linkscope.elf.image import read_image
 from linkscope.elf.reader import open_reader
 from linkscope.errors import FileUnreadable, LinkScopeError, NotElf
+from linkscope.inventory.executors import in_processes
 from linkscope.loader.environment import Environment
 from linkscope.loader.program import Program, Start
 from linkscope.loader.start import start
@@ -20,6 +23,9 @@ from linkscope.loader.system import System
 from linkscope.model.document import AnalysisError, exact_bytes, text
 from linkscope.model.inspect import Dlopen, File, InspectDocument, Script
 
+_WORTH_DIVIDING = 128
+_LEARNT_FROM = 16
+_FILE, _ERROR = b"F", b"E"
 _MAX_SCRIPTS = 5  # Linux fs/exec.c: a script may name a script, so many times
 
 
@@ -30,15 +36,25 @@ def inspect(paths: Sequence[str], assumptions: Assumptions, depth: Depth) -> Ins
     return InspectDocument(files=files, errors=[result for result in results if isinstance(result, AnalysisError)])
 
 
-def inspect_each(paths: Sequence[str], assumptions: Assumptions, depth: Depth) -> Iterator[File | AnalysisError]:
-    """One result a path, in their order, made when asked for; what is read for one serves the others."""
+def inspect_each(
+    paths: Sequence[str], assumptions: Assumptions, depth: Depth, workers: int = 1
+) -> Iterator[File | AnalysisError]:
+    """One result a path, in their order, made when asked for; what is read for one serves the others.
+
+    workers: processes among which many paths are divided, for a caller without other threads.
+    """
     system = system_for(assumptions)
     run = _Run(system, environment_for(assumptions, system, os.environ), depth)
-    for path in paths:
-        try:
-            yield run.inspect(place(path, system))
-        except LinkScopeError as error:
-            yield AnalysisError(path=text(path), error=text(error.reason), path_bytes=exact_bytes(path))
+    if workers == 1 or len(paths) < _WORTH_DIVIDING:
+        yield from map(run.result, paths)
+        return
+    head = len(paths) // _LEARNT_FROM
+    yield from map(run.result, paths[:head])  # what the loader's cache and the common libraries say is read once
+    for frame in in_processes(run.encoded_result, paths[head:], workers):
+        if frame[:1] == _FILE:
+            yield msgspec.msgpack.decode(frame[1:], type=File)
+        else:
+            yield msgspec.msgpack.decode(frame[1:], type=AnalysisError)
 
 
 class _Run:
@@ -49,6 +65,18 @@ class _Run:
         self._environment = environment
         self._depth = depth
         self._facts: dict[tuple[int, int], FileFacts] = {}
+
+    def result(self, path: str) -> File | AnalysisError:
+        """The answer for one path, or why there is none."""
+        try:
+            return self.inspect(place(path, self._system))
+        except LinkScopeError as error:
+            return AnalysisError(path=text(path), error=text(error.reason), path_bytes=exact_bytes(path))
+
+    def encoded_result(self, path: str) -> bytes:
+        """`result` as bytes, for another process: what it is, then the value."""
+        result = self.result(path)
+        return (_FILE if isinstance(result, File) else _ERROR) + msgspec.msgpack.encode(result)
 
     def inspect(self, where: Place) -> File:
         """The answer for one file, or for the interpreter of a script if that is asked for. Raises LinkScopeError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 import click
@@ -19,6 +20,7 @@ from linkscope.model.document import AnalysisError
 from linkscope.model.inspect import File
 from linkscope.report.escape import exact
 
+_MOST_WORKERS = 8  # each keeps its own tables of what it has read: 40 MiB
 _EXAMPLES = examples(
     "linkscope inspect ./app",
     "linkscope inspect --root ./image /usr/bin/app",
@@ -61,7 +63,8 @@ def command(
     depth = Depth(symbols=symbols, cross_check=cross_check, follow_scripts=follow_scripts)
     output = Output()
     outcome = _Outcome(form, output)
-    results = shown(inspect_each(chosen, assumptions, depth), len(chosen), output)
+    workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+    results = shown(inspect_each(chosen, assumptions, depth, workers), len(chosen), output)
     for piece in _pieces(outcome.watching(results), form, output, b"\0" if null else b"\n"):
         output.write(piece)
     output.flush()
