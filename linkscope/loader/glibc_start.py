@@ -49,7 +49,7 @@ def start_with_glibc(
     _note_audits(rules, link_map, environment)
     preloads = _preload(system, rules, link_map, environment)
     walk(link_map, preloads, rules)
-    _place_interpreter(link_map, ldso)
+    _place_interpreter(link_map, ldso, always=not facts.before(2, 41))
     privileged = secure or has_file_privileges(program.image, program.location)
     link_map.problems += check_isa_levels(link_map, facts, cpu)
     link_map.problems += unsafe_search_paths(link_map, rules, privileged)
@@ -68,14 +68,15 @@ def _origin(system: System, program: Program, environment: Environment, explicit
     return folder_of(real or program.path, environment.cwd)
 
 
-def _place_interpreter(link_map: LinkMap, ldso: Loaded) -> None:
-    """Where the loader lists itself: behind the object before it in the scope; nowhere if nothing refers to it.
+def _place_interpreter(link_map: LinkMap, ldso: Loaded, always: bool) -> None:
+    """Where the loader lists itself: behind the object before it in the scope, at the end where nothing refers to it.
 
-    Source: glibc elf/rtld.c, dl_main, behind the load of the dependencies.
+    always: also in that case, as from 2.41 on. Source: glibc elf/rtld.c, dl_main, behind the load of the dependencies.
     """
     link_map.objects.remove(ldso)
-    if ldso in link_map.scope[1:]:
-        before = link_map.scope[link_map.scope.index(ldso, 1) - 1]
+    referred = ldso in link_map.scope[1:]
+    if referred or always:
+        before = link_map.scope[link_map.scope.index(ldso, 1) - 1 if referred else -1]
         at = link_map.objects.index(before) + 1 if before in link_map.objects else 1
         link_map.objects.insert(at, ldso)
 

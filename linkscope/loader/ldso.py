@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -96,13 +97,16 @@ def version_number(text: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def version_from_name(real_path: str) -> tuple[int, int] | None:
-    """The version in the name of a loader file before 2.34, `ld-2.31.so`; None for other names."""
-    match = _FILE_NAME.search(real_path)
-    return version_number(match[1]) if match else None
+def dated(facts: LoaderFacts, real_path: str, libc: Iterable[bytes]) -> LoaderFacts:
+    """FACTS of a loader that does not tell its version (before 2.33): its file's name does, and libc.so.6 beside it.
 
-
-def banner_in(data: bytes) -> tuple[str, tuple[int, int]] | None:
-    """Who built the glibc that DATA is part of, and its version; None where no banner stands in it."""
-    match = _VERSION.search(data)
-    return (os.fsdecode(match[1]), version_number(os.fsdecode(match[2]))) if match else None
+    libc: the read-only data of that library, in pieces. A version that nothing tells stays None.
+    """
+    banner = next((match for match in map(_VERSION.search, libc) if match), None)
+    name = _FILE_NAME.search(real_path)
+    version = name[1] if name else os.fsdecode(banner[2]) if banner else None
+    return msgspec.structs.replace(
+        facts,
+        version=version_number(version) if version else None,
+        vendor=os.fsdecode(banner[1]) if banner else "",
+    )

@@ -192,5 +192,18 @@ class System:
             if place.image is None:
                 return None
             with open_reader(place.location, path) as reader:
-                self._loaders[path] = read_loader(reader, place.image)
+                facts = read_loader(reader, place.image)
+            self._loaders[path] = facts if facts.version else self._dated(facts, path, cwd)
         return self._loaders[path]
+
+    def _dated(self, facts: LoaderFacts, path: str, cwd: str) -> LoaderFacts:
+        """FACTS with the version that the names and files around the loader tell."""
+        from linkscope.elf.rodata import pieces
+        from linkscope.loader.ldso import dated
+
+        real = self.realpath(path, cwd) or path
+        libc = self.candidate(f"{real.rpartition('/')[0]}/libc.so.6", cwd)
+        if libc.image is None:
+            return dated(facts, real, ())
+        with open_reader(libc.location, libc.path) as reader:
+            return dated(facts, real, pieces(reader, libc.image))

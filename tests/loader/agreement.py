@@ -10,11 +10,12 @@ from linkscope.model.inspect import File, Problem
 from tests.oracle.answers import Trace
 from tests.oracle.forest import Planted
 
+_PLAIN = Depth()
 _ENDS_THE_START = ("bad-candidate", "refused-name", "isa-level", "missing-interpreter")
 _NOT_PRELOADED = ("missing-preload", "bad-preload")
 
 
-def prediction(planted: Planted) -> File:
+def prediction(planted: Planted, depth: Depth = _PLAIN) -> File:
     """What LinkScope says about the program of a forest, in the circumstances of the question.
 
     It acts as the user who asks; for a setuid program as the owner, as which the loader then opens files.
@@ -31,8 +32,9 @@ def prediction(planted: Planted) -> File:
                 cwd=planted.cwd,
                 library_path=named.get("LD_LIBRARY_PATH", ""),
                 preload=named.get("LD_PRELOAD", ""),
+                secure="yes" if planted.forest.setuid and not planted.root else "auto",
             )
-            document = inspect([path], assumptions, Depth())
+            document = inspect([path], assumptions, depth)
         finally:
             os.chdir(before)
     assert not document.errors, document.errors
@@ -80,7 +82,7 @@ def disagreement_with_start(file: File, link_map: tuple[str, ...], fatal: str | 
 
 
 def _behind_the_program(file: File, filtees: tuple[str, ...]) -> list[str | None]:
-    """The closure without the program's own filtees: each is the first entry of its name, needed by the program alone."""
+    """The closure without the program's own filtees: each the first entry of its name, needed by the program alone."""
     left = list(map(text, filtees))
     rest: list[str | None] = []
     for entry in file.closure:
