@@ -49,5 +49,9 @@ class MalformedElf(LinkScopeError):
         self.offset = offset
 
 
+class BadAssumption(LinkScopeError):
+    """Circumstances that cannot be assumed: an unknown CPU level, a working directory that is none."""
+
+
 class RootUnusable(LinkScopeError):
     """`--root` names something that is not a directory that can be read."""

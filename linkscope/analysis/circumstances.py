@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import msgspec
 
 from linkscope.analysis.request import Assumptions
-from linkscope.loader.environment import Environment
+from linkscope.errors import BadAssumption
+from linkscope.loader.environment import Environment, levels
 from linkscope.loader.root import Root
 from linkscope.loader.system import System
 
@@ -26,8 +27,18 @@ def system_for(assumptions: Assumptions) -> System:
 
 
 def environment_for(assumptions: Assumptions, system: System, variables: Mapping[str, str]) -> Environment:
-    """The start that is assumed. VARIABLES (the caller's) count only for the system's own root, and not if cleaned."""
+    """The start that is assumed. VARIABLES (the caller's) count only for the system's own root, and not if cleaned.
+
+    Raises BadAssumption.
+    """
     own = system.root.is_system
+    if assumptions.cpu is not None and assumptions.cpu not in levels():
+        raise BadAssumption(assumptions.cpu, f"is no CPU level; there are {', '.join(levels())}")
+    cwd = assumptions.cwd or (os.getcwd() if own else "/")
+    if own:
+        cwd = os.path.abspath(cwd)
+    if not cwd.startswith("/") or not system.is_directory(cwd):
+        raise BadAssumption(cwd, "is no directory to start in, as seen from inside the root")
     if not own or assumptions.clean_env:
         variables = {}
     library_path, preload = assumptions.library_path, assumptions.preload
@@ -36,7 +47,7 @@ def environment_for(assumptions: Assumptions, system: System, variables: Mapping
         preload=variables.get("LD_PRELOAD") if preload is None else preload,
         audit=variables.get("LD_AUDIT"),
         tunables=variables.get("GLIBC_TUNABLES"),
-        cwd=assumptions.cwd or (os.getcwd() if own else "/"),
+        cwd=cwd,
         cpu_level=assumptions.cpu,
         secure={"auto": None, "yes": True, "no": False}[assumptions.secure],
         ordinary_user=not own,
@@ -49,13 +60,14 @@ def place(path: str, system: System) -> Place:
     Both forms are accepted for another root, since a shell completes the second; the first counts where both exist.
     """
     if system.root.is_system:
-        return Place(path if path.startswith("/") else f"{os.getcwd().rstrip('/')}/{path}", path)
+        absolute = path if path.startswith("/") or not path else f"{os.getcwd().rstrip('/')}/{path}"
+        return Place(absolute, path)
     inside = path if path.startswith("/") else None
     if inside is None or not _exists(system, inside):
         below = system.root.inside(path)
         if below is not None and _exists(system, below):
             inside = below
-    inside = inside or f"/{path}"
+    inside = inside or (f"/{path}" if path else path)
     return Place(inside, inside)
 
 

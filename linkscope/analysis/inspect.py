@@ -71,7 +71,10 @@ class _Run:
         try:
             return self.inspect(place(path, self._system))
         except LinkScopeError as error:
-            return AnalysisError(path=text(path), error=text(error.reason), path_bytes=exact_bytes(path))
+            reason = error.reason
+            if isinstance(error, NotElf) and error.script is not None:
+                reason += "; --follow-scripts inspects what it is for"
+            return AnalysisError(path=text(path), error=text(reason), path_bytes=exact_bytes(path))
 
     def encoded_result(self, path: str) -> bytes:
         """`result` as bytes, for another process: what it is, then the value."""

@@ -97,6 +97,8 @@ class Glibc:
         self.given_library_path = library_path
         if library_path and not secure:
             self.library_path = self.folders(library_path, ":;", main)
+        self._slash_in_library_path = any(folder.prefix == "/" for folder in self.library_path)
+        self._slash_was_missed = False
         # What a search gives depends on these alone, and on the lists of the object that asks.
         key = (facts.path, image.machine, image.flags, cpu, cwd, secure, tuple(f.prefix for f in self.library_path))
         self._memory = system.memory.setdefault(key, {})
@@ -150,19 +152,25 @@ class Glibc:
         if "/" in name:
             return self._open(name, "path", requester, watch)
         paths = self._paths(requester)
-        key = (name, self._lists_key(requester, paths), suid_only)
-        known = self._memory.get(key) if watch is None else None
-        if isinstance(known, Finding):
-            return known
-        finding = self._search_lists(name, requester, watch, suid_only)
-        self._memory[key] = finding
-        return finding
+        lists = self._lists_key(requester, paths)
+        if watch is not None or lists is None:
+            return self._search_lists(name, requester, watch, suid_only)
+        key = (name, lists, suid_only)
+        known = self._memory.get(key)
+        if not isinstance(known, Finding):
+            known = self._memory[key] = self._search_lists(name, requester, watch, suid_only)
+        return known
 
-    def _lists_key(self, requester: Loaded, paths: _Paths) -> object:
+    def _lists_key(self, requester: Loaded, paths: _Paths) -> object | None:
+        """Equal for objects whose names are looked for alike; None where what was looked for before counts as well."""
         nodeflib = bool(requester.image and requester.image.dt_flags_1 & c.DF_1_NODEFLIB)
         chain = self.rpath_chain(requester)
+        if self._slash_in_library_path:
+            return None
         if not chain and not paths.runpath:
             return nodeflib
+        if any(folder.prefix == "/" for folder in (*chain, *paths.runpath)):
+            return None
         return (nodeflib, chain, paths.runpath)
 
     def _search_lists(self, name: str, requester: Loaded, watch: Watch | None, suid_only: bool) -> Finding:
@@ -272,6 +280,8 @@ class Glibc:
             here, errno_of_last = False, 0
             for subfolder in self.subfolders:
                 directory = folder.prefix + subfolder
+                if directory == "/" and self._slash_was_missed:
+                    continue
                 if directory.startswith("/"):
                     if not self.system.is_directory(directory):
                         continue
@@ -285,6 +295,8 @@ class Glibc:
                 if verdict == "refused":
                     refusal = Refusal(candidate.path, reason)
                     return Finding(None, source, folder.of, folder.element, refusal, other_class=other_class)
+                # After a miss, open_path tests the folder without its last slash: "" is none (2.36, observed).
+                self._slash_was_missed |= directory == "/"
                 other_class |= verdict == "wrong-class"
                 errno_of_last = candidate.errno
             if watch and not here:
