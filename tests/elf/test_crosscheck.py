@@ -6,13 +6,17 @@ import signal
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from linkscope.elf import crosscheck
 from linkscope.elf.crosscheck import Disagreement, disagreements
+from linkscope.errors import LinkScopeError
 from tests.elf.samples import LIBRARIES, PROGRAMS, FixtureFile, elf_files, opened, spread, tool
+from tests.elf.test_damage import WOUNDS, damaged
 
 
 def _disagreements(path: str | os.PathLike[str]) -> list[Disagreement]:
@@ -136,3 +140,14 @@ def test_a_reader_that_dies_or_hangs_does_not_take_us_with_it(
     found = _facts(copied)["readable"]
     assert (found.own, found.pyelftools) == ("yes", "yes")
     assert str(found.lief).startswith(f"refuses: {said}")
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(wounds=WOUNDS)
+def test_damaged_files_are_compared_or_refused(
+    wounds: list[tuple[float, int, int]], fixture_file: FixtureFile, tmp_path: Path
+) -> None:
+    path = tmp_path / "damaged"
+    path.write_bytes(damaged(fixture_file("hello/hello-dynamic-pie").read_bytes(), wounds, "little"))
+    with suppress(LinkScopeError):
+        assert isinstance(_disagreements(path), list)
