@@ -15,7 +15,6 @@ from linkscope.analysis.request import Assumptions, Depth
 from linkscope.elf.image import read_image
 from linkscope.elf.reader import open_reader
 from linkscope.errors import FileUnreadable, LinkScopeError, NotElf
-from linkscope.inventory.executors import in_processes
 from linkscope.loader.environment import Environment
 from linkscope.loader.program import Program, Start
 from linkscope.loader.start import start
@@ -48,6 +47,8 @@ def inspect_each(
     if workers == 1 or len(paths) < _WORTH_DIVIDING:
         yield from map(run.result, paths)
         return
+    from linkscope.inventory.executors import in_processes  # one file does not need it
+
     head = len(paths) // _LEARNT_FROM
     yield from map(run.result, paths[:head])  # what the loader's cache and the common libraries say is read once
     for frame in in_processes(run.encoded_result, paths[head:], workers):

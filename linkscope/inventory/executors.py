@@ -64,7 +64,7 @@ def _start(function: Callable[[_Item], bytes], items: Sequence[_Item], others: l
                 stream.write(frame)
     except (BrokenPipeError, KeyboardInterrupt):
         os._exit(1)
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # whatever it is, it must not go on in the parent's code
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
         os._exit(1)

@@ -134,7 +134,7 @@ def tunable(tunables: str | None, name: str) -> str | None:
     return found
 
 
-def is_secure(image: Image, location: str, environment: Environment) -> bool:
+def is_secure(location: str, environment: Environment) -> bool:
     """Whether the kernel would start the program with AT_SECURE set.
 
     location: the file's place on this machine. Source: Linux fs/exec.c (bprm_fill_uid), security/commoncap.c.

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from linkscope.elf import constants as c
+from linkscope.elf.image import Image
 from linkscope.loader import ldcache, verify
 from linkscope.loader.environment import Cpu
 from linkscope.loader.ldso import LoaderFacts
@@ -63,7 +64,10 @@ class _Paths:
 
 
 class Glibc:
-    """The loader of one start: its facts, its environment, and the search lists made of them."""
+    """The loader of one start: its facts, its environment, and the search lists made of them.
+
+    image: that of the program `main`, whose class, machine and flags decide which files are taken.
+    """
 
     dependency_tags = frozenset((c.DT_NEEDED, c.DT_AUXILIARY, c.DT_FILTER))
 
@@ -73,19 +77,18 @@ class Glibc:
         facts: LoaderFacts,
         cpu: Cpu,
         main: Loaded,
+        image: Image,
         *,
         cwd: str,
         secure: bool,
         library_path: str | None,
     ) -> None:
-        assert main.image is not None
         self.system = system
         self.facts = facts
         self.cpu = cpu
         self.main = main
         self.cwd = cwd
         self.secure = secure
-        image = main.image
         self.target = verify.Target(
             image.elf_class, image.layout.order, image.machine, image.flags, facts.skips_other_machines_first
         )
@@ -282,9 +285,8 @@ class Glibc:
                 directory = folder.prefix + subfolder
                 if directory == "/" and self._slash_was_missed:
                     continue
-                if directory.startswith("/"):
-                    if not self.system.is_directory(directory):
-                        continue
+                if directory.startswith("/") and not self.system.is_directory(directory):
+                    continue
                 here = True
                 candidate = self.system.candidate(directory + name, self.cwd)
                 verdict, reason = self._judge(candidate, suid_only)
@@ -319,7 +321,9 @@ class Glibc:
             return Finding(None, None)
         if nodeflib and path.startswith(self.facts.folders):
             if watch:
-                watch("ld.so.cache", None, None, path, "not-applicable", "DF_1_NODEFLIB, and the entry is a default one")
+                watch(
+                    "ld.so.cache", None, None, path, "not-applicable", "DF_1_NODEFLIB, and the entry is a default one"
+                )
             return Finding(None, None)
         candidate = self.system.candidate(path, self.cwd)
         verdict, reason = self._judge(candidate, False)

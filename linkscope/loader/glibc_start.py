@@ -10,6 +10,7 @@ from linkscope.loader import preload, problems
 from linkscope.loader.environment import Environment, has_file_privileges, tunable
 from linkscope.loader.glibc import Glibc, folder_of
 from linkscope.loader.isa import check_isa_levels
+from linkscope.loader.ldso import LoaderFacts
 from linkscope.loader.linkmap import Finding, LinkMap, Loaded, walk
 from linkscope.loader.program import Program, Start
 from linkscope.loader.safety import unsafe_search_paths
@@ -24,19 +25,26 @@ def start_with_glibc(
     program: Program,
     environment: Environment,
     link_map: LinkMap,
-    interpreter: str,
+    facts: LoaderFacts,
     loader: Candidate,
     secure: bool,
 ) -> Start:
-    facts = system.loader(interpreter, environment.cwd)
-    assert facts is not None and loader.image is not None
+    """The rest of a start, from a LINK_MAP that holds the program alone; loader: glibc's, FACTS what it says."""
+    interpreter = loader.path
     if not facts.before(2, 40) and tunable(environment.tunables, "glibc.rtld.enable_secure") == "1":
         secure = True
     main = link_map.main
     main.origin = _origin(system, program, environment, facts.before(2, 42))
     cpu = system.cpu(program.image.machine, environment.cpu_level, environment.tunables)
     rules = Glibc(
-        system, facts, cpu, main, cwd=environment.cwd, secure=secure, library_path=environment.library_path
+        system,
+        facts,
+        cpu,
+        main,
+        program.image,
+        cwd=environment.cwd,
+        secure=secure,
+        library_path=environment.library_path,
     )
     ldso = Loaded(interpreter, interpreter, loader.image, "interpreter", finding=Finding(loader, "interpreter"))
     vdso = _VDSO_NAMES.get(program.image.machine, _USUAL_VDSO_NAME)

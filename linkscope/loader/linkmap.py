@@ -17,8 +17,8 @@ from linkscope.loader import problems
 from linkscope.loader.system import Candidate
 from linkscope.model.inspect import FoundBy, Problem
 
-# Filtees put before their filters, in one walk. Objects that filter one another are moved for ever: every glibc runs out
-# of memory or crashes (2.31, 2.36, 2.41, observed).
+# Filtees put before their filters, in one walk. Objects that filter one another are moved for ever: every glibc runs
+# out of memory or crashes (2.31, 2.36, 2.41, observed).
 _MOST_MOVES = 10_000
 
 Role = Literal["main", "preload", "library", "interpreter", "vdso"]
@@ -36,8 +36,8 @@ class Refusal(msgspec.Struct, frozen=True):
 class Finding(msgspec.Struct, frozen=True):
     """Where a search ended. candidate: None where nothing was found; `refusal` then says if that was no mere absence.
 
-    of, element: the path of the object whose tag named the folder, and the element as written there. stale: the file that the
-    cache named and that is gone. other_class: a file of the other ELF class was passed over.
+    of, element: the path of the object whose tag named the folder, and the element as written there. stale: the file
+    that the cache named and that is gone. other_class: a file of the other ELF class was passed over.
     """
 
     candidate: Candidate | None
@@ -215,62 +215,73 @@ class _Cell:
 
 
 def walk(link_map: LinkMap, preloads: list[Loaded], rules: Rules) -> None:
-    """Load the dependencies of the program and of its preloads, breadth-first.
-
-    A filtee (DT_AUXILIARY, DT_FILTER) goes to the place before the object that names it, in the list that is worked
-    through, which becomes the scope, and in the link map (glibc elf/dl-deps.c, _dl_map_object_deps).
-    """
-    cells = [_Cell(link_map.main), *(_Cell(preload) for preload in preloads)]
-    moves = 0
-    listed = {cell.loaded for cell in cells}
-    at = 0
-    while at < len(cells):
-        cell = cells[at]
-        cell.done = True
-        loaded = cell.loaded
-        if loaded.image is not None:
-            place = at
-            for tag, name in loaded.image.dependencies:
-                if tag not in rules.dependency_tags:
-                    continue
-                dependency = load(name, tag, loaded, link_map, rules)
-                if dependency is None:
-                    continue
-                if tag != c.DT_NEEDED:
-                    moves += 1
-                    if moves > _MOST_MOVES:
-                        link_map.problems.append(problems.filter_ring(name, loaded))
-                        return _finish(link_map, cells, preloads)
-                    place += _put_before(cells, place, dependency, listed, link_map)
-                elif dependency not in listed:
-                    listed.add(dependency)
-                    cells.append(_Cell(dependency))
-        while at < len(cells) and cells[at].done:
-            at += 1
-    _finish(link_map, cells, preloads)
-
-
-def _finish(link_map: LinkMap, cells: list[_Cell], preloads: list[Loaded]) -> None:
-    link_map.scope = [cell.loaded for cell in cells if cell.loaded.image is not None]
+    """Load the dependencies of the program and of its preloads, breadth-first."""
+    work = _Walk(link_map, preloads, rules)
+    work.go()
+    link_map.scope = [cell.loaded for cell in work.cells if cell.loaded.image is not None]
     _set_depths(link_map, preloads)
 
 
-def _put_before(cells: list[_Cell], place: int, filtee: Loaded, listed: set[Loaded], link_map: LinkMap) -> int:
-    """Put FILTEE before the cell at PLACE, unless it stands earlier already. The number of cells inserted there."""
-    loaded = cells[place].loaded
-    if filtee in listed:
-        later = next((i for i in range(place + 1, len(cells)) if cells[i].loaded is filtee), None)
-        if later is None:
-            return 0
-        del cells[later]
-    listed.add(filtee)
-    cells.insert(place, _Cell(filtee))
-    link_map.objects.remove(filtee)
-    at = link_map.objects.index(loaded)
-    link_map.objects.insert(at, filtee)
-    if at < link_map.objects.index(link_map.main):
-        link_map.hide(filtee)
-    return 1
+class _Walk:
+    """The list that is worked through; at the end it is the scope.
+
+    A filtee (DT_AUXILIARY, DT_FILTER) goes to the place before the object that names it, here and in the link map
+    (glibc elf/dl-deps.c, _dl_map_object_deps).
+    """
+
+    def __init__(self, link_map: LinkMap, preloads: list[Loaded], rules: Rules) -> None:
+        self.cells = [_Cell(link_map.main), *(_Cell(preload) for preload in preloads)]
+        self._listed = {cell.loaded for cell in self.cells}
+        self._link_map = link_map
+        self._rules = rules
+        self._moves = 0
+
+    def go(self) -> None:
+        """Follow every cell once, and again where a filtee has taken its place."""
+        at = 0
+        while at < len(self.cells) and self._moves <= _MOST_MOVES:
+            self._follow(at)
+            while at < len(self.cells) and self.cells[at].done:
+                at += 1
+
+    def _follow(self, at: int) -> None:
+        """Load what the object of one cell asks for, in the order of its dynamic section."""
+        cell = self.cells[at]
+        cell.done = True
+        loaded = cell.loaded
+        for tag, name in loaded.image.dependencies if loaded.image is not None else ():
+            if tag not in self._rules.dependency_tags:
+                continue
+            dependency = load(name, tag, loaded, self._link_map, self._rules)
+            if dependency is None:
+                continue
+            if tag != c.DT_NEEDED:
+                self._moves += 1
+                if self._moves > _MOST_MOVES:
+                    self._link_map.problems.append(problems.filter_ring(name, loaded))
+                    return
+                at += self._put_before(at, dependency)
+            elif dependency not in self._listed:
+                self._listed.add(dependency)
+                self.cells.append(_Cell(dependency))
+
+    def _put_before(self, place: int, filtee: Loaded) -> int:
+        """Put FILTEE before the cell at PLACE, unless it stands earlier. The number of cells inserted there."""
+        cells, objects = self.cells, self._link_map.objects
+        loaded = cells[place].loaded
+        if filtee in self._listed:
+            later = next((i for i in range(place + 1, len(cells)) if cells[i].loaded is filtee), None)
+            if later is None:
+                return 0
+            del cells[later]
+        self._listed.add(filtee)
+        cells.insert(place, _Cell(filtee))
+        objects.remove(filtee)
+        at = objects.index(loaded)
+        objects.insert(at, filtee)
+        if at < objects.index(self._link_map.main):
+            self._link_map.hide(filtee)
+        return 1
 
 
 def load(name: str, tag: int, requester: Loaded, link_map: LinkMap, rules: Rules) -> Loaded | None:

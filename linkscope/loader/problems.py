@@ -160,6 +160,12 @@ def filter_ring(name: str, filter_: Loaded) -> Problem:
     return _problem("filter-ring", True, name, filter_.path, message)
 
 
+def unknown_loader(interpreter: str, program: str) -> Problem:
+    """A loader that is neither glibc's nor musl's: what it would do is not predicted."""
+    message = f"{interpreter} is neither glibc's loader nor musl's: which libraries it would load is not told here"
+    return _problem("unknown-loader", False, interpreter, program, message)
+
+
 def no_loader(library: str) -> Problem:
     """A library for whose class and machine the root has no loader at all."""
     message = f"there is no dynamic loader here for the class and machine of {library}"

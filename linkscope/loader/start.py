@@ -27,7 +27,7 @@ def start(system: System, program: Program, environment: Environment) -> Start:
     same in the same circumstances (most of a system's ask for libc.so.6 alone) share one walk.
     """
     image = program.image
-    secure = image.interpreter is not None and is_secure(image, program.location, environment)
+    secure = image.interpreter is not None and is_secure(program.location, environment)
     key = _same_start(image, environment, secure)
     if key is None:
         return _start(system, program, environment, secure)
@@ -68,12 +68,16 @@ def _start(system: System, program: Program, environment: Environment, secure: b
         reason = _fault(loader)
         link_map.problems.append(problems.missing_interpreter(interpreter, program.shown, reason))
         return Start(link_map, None, interpreter, secure)
-    facts = _if_musl(system, loader)
-    if facts is not None:
+    musl = _if_musl(system, loader)
+    if musl is not None:
         from linkscope.loader.musl_start import start_with_musl  # its modules are not needed for glibc's programs
 
-        return start_with_musl(system, program, environment, link_map, loader, facts, secure)
-    return start_with_glibc(system, program, environment, link_map, interpreter, loader, secure)
+        return start_with_musl(system, program, environment, link_map, loader, musl, secure)
+    glibc = system.loader(interpreter, environment.cwd)
+    if glibc is None or not (glibc.folders or glibc.version):
+        link_map.problems.append(problems.unknown_loader(interpreter, program.shown))
+        return Start(link_map, None, interpreter, secure)
+    return start_with_glibc(system, program, environment, link_map, glibc, loader, secure)
 
 
 def _usable_interpreter(loader: Candidate, image: Image) -> bool:

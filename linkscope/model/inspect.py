@@ -17,6 +17,7 @@ FoundBy = Literal[
 Fails = Literal["start", "first-call"]
 ProblemCode = Literal[
     "missing-interpreter",
+    "unknown-loader",
     "bad-interpreter",
     "missing-library",
     "missing-preload",

@@ -29,7 +29,7 @@ def test_the_work_is_done_in_other_processes() -> None:
 
 def test_processes_end_when_nobody_takes_the_results_any_more() -> None:
     """As when the reader of our output goes away."""
-    results = in_processes(lambda number: str(os.getpid()).encode() + b" " * 100_000, range(1000), 2)
+    results = in_processes(lambda _: str(os.getpid()).encode() + b" " * 100_000, range(1000), 2)
     process = int(next(results))
     results.close()  # type: ignore[attr-defined]
     with pytest.raises(ProcessLookupError):

@@ -260,7 +260,7 @@ CASES = {
     ),
     "a relative path as the name": Case(
         _forest(_app(needed=("parts/libleaf.so",)), _library("bin/parts/libleaf.so")),
-        "@/bin/app needs it by a relative path, which is taken from the working directory (@/): it would be found from "
+        "@/bin/app needs it by a relative path, which is taken from the working directory (@): it would be found from "
         "@/bin",
         lambda forest: msgspec.structs.replace(forest, cwd="bin"),
     ),
