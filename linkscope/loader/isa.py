@@ -12,7 +12,7 @@ from linkscope.loader.ldso import LoaderFacts
 from linkscope.loader.linkmap import LinkMap
 from linkscope.model.inspect import Problem
 
-_LEVELS = ("x86-64 baseline", "x86-64-v2", "x86-64-v3", "x86-64-v4")
+_LEVELS = ("x86-64 baseline", "x86-64-v2", "x86-64-v3", "x86-64-v4", "unknown (above x86-64-v4)")
 
 
 def check_isa_levels(link_map: LinkMap, facts: LoaderFacts, cpu: Cpu) -> list[Problem]:

@@ -143,7 +143,7 @@ def unreadable_symbols(path: str, reason: str) -> Problem:
 
 def isa_level(path: str, wanted: str, assumed: str) -> Problem:
     """A file that asks for a CPU level above the assumed one."""
-    return _problem("isa-level", True, path, path, f"{path} needs an {wanted} CPU, and {assumed} is assumed")
+    return _problem("isa-level", True, path, path, f"{path} needs a CPU of level {wanted}, and {assumed} is assumed")
 
 
 def audit(name: str, source: str, path: str | None) -> Problem:

@@ -11,7 +11,7 @@ from tests.oracle.answers import Trace
 from tests.oracle.forest import Planted
 
 _PLAIN = Depth()
-_ENDS_THE_START = ("bad-candidate", "refused-name", "isa-level", "missing-interpreter")
+_ENDS_A_TRACE = ("bad-candidate", "refused-name", "missing-interpreter")  # the CPU level is looked at in a start only
 _NOT_PRELOADED = ("missing-preload", "bad-preload")
 
 
@@ -46,16 +46,15 @@ def disagreement_with_trace(file: File, trace: Trace, filtees: tuple[str, ...]) 
 
     filtees: the program's own. They stand before it in the link map, and the trace begins behind it.
     """
-    ends = [problem for problem in file.problems if problem.code in _ENDS_THE_START]
-    fatal = last_words(trace)
-    if fatal is not None:
-        if ends and any(_same_refusal(problem, fatal) for problem in ends):
+    ends = [problem for problem in file.problems if problem.code in _ENDS_A_TRACE]
+    if trace.fatal is not None:
+        if any(_same_refusal(problem, trace.fatal) for problem in ends):
             return None
-        return f"the loader gives up ({fatal}), predicted: {[problem.message for problem in file.problems]}"
+        return f"the loader gives up ({trace.fatal}), predicted: {[problem.message for problem in file.problems]}"
     if ends:
         return f"the loader does not give up, predicted: {[problem.message for problem in ends]}"
     predicted = _behind_the_program(file, filtees)
-    listed = [entry for entry in trace.entries if not _absent_auxiliary(entry.name, entry.path, file)]
+    listed = [entry for entry in trace.entries if not _absent_auxiliary(text(entry.name), entry.path, file)]
     answered = [None if entry.path is None else text(entry.path) for entry in listed]
     if not trace.static and predicted != answered:
         return f"predicted {predicted}, answered {answered}"
@@ -101,7 +100,5 @@ def _absent_auxiliary(name: str, path: str | None, file: File) -> bool:
 
 def _same_refusal(problem: Problem, fatal: str) -> bool:
     """Whether the loader's last words give the reason that was predicted."""
-    if problem.code == "isa-level":
-        return "CPU ISA level is lower than required" in fatal
     said = fatal.partition(": ")[2].replace("Error 21", "Is a directory")  # it has no strerror before libc is there
     return said in problem.message or problem.message.endswith(said)
