@@ -25,7 +25,7 @@ from linkscope.model.inspect import Dlopen, File, InspectDocument, Script
 _WORTH_DIVIDING = 128
 _LEARNT_FROM = 16
 _FILE, _ERROR = b"F", b"E"
-_MAX_SCRIPTS = 5  # Linux fs/exec.c: a script may name a script, so many times
+_MAX_SCRIPTS = 5  # Linux fs/exec.c, exec_binprm: so many scripts may lead on to one another, and then to a program
 
 
 def inspect(paths: Sequence[str], assumptions: Assumptions, depth: Depth) -> InspectDocument:
@@ -85,7 +85,7 @@ class _Run:
     def inspect(self, where: Place) -> File:
         """The answer for one file, or for the interpreter of a script if that is asked for. Raises LinkScopeError."""
         script: Script | None = None
-        for _ in range(_MAX_SCRIPTS):
+        for _ in range(_MAX_SCRIPTS + 1):
             try:
                 location = self._locate(where)
                 return self._answer(where, location, self._facts_of(where, location), script)

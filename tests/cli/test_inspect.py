@@ -110,6 +110,24 @@ def test_a_script_is_followed_to_its_interpreter_when_asked(linkscope: Linkscope
     assert followed[0]["script"] == {"path": "script", "interpreter": "/bin/sh", "argument": "-e"}
 
 
+def test_as_many_scripts_lead_on_to_one_another_as_the_kernel_allows(linkscope: Linkscope, tmp_path: Path) -> None:
+    named = shutil.which("true")
+    assert named is not None
+    starts, followed = [], []
+    for count in range(1, 8):
+        script = tmp_path / f"script{count}"
+        script.write_text(f"#!{named}\n")
+        script.chmod(0o755)
+        try:
+            starts.append(subprocess.run([script]).returncode == 0)
+        except OSError:
+            starts.append(False)
+        followed.append(linkscope("inspect", "--follow-scripts", script).returncode == 0)
+        named = str(script)
+    assert followed == starts
+    assert {*starts} == {True, False}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
