@@ -59,7 +59,7 @@ def of_start(start: Start, program: Program, system: System) -> list[Problem]:
 def _absence(start: Start, loaded: Loaded, asker: str) -> Problem:
     refusal = loaded.refusal
     if refusal is None:
-        from linkscope.loader.hints import hints_for_missing
+        from linkscope.loader.remedies.hints import hints_for_missing
 
         return problems.missing_library(loaded.requested, asker, "; ".join(hints_for_missing(start, loaded)))
     if refusal.path is None:

@@ -11,15 +11,15 @@ from linkscope.elf import linkage, notes
 from linkscope.elf.image import read_image
 from linkscope.errors import LinkScopeError
 from linkscope.loader import trace
-from linkscope.loader.hints import hints_for, hints_for_missing
 from linkscope.loader.linkmap import Loaded
 from linkscope.loader.luck import is_lucky
-from linkscope.loader.near_names import near_names
 from linkscope.loader.program import Program, Start
+from linkscope.loader.remedies.hints import hints_for, hints_for_missing
+from linkscope.loader.remedies.near_names import near_names
+from linkscope.loader.remedies.wanted import called
 from linkscope.loader.requests import Request, requests
 from linkscope.loader.start import start
 from linkscope.loader.system import System
-from linkscope.loader.wanted import called
 from linkscope.model.document import AnalysisError, exact_bytes, text
 from linkscope.model.why import SearchStep, WhyDocument
 

@@ -14,7 +14,7 @@ import msgspec
 
 from linkscope.elf import constants as c
 from linkscope.elf.image import Image
-from linkscope.loader import ldcache, verify
+from linkscope.loader import hwcaps, ldcache, verify
 from linkscope.loader.environment import Cpu
 from linkscope.loader.ldso import LoaderFacts
 from linkscope.loader.linkmap import Finding, LinkMap, Loaded, Refusal, Watch
@@ -23,22 +23,6 @@ from linkscope.loader.tokens import TokenValues, expand, has_token
 from linkscope.model.inspect import FoundBy
 
 CACHE = "/etc/ld.so.cache"
-
-# The flags of a cache entry that a loader accepts, the exact one first (glibc sysdeps/**/dl-cache.h).
-_CACHE_FLAGS = {
-    (c.EM_X86_64, 64): (0x303,),
-    (c.EM_X86_64, 32): (0x803,),
-    (c.EM_AARCH64, 64): (0xA03,),
-    (c.EM_PPC64, 64): (0x503,),
-    (c.EM_S390, 64): (0x403,),
-    (c.EM_RISCV, 64): (0x1003,),
-}
-_GENERIC_CACHE_FLAGS = (3, 1)
-_ARM_HARD_FLOAT = 0x400  # EF_ARM_ABI_FLOAT_HARD
-# Bits of the older hwcap scheme that fit every CPU of a machine (sysdeps/x86/dl-hwcap.h); bit 63 is "tls".
-_LEGACY_BITS = {c.EM_X86_64: 1 << 1, c.EM_386: 1 << 0 | 1 << 49}
-_TLS_BIT = 1 << 63
-_ANY_ISA_LEVEL = 1 << 10
 
 
 class Folder(msgspec.Struct, frozen=True):
@@ -92,8 +76,8 @@ class Glibc:
         self.target = verify.Target(
             image.elf_class, image.layout.order, image.machine, image.flags, facts.skips_other_machines_first
         )
-        self.subfolders = _subfolders(facts, cpu)
-        self.accepted = _cache_wants(facts, cpu, self.target)
+        self.subfolders = hwcaps.subfolders(facts, cpu)
+        self.accepted = hwcaps.cache_wants(facts, cpu, self.target)
         self.cache = system.ldcache(CACHE)
         self.default_folders = tuple(Folder(prefix, prefix, None) for prefix in facts.folders)
         self.library_path: tuple[Folder, ...] = ()
@@ -384,38 +368,3 @@ def folder_of(path: str, cwd: str) -> str:
     """$ORIGIN of an object that was found by PATH: its folder as text, symlinks kept (dl-object.c)."""
     absolute = path if path.startswith("/") else f"{cwd.rstrip('/')}/{path}"
     return absolute.rpartition("/")[0] or "/"
-
-
-def _subfolders(facts: LoaderFacts, cpu: Cpu) -> tuple[str, ...]:
-    """What is tried below every folder of a list, in order, the folder itself ("") last (dl-hwcaps.c).
-
-    glibc-hwcaps came with 2.33; the power set of the older capability names, the platform and "tls" went with 2.37.
-    """
-    named = () if facts.before(2, 33) else tuple(f"glibc-hwcaps/{name}/" for name in cpu.hwcaps)
-    if not facts.before(2, 37):
-        return (*named, "")
-    parts = [*cpu.legacy, *([cpu.platform] if cpu.platform else []), "tls"]
-    powers = (
-        "".join(f"{parts[bit]}/" for bit in reversed(range(len(parts))) if mask >> bit & 1)
-        for mask in reversed(range(1 << len(parts)))
-    )
-    return (*named, *powers)
-
-
-def _cache_flags(target: verify.Target) -> tuple[int, ...]:
-    if target.machine == c.EM_ARM:  # sysdeps/unix/sysv/linux/arm/dl-cache.h
-        return (3, 0x903 if target.flags & _ARM_HARD_FLOAT else 0xB03)
-    return _CACHE_FLAGS.get((target.machine, target.elf_class), _GENERIC_CACHE_FLAGS)
-
-
-def _cache_wants(facts: LoaderFacts, cpu: Cpu, target: verify.Target) -> ldcache.Wanted:
-    machine = target.machine
-    legacy = _LEGACY_BITS.get(machine, 0) | _TLS_BIT
-    if machine == c.EM_X86_64 and cpu.platform == "haswell":
-        legacy |= 1 << 50
-    return ldcache.Wanted(
-        flags=_cache_flags(target),
-        hwcaps=None if facts.before(2, 33) else cpu.hwcaps,
-        legacy_mask=legacy if facts.before(2, 37) else None,
-        isa_level=cpu.level - 1 if cpu.level else _ANY_ISA_LEVEL,
-    )

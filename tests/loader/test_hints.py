@@ -14,8 +14,8 @@ import pytest
 from linkscope.analysis.circumstances import environment_for, place, system_for
 from linkscope.analysis.request import Assumptions
 from linkscope.elf.image import read_image
-from linkscope.loader.hints import hints_for_missing
 from linkscope.loader.program import Program
+from linkscope.loader.remedies.hints import hints_for_missing
 from linkscope.loader.start import start
 from tests.oracle.elfformat import DF_1_NODEFLIB
 from tests.oracle.elfwriter import program

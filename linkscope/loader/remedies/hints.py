@@ -12,15 +12,26 @@ import msgspec
 
 from linkscope.elf import constants as c
 from linkscope.elf.machines import machine_name
-from linkscope.loader import ldcache, nearby, repairs
+from linkscope.loader import ldcache
 from linkscope.loader.glibc import Folder, Glibc, split_search_path
 from linkscope.loader.linkmap import Loaded
 from linkscope.loader.musl import Musl
 from linkscope.loader.program import Start
+from linkscope.loader.remedies import nearby, repairs
+from linkscope.loader.remedies.wanted import (
+    Hint,
+    Wanted,
+    absolute,
+    acceptable,
+    called,
+    expanded,
+    in_folder,
+    remedy,
+    wanted,
+)
 from linkscope.loader.switched_off import loaders_of, switched_off_by_musl
 from linkscope.loader.system import Candidate
 from linkscope.loader.tokens import expand
-from linkscope.loader.wanted import Hint, Wanted, absolute, acceptable, called, expanded, in_folder, remedy, wanted
 from linkscope.model.inspect import FoundBy
 
 _AT_MOST = 5

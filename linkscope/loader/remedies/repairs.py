@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from linkscope.loader.glibc import Glibc, folder_of, split_search_path
 from linkscope.loader.linkmap import Loaded
+from linkscope.loader.remedies.wanted import Hint, Wanted, absolute, called, expanded, in_folder
 from linkscope.loader.switched_off import loaders_of
-from linkscope.loader.wanted import Hint, Wanted, absolute, called, expanded, in_folder
 
 
 def _unescaped(element: str) -> str | None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from linkscope.loader import ldconf
 from linkscope.loader.glibc import Glibc
 from linkscope.loader.program import Start
-from linkscope.loader.wanted import Hint, Wanted, absolute, acceptable, called, in_folder, remedy
+from linkscope.loader.remedies import ldconf
+from linkscope.loader.remedies.wanted import Hint, Wanted, absolute, acceptable, called, in_folder, remedy
 from linkscope.model.inspect import FoundBy
 
 # Where packages that are moved as a whole keep their libraries, seen from the object that asks.

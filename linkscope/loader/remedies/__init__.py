@@ -1,0 +1,1 @@
+"""What would mend a missing library, in plain words; each sentence is tried out before it is said."""
