@@ -24,8 +24,7 @@ def test_imports_between_rooms_go_downward_only() -> None:
 def test_inspecting_one_file_imports_nothing_heavy(fixture_file: Callable[[str], Path], name: str, layout: str) -> None:
     arguments = ["inspect", "--format", layout, str(fixture_file(name))]
     program = (
-        "import sys; from linkscope.cli.invocation import run\n"
-        "print(run(sys.argv[1:]), *sys.modules, file=sys.stderr)"
+        "import sys; from linkscope.cli.invocation import run\nprint(run(sys.argv[1:]), *sys.modules, file=sys.stderr)"
     )
     run = subprocess.run([sys.executable, "-c", program, *arguments], cwd=REPOSITORY, capture_output=True, text=True)
     status, *loaded = run.stderr.splitlines()[-1].split()
