@@ -41,6 +41,8 @@ def _entry(loaded: Loaded, order: dict[Loaded, int], system: System, cwd: str) -
         found_by="preload" if loaded.role == "preload" else finding.found_by if finding else None,
         needed_by=needed_by,
         depth=loaded.depth,
+        of=text(finding.of) if finding and finding.of is not None else None,
+        element=text(finding.element) if finding and finding.element is not None and finding.of is not None else None,
         path_bytes=exact_bytes(path),
     )
 

@@ -61,7 +61,11 @@ class Libc(Document, frozen=True, kw_only=True):
 
 
 class ClosureEntry(Document, frozen=True, kw_only=True, omit_defaults=True):
-    """One object that the loader would map, in its place of the link map."""
+    """One object that the loader would map, in its place of the link map.
+
+    of, element: where an RPATH, RUNPATH or LD_LIBRARY_PATH found it, the object whose tag that is (the program, for the
+    variable) and the element as written there.
+    """
 
     soname: str
     requested: str
@@ -70,6 +74,8 @@ class ClosureEntry(Document, frozen=True, kw_only=True, omit_defaults=True):
     found_by: FoundBy | None
     needed_by: list[str]
     depth: int
+    of: str | None = None
+    element: str | None = None
     path_bytes: str | None = None
 
 

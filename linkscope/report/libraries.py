@@ -85,6 +85,8 @@ def _guide(guide: str, columns: _Columns) -> str:
 
 def _source(entry: ClosureEntry, file: File) -> Span:
     """What found the library, in a word or two; a search that ended at a bad file is no missing library."""
+    if entry.found_by == "rpath" and entry.of is not None and entry.of not in entry.needed_by[:1]:
+        return (f"rpath of {escape(entry.of.rpartition('/')[2])}", "how")  # inherited along the chain of loaders
     if entry.found_by is not None:
         return (_FOUND_BY.get(entry.found_by, entry.found_by), "how")
     return ("not found" if entry.requested in file.missing else "refused", "bad")
