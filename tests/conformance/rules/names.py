@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from tests.conformance.rules.rule import Rule, app, lib, rule
 from tests.oracle.forest import Node
 
@@ -55,5 +57,8 @@ RULES: Final[dict[str, Rule]] = {
         app("libgone.so.1", "liba.so", "liblost.so.2", rpath="@/a"),
         lib("a/liba.so", "libfar.so"),
         to=(None, "a/liba.so", None, None),
+    ),
+    "the exit code tells that a library is missing": msgspec.structs.replace(
+        rule(app("libstdc++.so.99"), to=(None,)), by_exit_code=True
     ),
 }

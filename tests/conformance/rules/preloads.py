@@ -17,7 +17,10 @@ RULES: Final[dict[str, Rule]] = {
         to=("p/libp.so", "a/liba.so", "a/libq.so"),
     ),
     "spaces and colons separate preloads": rule(
-        app(), _A, _P, _Q, preload="@/a/liba.so:@/a/libp.so @/a/libq.so", to=("a/liba.so", "a/libp.so", "a/libq.so")
+        app("liba.so", rpath="@/a"),
+        *(_A, _P, _Q),
+        preload="@/a/libp.so:@/a/libq.so @/a/liba.so",
+        to=("a/libp.so", "a/libq.so", "a/liba.so"),
     ),
     "semicolons do not": rule(
         app("liba.so", rpath="@/a"), _A, _P, _Q, preload="@/a/libp.so;@/a/libq.so", to=("a/liba.so",)
@@ -27,13 +30,13 @@ RULES: Final[dict[str, Rule]] = {
     ),
     "a program that needs nothing gets its preloads too": rule(app(), _P, preload="@/a/libp.so", to=("a/libp.so",)),
     "a preload is searched for in the program's RPATH": rule(
-        app(rpath="@/a"), _P, preload="libp.so", to=("a/libp.so",)
+        app("liba.so", rpath="@/a"), _A, _P, preload="libp.so", to=("a/libp.so", "a/liba.so")
     ),
     "a preload is searched for in the program's RUNPATH": rule(
-        app(runpath="@/a"), _P, preload="libp.so", to=("a/libp.so",)
+        app("liba.so", runpath="@/a"), _A, _P, preload="libp.so", to=("a/libp.so", "a/liba.so")
     ),
     "RPATH of the program serves what a preload needs": rule(
-        app(rpath="@/p:@/a"), _NEEDY, _Q, preload="libp.so", to=("p/libp.so", "a/libq.so")
+        app("liba.so", rpath="@/p:@/a"), _A, _NEEDY, _Q, preload="libp.so", to=("p/libp.so", "a/liba.so", "a/libq.so")
     ),
     "RUNPATH of the program does not serve what a preload needs": rule(
         app("libp.so", runpath="@/p:@/a"), _NEEDY, _Q, preload="libp.so", to=("p/libp.so", None)

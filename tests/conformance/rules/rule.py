@@ -33,7 +33,8 @@ class Decided(msgspec.Struct, frozen=True):
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule. release: a key of `roots.RELEASES`, whose loader it is about; None for this machine's.
 
-    symbols: it shows only when symbols are bound (`inspect --symbols`, `ldd -r`).
+    symbols: it shows only when symbols are bound (`inspect --symbols`, `ldd -r`). by_exit_code: of a tool's answer, its
+    exit code counts.
     """
 
     forest: Forest
@@ -41,6 +42,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     libc: Literal["glibc", "musl"] = "glibc"
     release: str | None = None
     symbols: bool = False
+    by_exit_code: bool = False
 
     @property
     def depth(self) -> Depth:
