@@ -101,7 +101,9 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     targets = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (page.parent / link).exists(), link
-    for named in re.findall(r"[`\[]((?:linkscope|tests|fixtures|docs|benchmarks|\.ci)/[\w./-]*)(?:::(\w+))?[`\]]", text):
+    for named in re.findall(
+        r"[`\[]((?:linkscope|tests|fixtures|docs|benchmarks|\.ci)/[\w./-]*)(?:::(\w+))?[`\]]", text
+    ):
         path, test = named
         assert (REPOSITORY / path).exists(), path
         assert not test or f"def {test}(" in (REPOSITORY / path).read_text(), f"{path}::{test}"
