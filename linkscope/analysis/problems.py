@@ -61,7 +61,7 @@ def _absence(start: Start, loaded: Loaded, asker: str) -> Problem:
     if refusal is None:
         from linkscope.loader.remedies.hints import hints_for_missing
 
-        return problems.missing_library(loaded.requested, asker, "; ".join(hints_for_missing(start, loaded)))
+        return problems.missing_library(loaded.requested, asker, hints_for_missing(start, loaded))
     if refusal.path is None:
         return problems.refused_name(loaded.requested, asker, refusal)
     return problems.bad_candidate(refusal.path, loaded.requested, asker, refusal.reason)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 import click
+import msgspec
 
 from linkscope.analysis.inspect import inspect_each
 from linkscope.analysis.request import Assumptions, Depth
@@ -13,7 +14,7 @@ from linkscope.cli import exit_codes
 from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
 from linkscope.cli.names import listed_in
-from linkscope.cli.options import assumptions, formats, names_from
+from linkscope.cli.options import as_given, assumptions, formats, names_from
 from linkscope.cli.output import Output, complain
 from linkscope.cli.progress import shown
 from linkscope.model.document import AnalysisError
@@ -58,25 +59,30 @@ def command(
     not be analysed.
     """
     chosen = [*paths, *(listed_in(files_from, b"\0" if null else b"\n") if files_from is not None else ())]
-    if not chosen:
+    if not paths and files_from is None:
         raise click.UsageError("Name at least one file, or give a list of them with --files-from.")
     depth = Depth(symbols=symbols, cross_check=cross_check, follow_scripts=follow_scripts)
     output = Output()
     outcome = _Outcome(form, output)
     workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
     results = shown(inspect_each(chosen, assumptions, depth, workers), len(chosen), output)
-    for piece in _pieces(outcome.watching(results), form, output, b"\0" if null else b"\n"):
+    for piece in _pieces(outcome.watching(results), form, output, as_given(assumptions), b"\0" if null else b"\n"):
         output.write(piece)
     output.flush()
     return outcome.exit_code
 
 
-def _pieces(results: Iterable[File | AnalysisError], form: str, output: Output, end: bytes) -> Iterable[bytes | str]:
-    """RESULTS in the format FORM, whose module is imported only now; on a terminal nothing in it is acted on."""
+def _pieces(
+    results: Iterable[File | AnalysisError], form: str, output: Output, given: tuple[str, ...], end: bytes
+) -> Iterable[bytes | str]:
+    """RESULTS in the format FORM, whose module is imported only now; on a terminal nothing in it is acted on.
+
+    given: the options under which they hold, for the commands that the text shows.
+    """
     if form == "text":
         from linkscope.report import text
 
-        return text.render(results, output.page())
+        return text.render(results, msgspec.structs.replace(output.page(), given=given))
     if form == "paths":
         from linkscope.report import paths
 

@@ -7,6 +7,7 @@ from functools import update_wrapper
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from linkscope.analysis.request import Assumptions
 from linkscope.cli.completion import files, folders
@@ -59,6 +60,19 @@ def assumptions(command: Callable[..., int]) -> Callable[..., int]:
     for option in reversed(_ASSUMPTIONS):
         decorated = option(decorated)
     return decorated
+
+
+def as_given(assumptions: Assumptions) -> tuple[str, ...]:
+    """The options that lead to ASSUMPTIONS, as words of a command line; those that say what holds anyway are left out.
+
+    Source of the names: each field of Assumptions is an option of `_ASSUMPTIONS`.
+    """
+    words: list[str] = []
+    for field in msgspec.structs.fields(assumptions):
+        value = getattr(assumptions, field.name)
+        if value != field.default:
+            words += [f"--{field.name.replace('_', '-')}", *(() if value is True else (value,))]
+    return tuple(words)
 
 
 def formats(*names: str) -> Callable[[Decorated], Decorated]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from linkscope.model.document import text
 from linkscope.model.inspect import Fails, Problem, ProblemCode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from linkscope.loader.linkmap import Finding, Loaded, Refusal
 
 
@@ -27,10 +31,10 @@ def missing_interpreter(interpreter: str, program: str, reason: str) -> Problem:
     return _problem("missing-interpreter", True, interpreter, program, message)
 
 
-def missing_library(name: str, asker: str, hint: str) -> Problem:
+def missing_library(name: str, asker: str, remedies: Iterable[str]) -> Problem:
     """A needed (or filtered) name that the loader finds nowhere."""
-    message = f"{name}, needed by {asker}, is not found"
-    return _problem("missing-library", True, name, asker, f"{message}: {hint}" if hint else message)
+    problem = _problem("missing-library", True, name, asker, f"{name}, needed by {asker}, is not found")
+    return msgspec.structs.replace(problem, remedies=[text(remedy) for remedy in remedies])
 
 
 def bad_candidate(path: str, name: str, asker: str, reason: str) -> Problem:

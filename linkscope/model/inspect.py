@@ -80,13 +80,17 @@ class ClosureEntry(Document, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Problem(Document, frozen=True, kw_only=True):
-    """What would keep the program from starting (`fatal`), or deserves a warning."""
+    """What would keep the program from starting (`fatal`), or deserves a warning.
+
+    `remedies`: what would mend it, a sentence each, where the files around it show that; the likeliest first.
+    """
 
     code: ProblemCode
     fatal: bool
     subject: str
     needed_by: str | None
     message: str
+    remedies: list[str] = msgspec.field(default_factory=list)
 
 
 class Dlopen(Document, frozen=True, kw_only=True):

@@ -29,11 +29,15 @@ Span = tuple[str, str]
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Where text goes. width: columns, None where there is no edge (a pipe); unicode: whether line art can be shown."""
+    """Where text goes. width: columns, None where there is no edge (a pipe); unicode: whether line art can be shown.
+
+    given: the options of the command line that a command shown on the page has to repeat, to speak of the same start.
+    """
 
     width: int | None = None
     colour: bool = False
     unicode: bool = True
+    given: tuple[str, ...] = ()
 
 
 def paint(spans: Iterable[Span], page: Page) -> str:

@@ -13,7 +13,7 @@ from linkscope.report.page import INDENT, Page, Span, cells, cut, padded, words
 _REMEDIES: dict[ProblemCode, str] = {
     "missing-interpreter": "Install the C library that brings it, or name the system that has it with --root.",
     "bad-interpreter": "Reinstall the package that the interpreter belongs to.",
-    "missing-library": "`linkscope why {file} {subject}` shows every place where the loader looks.",
+    "missing-library": "`{why}` shows every place where the loader looks.",
     "bad-candidate": "Take that file out of the search path, or put the right library in its place.",
     "missing-version": "The library is older than the one this was linked with: update it, or build against this one.",
     "unresolved-symbol": "A library that defines it is not linked, or is another release than at link time.",
@@ -32,23 +32,28 @@ def problems(file: File, page: Page) -> Iterator[list[Span]]:
         groups.setdefault((not problem.fatal, problem.code), []).append(problem)
     for (harmless, code), alike in sorted(groups.items(), key=lambda group: group[0][0]):
         mark, style = ("!", "warn") if harmless else ("✗", "bad")
-        for message in _messages(code, harmless, alike):
+        for message, remedies in _messages(code, harmless, alike):
             yield from words(message, "", page, [(" " * INDENT, ""), (f"{mark} ", style)])
+            for remedy in remedies:
+                yield from words(remedy, "", page, [(" " * (INDENT + 2), ""), ("→ ", "warn")])
         if code in _REMEDIES:
-            remedy = _REMEDIES[code].format(file=_argument(file.path), subject=_argument(alike[0].subject))
-            yield from words(remedy, "faint", page, [(" " * (INDENT + 2), "")])
+            general = _REMEDIES[code].format(why=_why(file.path, alike[0].subject, page.given))
+            yield from words(general, "faint", page, [(" " * (INDENT + 2), "")])
 
 
-def _messages(code: ProblemCode, harmless: bool, alike: list[Problem]) -> list[str]:
-    """What each problem says; symbols, which have been listed already, are only counted."""
+def _messages(code: ProblemCode, harmless: bool, alike: list[Problem]) -> list[tuple[str, list[str]]]:
+    """What each problem says, with its remedies; symbols, which have been listed already, are only counted."""
     if code != "unresolved-symbol":
-        return [problem.message for problem in alike]
+        return [(problem.message, problem.remedies) for problem in alike]
     what = f"{len(alike)} of the symbols above"
-    return [f"{what} would be missed at the first call" if harmless else f"the start fails for want of {what}"]
+    return [(f"{what} would be missed at the first call" if harmless else f"the start fails for want of {what}", [])]
 
 
-def _argument(name: str) -> str:
-    return shlex.quote(escape(name))
+def _why(path: str, library: str, given: tuple[str, ...]) -> str:
+    """The command line of `linkscope why`, for a shell, under the circumstances that were GIVEN."""
+    file = f"./{path}" if path.startswith("-") else path
+    ended = ("--",) if library.startswith("-") else ()
+    return shlex.join(escape(word) for word in ("linkscope", "why", *given, *ended, file, library))
 
 
 def symbols(file: File, page: Page) -> Iterator[list[Span]]:

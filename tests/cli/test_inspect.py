@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -149,3 +150,16 @@ def test_a_wrong_command_line_is_explained(linkscope: Linkscope, arguments: list
     assert ran.stdout == b""
     assert said in ran.stderr
     assert b"\x1b" not in ran.stderr
+
+
+def test_the_command_that_a_report_shows_speaks_of_the_same_start(
+    linkscope: Linkscope, broken: Path, tmp_path: Path
+) -> None:
+    """It is run as it stands there: every option that was given is an assumption of its answer too."""
+    library_path = tmp_path / "a folder"
+    library_path.mkdir()
+    options = ["--library-path", str(library_path), "--secure", "no", "--cpu", "x86-64-v2", "--clean-env"]
+    shown = linkscope("inspect", *options, broken).stdout.decode()
+    command = shlex.split(shown.partition("`")[2].partition("`")[0])
+    assert [word for word in command if word in options] == sorted(options, key=command.index)
+    assert f"{library_path}/" in linkscope(*command[1:]).stdout.decode()

@@ -266,7 +266,7 @@ CASES = {
     ),
     "nothing anywhere": Case(
         _forest(_app(needed=("libleaf.so",))),
-        "no folder near has it either: what brings libleaf.so has to be installed",
+        "libleaf.so is not in any folder nearby either: install what provides it",
         _with(_app(needed=("libleaf.so",), runpath="@/leaf"), LEAF),
     ),
     "a folder that the cache does not know": Case(

@@ -37,6 +37,7 @@ _APP = program(
             subject="libgone.so.1",
             needed_by="app",
             message="libgone.so.1, needed by app, is not found",
+            remedies=["link app with -Wl,-rpath,'$ORIGIN'", "or run ldconfig"],
         ),
     ],
     dlopen=[Dlopen(soname=["libpcre2-8.so.0"], feature="regex", priority="recommended", found="/lib/libpcre2-8.so.0")],
@@ -62,6 +63,8 @@ app
     libpcre2-8.so.0  recommended, regex  /lib/libpcre2-8.so.0
 
   ✗ libgone.so.1, needed by app, is not found
+    → link app with -Wl,-rpath,'$ORIGIN'
+    → or run ldconfig
     `linkscope why app libgone.so.1` shows every place where the loader looks.
   ! an audit library is loaded first
 """
@@ -79,6 +82,27 @@ def test_files_are_set_apart_and_counted_and_errors_are_left_to_standard_error()
     error = AnalysisError(path="x", error="not an ELF file")
     count = "2 files · 2 with a problem that keeps it from starting · 2 not analysed\n"
     assert "".join(render([error, _APP, error, _APP], _WIDE)) == f"{_REPORT}\n{_REPORT}\n{count}"
+
+
+@pytest.mark.parametrize(
+    ("path", "library", "given", "command"),
+    [
+        pytest.param(
+            "/bin/a b",
+            "x.so",
+            ("--root", "./my image", "--secure", "yes"),
+            "linkscope why --root './my image' --secure yes '/bin/a b' x.so",
+            id="the options under which it was answered",
+        ),
+        pytest.param("-x", "y.so", (), "linkscope why ./-x y.so", id="a program like an option"),
+        pytest.param("x", "-y.so", (), "linkscope why -- x -y.so", id="a library like an option"),
+    ],
+)
+def test_the_command_that_tells_more_speaks_of_the_same_start(
+    path: str, library: str, given: tuple[str, ...], command: str
+) -> None:
+    problem = Problem(code="missing-library", fatal=True, subject=library, needed_by=path, message="…")
+    assert f"`{command}`" in _shown(program([], path=path, problems=[problem]), Page(given=given))
 
 
 _STATIC: dict[str, Any] = {"linkage": "static", "interpreter": None, "requires": {}}

@@ -64,7 +64,7 @@ def hints_for(name: str, asker: Loaded, start: Start) -> list[str]:
             told.add(identity)
         if len(sentences) == _AT_MOST:
             break
-    return sentences or [f"no folder near has it either: what brings {name} has to be installed"]
+    return sentences or [f"{name} is not in any folder nearby either: install what provides it"]
 
 
 def _all(want: Wanted, start: Start) -> Iterator[Hint]:
