@@ -11,6 +11,7 @@ import msgspec
 from linkscope import __version__
 from linkscope.cli.help import Command, examples
 from linkscope.cli.output import Output
+from linkscope.report.escape import escape
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -58,7 +59,8 @@ class Commands(Command, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does; a file in the place of the command's name is answered with what was probably meant."""
         if args[0] not in COMMANDS and os.path.exists(args[0]):
-            ctx.fail(f"{args[0]} is a file, not a command. Did you mean `linkscope inspect {args[0]}`?")
+            name = escape(args[0])
+            ctx.fail(f"{name} is a file, not a command. Did you mean `linkscope inspect {name}`?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (as above)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from io import StringIO
 
 import click
 
 from linkscope.cli import exit_codes
 from linkscope.cli.commands import commands
-from linkscope.cli.output import complain, discard_output
+from linkscope.cli.output import complain, discard_output, tell
 from linkscope.errors import LinkScopeError
 from linkscope.report.escape import escape
 
@@ -43,8 +42,11 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def _explain(wrong: click.ClickException) -> None:
-    """Shows what is wrong with the command line. It may name files, so it is escaped like everything else."""
+    """Shows what is wrong with the command line. It may name files, so it is escaped like everything else.
+
+    A tab is click's own: it sets the choices for an argument in from the left. Others it shows escaped already.
+    """
     explanation = StringIO()
     wrong.show(explanation)
-    if sys.stderr is not None:
-        sys.stderr.write("".join([f"{escape(line)}\n" for line in explanation.getvalue().rstrip("\n").split("\n")]))
+    lines = explanation.getvalue().rstrip("\n").expandtabs(4).split("\n")
+    tell("".join([f"{escape(line)}\n" for line in lines]))

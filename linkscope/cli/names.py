@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -11,14 +12,17 @@ from linkscope.errors import FileUnreadable
 def listed_in(source: str, separator: bytes) -> list[str]:
     """The names in the file SOURCE (`-`: standard input), one before each SEPARATOR; an empty one is passed over.
 
-    FileUnreadable where SOURCE cannot be read.
+    FileUnreadable where SOURCE cannot be read, or is a standard input that is closed.
     """
     try:
         if source == "-":
+            # Python has no stream where the descriptor was closed before the start.
+            if sys.stdin is None:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             content = sys.stdin.buffer.read()
         else:
             with open(source, "rb") as file:
                 content = file.read()
     except OSError as error:
-        raise FileUnreadable.from_os_error(source, error) from error
+        raise FileUnreadable.from_os_error("standard input" if source == "-" else source, error) from error
     return [os.fsdecode(name) for name in content.split(separator) if name]

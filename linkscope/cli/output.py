@@ -87,9 +87,24 @@ class Output:
 
 
 def complain(message: str) -> None:
-    """One line on standard error, safe for a terminal; nothing where standard error is closed."""
-    if sys.stderr is not None:
-        sys.stderr.write(f"linkscope: {escape(message)}\n")
+    """One line on standard error, safe for a terminal."""
+    tell(f"linkscope: {escape(message)}\n")
+
+
+def tell(lines: str) -> None:
+    """LINES on standard error; nothing where it is closed or full, so that the exit code is what it would have been.
+
+    Raises BrokenPipeError where its reader went away.
+    """
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(lines)
+        sys.stderr.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        return
 
 
 def discard_output() -> None:

@@ -31,6 +31,8 @@ def command(file: str, library: str, form: str, assumptions: Assumptions) -> int
 
     Exit code: 0 if the loader finds it, 1 if it does not or nothing asks for it, 2 if FILE cannot be analysed.
     """
+    if not library:
+        raise click.UsageError("The name of the library is empty.")
     document = why(file, library, assumptions)
     output = Output()
     if form == "json":

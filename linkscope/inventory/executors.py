@@ -18,36 +18,50 @@ _LENGTH = struct.Struct("=Q")
 _BLOCK = 1 << 16
 
 
-class WorkerFailed(RuntimeError):
-    """A process ended before its work was done; it has said why on standard error."""
-
-
-def in_processes(function: Callable[[_Item], bytes], items: Sequence[_Item], workers: int) -> Iterator[bytes]:
+def in_processes(
+    function: Callable[[_Item], bytes], items: Sequence[_Item], workers: int
+) -> Iterator[bytes | None]:
     """function(item) for each item, in their order, every WORKERS-th item in the same process.
 
-    Raises WorkerFailed. Processes that are not needed any more, since nobody takes the results, are ended.
+    None for an item at which its process ended (killed for its memory, say); another goes on with the next one.
+    Processes that are not needed any more, since nobody takes the results, are ended.
     """
-    children: list[tuple[int, int]] = []
+    running: list[_Worker] = []
     try:
         for number in range(workers):
-            children.append(_start(function, items[number::workers], [reading for _, reading in children]))
-        streams = [_frames(reading) for _, reading in children]
+            running.append(_Worker(function, items[number::workers], [worker.reading for worker in running]))
         for index in range(len(items)):
-            frame = next(streams[index % workers], None)
+            worker = running[index % workers]
+            frame = next(worker.frames, None)
             if frame is None:
-                raise WorkerFailed("a process that analyses files ended early")
+                worker.end()
+                others = [other.reading for other in running if other is not worker]
+                running[index % workers] = _Worker(function, items[index + workers :: workers], others)
             yield frame
     finally:
-        for process, reading in children:
-            os.close(reading)
-            os.kill(process, signal.SIGTERM)
-            os.waitpid(process, 0)
+        for worker in running:
+            worker.end()
+
+
+class _Worker:
+    """A process at work on some items. reading: the descriptor from which its results come, frames: those."""
+
+    def __init__(self, function: Callable[[_Item], bytes], items: Sequence[_Item], others: list[int]) -> None:
+        self._process, self.reading = _start(function, items, others)
+        self.frames = _frames(self.reading)
+
+    def end(self) -> None:
+        """Stop it, if it has not ended by itself."""
+        os.close(self.reading)
+        os.kill(self._process, signal.SIGTERM)
+        os.waitpid(self._process, 0)
 
 
 def _start(function: Callable[[_Item], bytes], items: Sequence[_Item], others: list[int]) -> tuple[int, int]:
     """A process at work on ITEMS, and the descriptor from which its results are read."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed before the start
+            stream.flush()
     reading, writing = os.pipe()
     process = os.fork()
     if process:
@@ -57,16 +71,15 @@ def _start(function: Callable[[_Item], bytes], items: Sequence[_Item], others: l
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         for descriptor in (reading, *others):
             os.close(descriptor)
-        with open(writing, "wb", _BLOCK) as stream:
+        with open(writing, "wb", _BLOCK) as results:
             for item in items:
                 frame = function(item)
-                stream.write(_LENGTH.pack(len(frame)))
-                stream.write(frame)
+                results.write(_LENGTH.pack(len(frame)))
+                results.write(frame)
     except (BrokenPipeError, KeyboardInterrupt):
         os._exit(1)
     except BaseException:  # noqa: BLE001  # whatever it is, it must not go on in the parent's code
         sys.excepthook(*sys.exc_info())
-        sys.stderr.flush()
         os._exit(1)
     os._exit(0)
 

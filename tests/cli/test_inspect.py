@@ -103,6 +103,15 @@ def test_names_come_from_a_list(
     assert [file["path"] for file in json.loads(ran.stdout)["files"]] == list(map(str, programs))
 
 
+@pytest.mark.parametrize(
+    ("layout", "printed"),
+    [("json", b'{"schema":"linkscope/inspect/1","files":[],"errors":[]}\n'), ("jsonl", b""), ("text", b"")],
+)
+def test_a_list_without_names_is_an_answer_without_files(linkscope: Linkscope, layout: str, printed: bytes) -> None:
+    ran = linkscope("inspect", "--files-from", "-", "--format", layout)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, printed, b"")
+
+
 def test_a_script_is_followed_to_its_interpreter_when_asked(linkscope: Linkscope, tmp_path: Path) -> None:
     (tmp_path / "script").write_text("#!/bin/sh -e\n")
     assert linkscope("inspect", "script").returncode == 2
@@ -141,6 +150,8 @@ def test_as_many_scripts_lead_on_to_one_another_as_the_kernel_allows(linkscope: 
         (["inspekt", "x"], b"No such command 'inspekt'"),
         (["/etc/passwd"], b"Did you mean `linkscope inspect /etc/passwd`?"),
         (["inspect", "--\x1b[31m"], b"\\x1b[31m"),
+        (["schema"], b"Choose from:\n    inspect,\n    why\n"),
+        (["why", "/bin/sh", ""], b"The name of the library is empty."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -118,6 +118,28 @@ def test_a_closed_output_is_an_error_in_one_line(program: Path) -> None:
     assert (ran.returncode, ran.stderr) == (2, b"linkscope: standard output: bad file descriptor\n")
 
 
+def _with_streams(redirection: str, *arguments: str | Path) -> "subprocess.CompletedProcess[bytes]":
+    """A command line in a shell that has redirected its streams."""
+    command = ["sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *arguments]
+    return subprocess.run(command, capture_output=True, env=environment(), timeout=60)
+
+
+def test_a_closed_input_is_an_error_in_one_line() -> None:
+    ran = _with_streams("<&-", "inspect", "--files-from", "-")
+    assert (ran.returncode, ran.stderr) == (2, b"linkscope: standard input: bad file descriptor\n")
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+@pytest.mark.parametrize("arguments", [["inspect", "/nonexistent"], ["inspect"], ["schema"]], ids=" ".join)
+def test_complaints_that_nobody_takes_do_not_change_the_exit_code(redirection: str, arguments: list[str]) -> None:
+    assert _with_streams(redirection, *arguments).returncode == 2
+
+
+def test_many_files_are_divided_among_processes_without_standard_error(program: Path) -> None:
+    names = [program] * 200
+    assert len(_with_streams("2>&-", "inspect", "--format", "jsonl", *names).stdout.splitlines()) == len(names)
+
+
 def test_an_interrupt_ends_the_program_with_130_and_no_traceback(tmp_path: Path) -> None:
     """Names come from a pipe that stays open, so the program surely waits when the signal comes."""
     os.mkfifo(tmp_path / "names")
