@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Literal
 from linkscope.elf import constants as c
 from linkscope.elf import notes
 from linkscope.elf.symbols import dynamic_table, section_table
-from linkscope.errors import MalformedElf
 from linkscope.model.inspect import Hardening
 
 if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
-    from linkscope.elf.symbols import SymbolTable
 
 # Called when a canary was overwritten (`_local`: a stub inside the file, for i386 and PowerPC), or the canary itself
 # where it is a variable: GCC and Clang, and the Intel compiler.
@@ -108,20 +106,13 @@ def _symbol_protections(reader: Reader, image: Image) -> tuple[bool | None, bool
     names = imports.names_among(_NAMES) if imports else set()
     told = bool(image.needed) or (imports is not None and imports.imports_anything())
     if not told:
-        own = _own_symbols(reader, image)
+        own = section_table(reader, image)
         told = own is not None
         names |= own.names_among(_NAMES) if own else set()
     canary = True if names & _CANARY else False if told else None
     # Without any function that has a checking variant, nothing shows how the file was compiled.
     fortify = True if names & _FORTIFIED else False if names & _NOT_FORTIFIED else None
     return canary, fortify
-
-
-def _own_symbols(reader: Reader, image: Image) -> SymbolTable | None:
-    try:
-        return section_table(reader, image)
-    except MalformedElf:  # section headers are no part of what runs: damaged ones only hide the names
-        return None
 
 
 def _branch_protections(reader: Reader, image: Image) -> dict[str, bool]:

@@ -14,13 +14,11 @@ from linkscope.elf.packing import packed
 from linkscope.elf.rodata import found_among, pieces
 from linkscope.elf.startcode import family_by_start, starts_without_library
 from linkscope.elf.symbols import dynamic_table, section_table
-from linkscope.errors import MalformedElf
 from linkscope.model.inspect import Libc, LibcFamily
 
 if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
-    from linkscope.elf.symbols import SymbolTable
 
 # How the file name of the interpreter starts. glibc: sysdeps/unix/sysv/linux/*/shlib-versions (ld.so.1: MIPS, PowerPC,
 # m68k, HPPA and others; ld64.so.1: s390x, ld64.so.2: ppc64le); musl: configure, and arch/*/reloc.h; uClibc-ng:
@@ -111,7 +109,11 @@ def _named(table: tuple[tuple[str, LibcFamily], ...], name: str) -> LibcFamily |
 
 
 def _of_dynamic_file(reader: Reader, image: Image) -> LibcFamily:
-    """What the file needs counts more than its interpreter: a program that needs nothing has no C library."""
+    """The loader of a program decides what its libc.so.6 is; one that needs nothing has no C library at all."""
+    if image.interpreter is not None and image.needed and linkage(image) == "dynamic":
+        family = _named(_INTERPRETERS, image.interpreter.rpartition("/")[2])
+        if family:
+            return family
     for name in (*image.needed, image.soname or ""):
         family = _libc_so(reader, image) if name == "libc.so" else _named(_SONAMES, name)
         if family:
@@ -154,7 +156,7 @@ def _family_inside(reader: Reader, image: Image) -> LibcFamily:
     family = family or family_by_start(reader, image)
     if family:
         return family
-    table = _symbols(reader, image)
+    table = section_table(reader, image)
     if table is not None:
         names = table.names_among(_SYMBOL_NAMES)
         family = next((family for name, family in _SYMBOLS if name in names), None)
@@ -163,13 +165,6 @@ def _family_inside(reader: Reader, image: Image) -> LibcFamily:
         return "none"
     texts = found_among(reader, image, [text for text, _ in _TEXTS])
     return next((family for text, family in _TEXTS if text in texts), "unknown")
-
-
-def _symbols(reader: Reader, image: Image) -> SymbolTable | None:
-    try:
-        return section_table(reader, image)
-    except MalformedElf:  # damaged section headers hide the names, as those that were stripped
-        return None
 
 
 def _glibc_version(reader: Reader, image: Image) -> str | None:

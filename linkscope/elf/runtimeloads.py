@@ -11,7 +11,6 @@ from linkscope.elf.libc import family_inside
 from linkscope.elf.linkage import linkage
 from linkscope.elf.rodata import found_among
 from linkscope.elf.symbols import section_table
-from linkscope.errors import MalformedElf
 
 if TYPE_CHECKING:
     from linkscope.elf.image import Image
@@ -44,10 +43,7 @@ def loads_at_run_time(reader: Reader, image: Image) -> tuple[RunTimeLoad, ...]:
     found: list[RunTimeLoad] = []
     if found_among(reader, image, (_NSS,)):
         found.append(RunTimeLoad("nss", _NSS.decode()))
-    try:
-        table = section_table(reader, image)
-    except MalformedElf:  # as if stripped
-        table = None
+    table = section_table(reader, image)
     if table is not None:
         if table.names_among(_ICONV):
             found.append(RunTimeLoad("iconv", "iconv_open"))

@@ -290,9 +290,15 @@ def _dynamic_table(reader: Reader, image: Image) -> SymbolTable | None:
 
 
 def section_table(reader: Reader, image: Image) -> SymbolTable | None:
-    """`.symtab`, which no loader reads; None where it was stripped or does not lie in the file. It is kept as well."""
+    """`.symtab`, which no loader reads; None where it was stripped or cannot be read. It is kept with the open file.
+
+    Section headers are no part of what runs: damaged ones only hide the names, as if they had been stripped.
+    """
     if "section table" not in reader.memory:
-        reader.memory["section table"] = _section_table(reader, image)
+        try:
+            reader.memory["section table"] = _section_table(reader, image)
+        except MalformedElf:
+            reader.memory["section table"] = None
     return cast("SymbolTable | None", reader.memory["section table"])
 
 

@@ -306,3 +306,11 @@ def test_the_symbols_of_sections_are_read_where_nothing_is_dynamic(fixture_file:
 
 def test_a_stripped_file_has_no_symbols_of_sections(fixture_file: FixtureFile) -> None:
     assert ask(section_table, fixture_file("hello/hello-static-stripped")) is None
+
+
+def test_damaged_section_headers_hide_the_symbols_as_stripping_does(fixture_file: FixtureFile, tmp_path: Path) -> None:
+    program = bytearray(fixture_file("hello/hello-static").read_bytes())
+    program[40:48] = (1 << 40).to_bytes(8, "little")  # e_shoff
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(program)
+    assert ask(section_table, damaged) is None
