@@ -12,9 +12,11 @@ from tests.conformance.peers import PEERS, Answer
 from tests.conformance.rules.rule import Rule
 from tests.loader.agreement import prediction
 from tests.oracle import files
+from tests.oracle.availability import Unavailable
 from tests.oracle.forest import Planted
 
 Mark = Literal["right", "WRONG", "-"]
+Outcome = Literal["starts", "missing", "refuses", "-"]
 US: Final = "LinkScope"
 TOOLS: Final = (US, *(peer.name for peer in PEERS))
 
@@ -24,7 +26,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     subject: str
     sentence: str
-    loader: Literal["starts", "missing", "refuses"]
+    loader: Outcome
     marks: Mapping[str, Mark]
 
 
@@ -33,20 +35,26 @@ def rows(subjects: Mapping[str, Mapping[str, Rule]], progress: Callable[[str], N
     for subject, rules in subjects.items():
         for sentence, rule in rules.items():
             progress(sentence)
-            yield _row(subject, sentence, rule)
+            loader, marks = _asked(rule)
+            yield Row(subject=subject, sentence=sentence, loader=loader, marks=marks)
 
 
-def _row(subject: str, sentence: str, rule: Rule) -> Row:
+def _asked(rule: Rule) -> tuple[Outcome, dict[str, Mark]]:
+    """What the loader does, and the mark of each tool; none where the loader cannot be asked here."""
+    try:
+        return _marks(rule)
+    except Unavailable:
+        return "-", dict.fromkeys(TOOLS, "-")
+
+
+def _marks(rule: Rule) -> tuple[Outcome, dict[str, Mark]]:
     with rule.forest.planted(*rule.loader_and_ldconfig()) as planted:
         said = verdict(rule, planted)
-        marks = {US: _our_mark(rule, said, planted)}
+        marks: dict[str, Mark] = {US: _our_mark(rule, said, planted)}
         for peer in PEERS:
             answer = peer.of_forest(planted, rule.symbols)
             marks[peer.name] = "-" if answer is None else _mark(_is_right(rule, said, answer, planted))
-    loader: Literal["starts", "missing", "refuses"] = (
-        "starts" if said.starts else "missing" if said.missing else "refuses"
-    )
-    return Row(subject=subject, sentence=sentence, loader=loader, marks=marks)
+    return "starts" if said.starts else "missing" if said.missing else "refuses", marks
 
 
 def _mark(right: bool) -> Mark:

@@ -108,14 +108,16 @@ def _difference_from_trace(file: File, answer: Trace) -> str | None:
     return disagreement_with_trace(file, answer, ())
 
 
-def errors(peer: Peer, compared: Comparison) -> list[str]:
-    """The files of this machine on which another tool errs: it names other files, or calls other names missing.
+def answered(compared: Comparison) -> dict[str, Trace]:
+    """The loader's answers, save its refusals of separate debug files, which nobody asks other tools about."""
+    return {path: answer for path, answer in compared.traces.items() if answer.fatal is None}
 
-    It is not asked about separate debug files, which are none that anybody would ask about.
-    """
-    answered = {path: answer for path, answer in compared.traces.items() if answer.fatal is None}
-    said = peer.of_machine(list(answered))
-    return [path for path, answer in answered.items() if not _agrees(answer, said[path])]
+
+def errors(peer: Peer, compared: Comparison) -> list[str]:
+    """The files of this machine on which another tool errs: it names other files, or calls other names missing."""
+    expected = answered(compared)
+    said = peer.of_machine(list(expected))
+    return [path for path, answer in expected.items() if not _agrees(answer, said[path])]
 
 
 def _agrees(expected: Trace, answer: Answer) -> bool:
