@@ -3,20 +3,26 @@
 The public functions are those of `linkscope.analysis`, each imported when it is first used.
 """
 
-from importlib import import_module
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from linkscope.analysis.inspect import inspect
+    from linkscope.analysis.request import Assumptions, Depth
     from linkscope.analysis.why import why
 
-__all__ = ["inspect", "why"]
+__all__ = ["Assumptions", "Depth", "inspect", "why"]
 __version__ = "0.1.0"
 
-_HOMES = {"inspect": "linkscope.analysis.inspect", "why": "linkscope.analysis.why"}
+_HOMES = {
+    "Assumptions": "linkscope.analysis.request",
+    "Depth": "linkscope.analysis.request",
+    "inspect": "linkscope.analysis.inspect",
+    "why": "linkscope.analysis.why",
+}
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # not before it is wanted: a program has to be reached by an interrupt early
+
     return getattr(import_module(_HOMES[name]), name)

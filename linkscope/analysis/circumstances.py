@@ -34,10 +34,10 @@ def environment_for(assumptions: Assumptions, system: System, variables: Mapping
     own = system.root.is_system
     if assumptions.cpu is not None and assumptions.cpu not in levels():
         raise BadAssumption(assumptions.cpu, f"is no CPU level; there are {', '.join(levels())}")
-    cwd = assumptions.cwd or (os.getcwd() if own else "/")
+    cwd = assumptions.cwd or (_working_directory() if own else "/")
     if own:
-        cwd = os.path.abspath(cwd)
-    if not cwd.startswith("/") or not system.is_directory(cwd):
+        cwd = os.path.join(_working_directory(), cwd)
+    if assumptions.cwd is not None and not (cwd.startswith("/") and system.is_directory(cwd)):
         raise BadAssumption(cwd, "is no directory to start in, as seen from inside the root")
     if not own or assumptions.clean_env:
         variables = {}
@@ -54,13 +54,21 @@ def environment_for(assumptions: Assumptions, system: System, variables: Mapping
     )
 
 
+def _working_directory() -> str:
+    """The caller's; of one that was deleted, the name by which nothing can be found any more."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return os.readlink("/proc/self/cwd")
+
+
 def place(path: str, system: System) -> Place:
     """Where PATH is: as seen from inside the root or, failing that, a file of this machine that lies below the root.
 
     Both forms are accepted for another root, since a shell completes the second; the first counts where both exist.
     """
     if system.root.is_system:
-        absolute = path if path.startswith("/") or not path else f"{os.getcwd().rstrip('/')}/{path}"
+        absolute = path if path.startswith("/") or not path else f"{_working_directory().rstrip('/')}/{path}"
         return Place(absolute, path)
     inside = path if path.startswith("/") else None
     if inside is None or not _exists(system, inside):

@@ -25,11 +25,14 @@ from linkscope.model.inspect import Dlopen, File, InspectDocument, Script
 _WORTH_DIVIDING = 128
 _LEARNT_FROM = 16
 _FILE, _ERROR = b"F", b"E"
+_AS_THE_CALLER, _PLAIN = Assumptions(), Depth()
+_ENDED = "the process that analysed it was ended, for its use of memory perhaps"
+_TOO_MUCH = "takes more memory than there is"
 _MAX_SCRIPTS = 5  # Linux fs/exec.c, exec_binprm: so many scripts may lead on to one another, and then to a program
 
 
-def inspect(paths: Sequence[str], assumptions: Assumptions, depth: Depth) -> InspectDocument:
-    """All of PATHS in one document. Raises RootUnusable."""
+def inspect(paths: Sequence[str], assumptions: Assumptions = _AS_THE_CALLER, depth: Depth = _PLAIN) -> InspectDocument:
+    """All of PATHS in one document. Raises RootUnusable and BadAssumption."""
     results = list(inspect_each(paths, assumptions, depth))
     files = [result for result in results if isinstance(result, File)]
     return InspectDocument(files=files, errors=[result for result in results if isinstance(result, AnalysisError)])
@@ -51,8 +54,10 @@ def inspect_each(
 
     head = len(paths) // _LEARNT_FROM
     yield from map(run.result, paths[:head])  # what the loader's cache and the common libraries say is read once
-    for frame in in_processes(run.encoded_result, paths[head:], workers):
-        if frame[:1] == _FILE:
+    for path, frame in zip(paths[head:], in_processes(run.encoded_result, paths[head:], workers), strict=True):
+        if frame is None:
+            yield _error(path, _ENDED)
+        elif frame[:1] == _FILE:
             yield msgspec.msgpack.decode(frame[1:], type=File)
         else:
             yield msgspec.msgpack.decode(frame[1:], type=AnalysisError)
@@ -75,7 +80,9 @@ class _Run:
             reason = error.reason
             if isinstance(error, NotElf) and error.script is not None:
                 reason += "; --follow-scripts inspects what it is for"
-            return AnalysisError(path=text(path), error=text(reason), path_bytes=exact_bytes(path))
+            return _error(path, reason)
+        except (MemoryError, RecursionError):  # the boundary of one file: the others are still analysed
+            return _error(path, _TOO_MUCH)
 
     def encoded_result(self, path: str) -> bytes:
         """`result` as bytes, for another process: what it is, then the value."""
@@ -161,6 +168,10 @@ class _Run:
             toolchain=facts.toolchain,
             script=script,
         )
+
+
+def _error(path: str, reason: str) -> AnalysisError:
+    return AnalysisError(path=text(path), error=text(reason), path_bytes=exact_bytes(path))
 
 
 def _dlopen(facts: FileFacts, started: Start | None) -> list[Dlopen]:

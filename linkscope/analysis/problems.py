@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from linkscope.elf import constants as c
 from linkscope.elf.image import Image
 from linkscope.elf.packing import packed
 from linkscope.elf.reader import Reader
@@ -24,6 +25,12 @@ _RUN_TIME_LOADS = {
 def of_file(reader: Reader, image: Image, linkage: Linkage | None) -> list[Problem]:
     """What the file by itself shows: that it is packed, or static and yet opens libraries."""
     found: list[Problem] = []
+    if image.false_ident:
+        message = "e_ident names another class or byte order than the header has; the kernel goes by the header"
+        found.append(_warning("malformed", "e_ident", message))
+    if image.type in (c.ET_EXEC, c.ET_DYN) and not any(segment.type == c.PT_LOAD for segment in image.segments):
+        message = "no PT_LOAD segment: nothing would be mapped, and the kernel refuses to start it"
+        found.append(Problem(code="malformed", fatal=True, subject="PT_LOAD", needed_by=None, message=message))
     packer = packed(reader, image)
     if packer is not None:
         message = f"packed by {packer}: what is inside can only be seen by unpacking it"

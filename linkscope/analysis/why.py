@@ -24,6 +24,7 @@ from linkscope.model.document import AnalysisError, exact_bytes, text
 from linkscope.model.why import SearchStep, WhyDocument
 
 # What is no program that a loader starts, nor a library that one loads.
+_AS_THE_CALLER = Assumptions()
 _ALONE = {
     "interpreter": "a dynamic loader",
     "relocatable": "an object file",
@@ -34,11 +35,11 @@ _ALONE = {
 }
 
 
-def why(path: str, library: str, assumptions: Assumptions) -> WhyDocument:
+def why(path: str, library: str, assumptions: Assumptions = _AS_THE_CALLER) -> WhyDocument:
     """Who asks for LIBRARY when PATH is started, and the search for it.
 
     LIBRARY: a name as files ask for it, a SONAME, a path, or a file's plain name. What cannot be analysed stands
-    under `errors`. Raises RootUnusable.
+    under `errors`. Raises RootUnusable and BadAssumption.
     """
     system = system_for(assumptions)
     environment = environment_for(assumptions, system, os.environ)

@@ -17,7 +17,7 @@ from linkscope.elf.reader import Reader
 from linkscope.elf.segments import LAYOUTS, Layout, Segment, file_offset
 from linkscope.errors import MalformedElf, NotElf
 
-_MAX_SEGMENTS = 65535
+_MAX_SEGMENTS = 1 << 18
 _MAX_DYNAMIC = 1 << 16  # bytes; the largest in practice (libLLVM) is below one page
 _LONGEST_STRING = 1 << 15  # the longest in practice, search paths of some thousand characters, are far below
 _WHOLE_STRING_TABLE = 1 << 18
@@ -33,6 +33,8 @@ class Image(msgspec.Struct, frozen=True):
     glibc loads them. needed: the names of the first kind alone. rpath, runpath: None when the tag is absent, "" when
     it is there and empty.
     verneed, verdef: see `versions`; verdef is None where the file defines no versions at all.
+    false_ident: e_ident names another class or byte order than the header has; the kernel goes by the header.
+    interpreter_fault: what is wrong with PT_INTERP itself, so that the kernel refuses the file as a program.
     x86_isa_needed: GNU_PROPERTY_X86_ISA_1_NEEDED, 0 without. debug: a separate debug file: its segments have no bytes.
     """
 
@@ -48,7 +50,9 @@ class Image(msgspec.Struct, frozen=True):
     flags: int
     entry: int
     segments: tuple[Segment, ...]
+    false_ident: bool = False
     interpreter: str | None = None
+    interpreter_fault: str | None = None
     dynamic: tuple[tuple[int, int], ...] | None = None
     soname: str | None = None
     dependencies: tuple[tuple[int, str], ...] = ()
@@ -96,11 +100,7 @@ def read_image(reader: Reader) -> Image:
         raise _not_elf(reader)
     if len(head) < 16:
         raise MalformedElf(reader.path, "truncated: shorter than an ELF header", len(head))
-    layout = LAYOUTS.get((head[4], head[5]))
-    if layout is None:
-        raise MalformedElf(reader.path, f"invalid ELF class {head[4]} or byte order {head[5]}", 4)
-    if len(head) < layout.header.size:
-        raise MalformedElf(reader.path, "truncated: shorter than an ELF header", len(head))
+    layout = _layout_of(reader)
     ident, type_, machine, _version, entry, phoff, shoff, flags, *_ = fields = layout.header.unpack_from(head)
     phentsize, phnum = fields[9], fields[10]
     segments = _segments(reader, layout, phoff, phentsize, phnum, shoff)
@@ -117,6 +117,7 @@ def read_image(reader: Reader) -> Image:
         flags=flags,
         entry=entry,
         segments=segments,
+        false_ident=LAYOUTS.get((head[4], head[5])) is not layout,
     )
     if type_ not in (c.ET_EXEC, c.ET_DYN):
         return image
@@ -129,6 +130,32 @@ def read_image(reader: Reader) -> Image:
         if sections.holds_no_program(reader, image):
             return msgspec.structs.replace(image, debug=True)
         raise
+
+
+def _layout_of(reader: Reader) -> Layout:
+    """How the file is laid out: as e_ident says or, where its header contradicts that, as the header does.
+
+    The kernel looks at e_machine and e_phentsize, and not at EI_CLASS and EI_DATA (Linux fs/binfmt_elf.c): a file
+    whose e_ident lies runs all the same.
+    """
+    head = reader.head
+    named = LAYOUTS.get((head[4], head[5]))
+    fitting = [layout for layout in LAYOUTS.values() if _fits(head, layout)]
+    if named is not None and (named in fitting or len(fitting) != 1):
+        if len(head) < named.header.size:
+            raise MalformedElf(reader.path, "truncated: shorter than an ELF header", len(head))
+        return named
+    if len(fitting) == 1:
+        return fitting[0]
+    raise MalformedElf(reader.path, f"invalid ELF class {head[4]} or byte order {head[5]}", 4)
+
+
+def _fits(head: bytes, layout: Layout) -> bool:
+    """Whether e_version, e_ehsize and e_phentsize are what they are in files of this layout."""
+    if len(head) < layout.header.size:
+        return False
+    fields = layout.header.unpack_from(head)
+    return bool(fields[3] == 1 and fields[8] == layout.header.size and fields[9] == layout.segment.size)
 
 
 def _not_elf(reader: Reader) -> NotElf:
@@ -171,7 +198,7 @@ def _loader_view(reader: Reader, image: Image) -> dict[str, object]:
     dynamic_segment = None
     for segment in image.segments:
         if segment.type == c.PT_INTERP and "interpreter" not in view:
-            view["interpreter"] = _interpreter(reader, segment)
+            view["interpreter"], view["interpreter_fault"] = _interpreter(reader, segment)
         elif segment.type == c.PT_DYNAMIC:
             dynamic_segment = segment  # glibc elf/rtld.c and dl-load.c: the last one counts
     if image.machine in (c.EM_X86_64, c.EM_386):
@@ -181,27 +208,22 @@ def _loader_view(reader: Reader, image: Image) -> dict[str, object]:
     return view
 
 
-def _interpreter(reader: Reader, segment: Segment) -> str:
-    # Linux fs/binfmt_elf.c, load_elf_binary: PATH_MAX at most, NUL-terminated, read at p_offset.
+def _interpreter(reader: Reader, segment: Segment) -> tuple[str, str | None]:
+    """The path in PT_INTERP, and what the kernel would refuse it for; of a library nobody reads it.
+
+    Linux fs/binfmt_elf.c, load_elf_binary: PATH_MAX at most, NUL-terminated, read at p_offset.
+    """
     if not 2 <= segment.filesz <= 4096:
-        raise MalformedElf(reader.path, f"PT_INTERP of {segment.filesz} bytes", segment.offset)
+        return "", f"PT_INTERP has {segment.filesz} bytes"
+    if segment.offset + segment.filesz > reader.size:
+        return "", "PT_INTERP lies outside the file"
     text = reader.read(segment.offset, segment.filesz)
-    if text[-1]:
-        raise MalformedElf(reader.path, "PT_INTERP is not NUL-terminated", segment.offset)
-    return os.fsdecode(text.split(b"\0", 1)[0])
-
-
-def read_address(reader: Reader, image: Image, address: int, size: int) -> bytes:
-    """SIZE bytes at a virtual address, through PT_LOAD; MalformedElf where they are not all there."""
-    offset, available = file_offset(image.segments, address, image.path)
-    if size > available:
-        raise MalformedElf(image.path, f"{size} bytes at address {address:#x} leave their segment", offset)
-    return reader.read(offset, size)
+    return os.fsdecode(text.split(b"\0", 1)[0]), "PT_INTERP is not NUL-terminated" if text[-1] else None
 
 
 def _dynamic_view(reader: Reader, image: Image, segment: Segment) -> dict[str, object]:
     offset, available = file_offset(image.segments, segment.vaddr, image.path)
-    size = min(segment.filesz or segment.memsz, available, _MAX_DYNAMIC)
+    size = min(available, _MAX_DYNAMIC)  # the loaders read on to DT_NULL, whatever p_filesz says
     entry = image.layout.dynamic
     dynamic: list[tuple[int, int]] = []
     for tag, value in entry.iter_unpack(reader.read(offset, size - size % entry.size)):

@@ -49,7 +49,7 @@ def file_offset(segments: tuple[Segment, ...], address: int, path: str) -> tuple
 
     Raises MalformedElf (for PATH) where no PT_LOAD maps the address from the file.
     """
-    for segment in segments:
+    for segment in reversed(segments):  # where two overlap, the one that is mapped last is seen
         if segment.type == c.PT_LOAD:
             inside = address - segment.vaddr
             if 0 <= inside < segment.filesz:

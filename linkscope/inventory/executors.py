@@ -18,9 +18,7 @@ _LENGTH = struct.Struct("=Q")
 _BLOCK = 1 << 16
 
 
-def in_processes(
-    function: Callable[[_Item], bytes], items: Sequence[_Item], workers: int
-) -> Iterator[bytes | None]:
+def in_processes(function: Callable[[_Item], bytes], items: Sequence[_Item], workers: int) -> Iterator[bytes | None]:
     """function(item) for each item, in their order, every WORKERS-th item in the same process.
 
     None for an item at which its process ended (killed for its memory, say); another goes on with the next one.
@@ -76,6 +74,7 @@ def _start(function: Callable[[_Item], bytes], items: Sequence[_Item], others: l
                 frame = function(item)
                 results.write(_LENGTH.pack(len(frame)))
                 results.write(frame)
+                results.flush()  # so that a process that is killed has lost nothing but the item it was at
     except (BrokenPipeError, KeyboardInterrupt):
         os._exit(1)
     except BaseException:  # noqa: BLE001  # whatever it is, it must not go on in the parent's code

@@ -49,8 +49,7 @@ def start_with_glibc(
     ldso = Loaded(interpreter, interpreter, loader.image, "interpreter", finding=Finding(loader, "interpreter"))
     vdso = _VDSO_NAMES.get(program.image.machine, _USUAL_VDSO_NAME)
     link_map.give_name(Loaded(vdso, vdso, None, "vdso"), vdso)
-    if program.image.interpreter is None:
-        link_map.give_name(main, program.shown)
+    link_map.give_name(main, "" if program.image.interpreter is not None else program.shown)  # its l_name, l_libname
     rules.admit(main, link_map)
     link_map.objects.append(ldso)
     rules.admit(ldso, link_map)

@@ -31,6 +31,12 @@ def missing_interpreter(interpreter: str, program: str, reason: str) -> Problem:
     return _problem("missing-interpreter", True, interpreter, program, message)
 
 
+def bad_interpreter(interpreter: str, program: str, reason: str) -> Problem:
+    """The kernel finds the program's PT_INTERP and refuses it."""
+    message = f'the program interpreter "{interpreter}": {reason}; the kernel refuses to start {program}'
+    return _problem("bad-interpreter", True, interpreter, program, message)
+
+
 def missing_library(name: str, asker: str, remedies: Iterable[str]) -> Problem:
     """A needed (or filtered) name that the loader finds nowhere."""
     problem = _problem("missing-library", True, name, asker, f"{name}, needed by {asker}, is not found")

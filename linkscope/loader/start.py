@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -59,14 +61,18 @@ def _start(system: System, program: Program, environment: Environment, secure: b
     image = program.image
     main = Loaded(program.shown, program.shown, image, "main")
     link_map = LinkMap(main)
-    interpreter = image.interpreter or loaders.default_loader(system, image)
+    interpreter = image.interpreter
+    if interpreter is None:
+        interpreter = loaders.default_loader(system, image)
     if interpreter is None:
         link_map.problems.append(problems.no_loader(program.shown))
         return Start(link_map, None, None, secure)
     loader = system.candidate(interpreter, environment.cwd)
-    if not _usable_interpreter(loader, image):
-        reason = _fault(loader)
-        link_map.problems.append(problems.missing_interpreter(interpreter, program.shown, reason))
+    fault = image.interpreter_fault or _fault(loader, image)
+    if fault is not None:
+        absent = loader.errno == errno.ENOENT and image.interpreter_fault is None
+        tell = problems.missing_interpreter if absent else problems.bad_interpreter
+        link_map.problems.append(tell(interpreter, program.shown, fault))
         return Start(link_map, None, interpreter, secure)
     musl = _if_musl(system, loader)
     if musl is not None:
@@ -78,12 +84,6 @@ def _start(system: System, program: Program, environment: Environment, secure: b
         link_map.problems.append(problems.unknown_loader(interpreter, program.shown))
         return Start(link_map, None, interpreter, secure)
     return start_with_glibc(system, program, environment, link_map, glibc, loader, secure)
-
-
-def _usable_interpreter(loader: Candidate, image: Image) -> bool:
-    """Linux fs/binfmt_elf.c: the interpreter must be an ELF file of the same machine that the kernel can map."""
-    found = loader.image
-    return found is not None and found.machine == image.machine and found.layout == image.layout
 
 
 def _if_musl(system: System, loader: Candidate) -> MuslFacts | None:
@@ -98,9 +98,20 @@ def _if_musl(system: System, loader: Candidate) -> MuslFacts | None:
     return musl_facts(system, loader)
 
 
-def _fault(loader: Candidate) -> str:
+def _fault(loader: Candidate, image: Image) -> str | None:
+    """Why the kernel would not start this interpreter for the program; None where it would.
+
+    Linux fs/binfmt_elf.c, load_elf_binary, and fs/exec.c, do_open_execat: it must be an executable ELF file of the
+    same machine.
+    """
     if loader.errno:
-        return "does not exist" if loader.errno == errno.ENOENT else "cannot be opened"
+        return "does not exist" if loader.errno == errno.ENOENT else os.strerror(loader.errno).lower()
+    if not stat.S_ISREG(loader.mode):
+        return "is no regular file"
+    if not loader.mode & 0o111:
+        return "is not executable"
     if loader.image is None:
-        return loader.fault.reason if loader.fault else "is not a regular file"
-    return "is for another machine"
+        return loader.fault.reason if loader.fault else "cannot be read"
+    if loader.image.machine != image.machine or loader.image.layout != image.layout:
+        return "is for another machine"
+    return None
