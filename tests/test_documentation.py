@@ -25,7 +25,7 @@ REPOSITORY: Final = Path(__file__).resolve().parent.parent
 README: Final = REPOSITORY / "README.md"
 SCOREBOARD: Final = REPOSITORY / "docs/conformance.md"
 PAGES: Final = (README, REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").glob("*.md")))
-_WRITERS: Final = {"_problem", "_warning"}  # what makes a Problem, with the code as its first argument
+_WRITERS: Final = {"_problem", "_warning", "Problem"}  # what makes a problem, first its code, then whether it is fatal
 _WRITING: Final = ("linkscope/loader/problems.py", "linkscope/analysis/problems.py")
 _SCOREBOARD_BLOCK: Final = re.compile(r"<!-- scoreboard -->\n(.*?)<!-- /scoreboard -->", re.DOTALL)
 
@@ -165,18 +165,17 @@ def _written_codes() -> dict[str, str]:
     fatal: dict[str, set[str]] = {}
     for path in _WRITING:
         for call in ast.walk(ast.parse((REPOSITORY / path).read_text())):
-            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id not in _WRITERS:
-                continue
-            code = call.args[0]
-            if isinstance(code, ast.Constant) and isinstance(code.value, str):
-                fatal.setdefault(code.value, set()).update(_fatal(call))
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in _WRITERS:
+                named = {word.arg: word.value for word in call.keywords}
+                code, said = [*call.args, *[named.get(name) for name in ("code", "fatal")]][:2]
+                if isinstance(code, ast.Constant) and isinstance(code.value, str):
+                    fatal.setdefault(code.value, set()).update(_fatal(call.func.id, said))
     return {code: "both" if len(said) > 1 else said.copy().pop() for code, said in fatal.items()}
 
 
-def _fatal(call: ast.Call) -> set[str]:
-    if isinstance(call.func, ast.Name) and call.func.id == "_warning":
+def _fatal(writer: str, said: ast.expr | None) -> set[str]:
+    if writer == "_warning":
         return {"no"}
-    said = call.args[1]
     return {"yes" if said.value else "no"} if isinstance(said, ast.Constant) else {"yes", "no"}
 
 
