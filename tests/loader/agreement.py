@@ -20,23 +20,19 @@ def prediction(planted: Planted, depth: Depth = _PLAIN) -> File:
 
     It acts as the user who asks; for a setuid program as the owner, as which the loader then opens files.
     """
-    before = os.getcwd()
     named = planted.environment
-    with contextlib.nullcontext() if planted.forest.setuid else planted.as_user():
-        os.chdir(planted.base if planted.root else planted.cwd)
-        try:
-            program = planted.program
-            path = os.path.join(planted.cwd, program) if planted.root else program
-            assumptions = Assumptions(
-                root=planted.root or "/",
-                cwd=planted.cwd,
-                library_path=named.get("LD_LIBRARY_PATH", ""),
-                preload=named.get("LD_PRELOAD", ""),
-                secure="yes" if planted.forest.setuid and not planted.root else "auto",
-            )
-            document = inspect([path], assumptions, depth)
-        finally:
-            os.chdir(before)
+    folder = planted.base if planted.root else planted.cwd
+    with contextlib.chdir(folder) if planted.forest.setuid else planted.as_asked(folder):
+        program = planted.program
+        path = os.path.join(planted.cwd, program) if planted.root else program
+        assumptions = Assumptions(
+            root=planted.root or "/",
+            cwd=planted.cwd,
+            library_path=named.get("LD_LIBRARY_PATH", ""),
+            preload=named.get("LD_PRELOAD", ""),
+            secure="yes" if planted.forest.setuid and not planted.root else "auto",
+        )
+        document = inspect([path], assumptions, depth)
     assert not document.errors, document.errors
     return document.files[0]
 

@@ -178,6 +178,21 @@ class Planted(msgspec.Struct, frozen=True):
         return start(self.program, self.question)
 
     @contextlib.contextmanager
+    def as_asked(self, folder: str | None = None) -> Iterator[None]:
+        """Make this process stand in `folder` (None: the working directory asked about), and act as the user who asks.
+
+        The way back is a descriptor: that user need not be able to reach the folder from which the tests run.
+        """
+        before = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.chdir(self.cwd if folder is None else folder)
+            with self.as_user():
+                yield
+        finally:
+            os.fchdir(before)
+            os.close(before)
+
+    @contextlib.contextmanager
     def as_user(self) -> Iterator[None]:
         """Make this process act as the user who asks, for files and folders."""
         if self.user is None:
