@@ -140,33 +140,33 @@ CASES = {
     ),
     "a relative element": Case(
         _forest(_app(needed=("libleaf.so",), runpath="lib"), _library("bin/lib/libleaf.so"), cwd="elsewhere"),
-        "'lib' in the RUNPATH of @/bin/app does not lead to libleaf.so (a relative folder is taken from the working "
-        "directory): '$ORIGIN/lib' would",
+        "replace 'lib' in the RUNPATH of @/bin/app by '$ORIGIN/lib', which leads to libleaf.so "
+        "(a relative folder is taken from the working directory)",
     ),
     "make has eaten $O": Case(
         _forest(_app(needed=("libleaf.so",), runpath="@/none:RIGIN/../leaf"), LEAF),
-        "'RIGIN/../leaf' in the RUNPATH of @/bin/app does not lead to libleaf.so (make has replaced $O, which $$O "
-        "would have kept from it): '$ORIGIN/../leaf' would",
+        "replace 'RIGIN/../leaf' in the RUNPATH of @/bin/app by '$ORIGIN/../leaf', which leads to libleaf.so "
+        "(make has replaced $O, which $$O would have kept from it)",
     ),
     "the shell has eaten $ORIGIN": Case(
         _forest(_app(needed=("libleaf.so",), rpath="/../leaf"), LEAF),
-        "'/../leaf' in the RPATH of @/bin/app does not lead to libleaf.so (the shell may have replaced $ORIGIN by "
-        "nothing): '$ORIGIN/../leaf' would",
+        "replace '/../leaf' in the RPATH of @/bin/app by '$ORIGIN/../leaf', which leads to libleaf.so "
+        "(the shell may have replaced $ORIGIN by nothing)",
     ),
     "an escape was kept": Case(
         _forest(_app(needed=("libleaf.so",), runpath="\\$ORIGIN/../leaf"), LEAF),
-        "'\\$ORIGIN/../leaf' in the RUNPATH of @/bin/app does not lead to libleaf.so (the escape of the $ was kept): "
-        "'$ORIGIN/../leaf' would",
+        "replace '\\$ORIGIN/../leaf' in the RUNPATH of @/bin/app by '$ORIGIN/../leaf', which leads to libleaf.so "
+        "(the escape of the $ was kept)",
     ),
     "quotes were kept": Case(
         _forest(_app(needed=("libleaf.so",), runpath="'$ORIGIN/../leaf'"), LEAF),
-        "''$ORIGIN/../leaf'' in the RUNPATH of @/bin/app does not lead to libleaf.so (the quotes were kept): "
-        "'$ORIGIN/../leaf' would",
+        "replace ''$ORIGIN/../leaf'' in the RUNPATH of @/bin/app by '$ORIGIN/../leaf', which leads to libleaf.so "
+        "(the quotes were kept)",
     ),
     "a token in small letters": Case(
         _forest(_app(needed=("libmid.so",), rpath="@/lib:${origin}/../leaf"), MID, LEAF),
-        "'${origin}/../leaf' in the RPATH of @/bin/app does not lead to libleaf.so (tokens are written in capitals): "
-        "'${ORIGIN}/../leaf' would",
+        "replace '${origin}/../leaf' in the RPATH of @/bin/app by '${ORIGIN}/../leaf', which leads to libleaf.so "
+        "(tokens are written in capitals)",
     ),
     "another separator": Case(
         _forest(_app(needed=("libleaf.so",), runpath="@/none;@/leaf"), LEAF),
@@ -314,31 +314,26 @@ SECURE_CASES = {
 def _first_hint(planted: Planted) -> str:
     """The first hint about the first thing that is missing, with @ for the case's folder."""
     base = planted.base
-    before = os.getcwd()
-    with planted.as_user():
-        os.chdir(base if planted.root else planted.cwd)
-        try:
-            assumptions = Assumptions(
-                root=planted.root or "/",
-                cwd=planted.cwd,
-                library_path=planted.environment.get("LD_LIBRARY_PATH", ""),
-                preload=planted.environment.get("LD_PRELOAD", ""),
-                secure="yes" if planted.forest.setuid else "auto",
-                clean_env=True,
-            )
-            system = system_for(assumptions)
-            where = place(planted.program, system)
-            with system.open(where.inside) as reader:
-                image = read_image(reader)
-                system.remember(image, reader.head)
-            environment = environment_for(assumptions, system, {})
-            started = start(
-                system, Program(image, where.inside, where.shown, system.root.locate(where.inside)), environment
-            )
-            missing = next(one for one in started.link_map.objects if one.image is None and one.role == "library")
-            return hints_for_missing(started, missing)[0].replace(base, "@")
-        finally:
-            os.chdir(before)
+    with planted.as_asked(base if planted.root else planted.cwd):
+        assumptions = Assumptions(
+            root=planted.root or "/",
+            cwd=planted.cwd,
+            library_path=planted.environment.get("LD_LIBRARY_PATH", ""),
+            preload=planted.environment.get("LD_PRELOAD", ""),
+            secure="yes" if planted.forest.setuid else "auto",
+            clean_env=True,
+        )
+        system = system_for(assumptions)
+        where = place(planted.program, system)
+        with system.open(where.inside) as reader:
+            image = read_image(reader)
+            system.remember(image, reader.head)
+        environment = environment_for(assumptions, system, {})
+        started = start(
+            system, Program(image, where.inside, where.shown, system.root.locate(where.inside)), environment
+        )
+        missing = next(one for one in started.link_map.objects if one.image is None and one.role == "library")
+        return hints_for_missing(started, missing)[0].replace(base, "@")
 
 
 def _done(forest: Forest, hint: str) -> Forest:
