@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from linkscope.elf import constants as c
 from linkscope.elf import notes
+from linkscope.elf.linkage import binds_now
 from linkscope.elf.symbols import dynamic_table, section_table
 from linkscope.model.inspect import Hardening
 
@@ -62,7 +63,7 @@ def hardening(reader: Reader, image: Image) -> Hardening:
     """
     if image.type not in (c.ET_EXEC, c.ET_DYN) or image.debug:
         return Hardening(relro=None, bind_now=None, nx=None, canary=None, fortify=None)
-    bind_now = _bind_now(image)
+    bind_now = None if image.dynamic is None else binds_now(image)
     canary, fortify = _symbol_protections(reader, image)
     return Hardening(
         relro=_relro(image, bind_now),
@@ -72,13 +73,6 @@ def hardening(reader: Reader, image: Image) -> Hardening:
         fortify=fortify,
         **_branch_protections(reader, image),
     )
-
-
-def _bind_now(image: Image) -> bool | None:
-    if image.dynamic is None:
-        return None
-    flags = image.dt_flags & c.DF_BIND_NOW or image.dt_flags_1 & c.DF_1_NOW
-    return bool(flags) or image.value(c.DT_BIND_NOW) is not None
 
 
 def _relro(image: Image, bind_now: bool | None) -> Literal["full", "partial", "none"]:

@@ -1,4 +1,4 @@
-"""What a file is (kind), and what kernel and loader do with it when it is started (linkage, pie).
+"""What a file is (kind), and what kernel and loader do with it when it is started (linkage, pie, binds_now).
 
 What its sections are called plays no part, save for object files, which have nothing else.
 """
@@ -60,6 +60,16 @@ def linkage(image: Image) -> Linkage | None:
 def pie(image: Image) -> bool | None:
     """Whether an executable is position-independent, so that its address is random; None for other kinds."""
     return image.type == c.ET_DYN if _is_program(image) else None
+
+
+def binds_now(image: Image) -> bool:
+    """Whether the loader binds the file's functions before it starts, not at their first call.
+
+    Any of three tags says so (glibc elf/get-dynamic-info.h).
+    """
+    if image.dt_flags & c.DF_BIND_NOW or image.dt_flags_1 & c.DF_1_NOW:
+        return True
+    return image.value(c.DT_BIND_NOW) is not None
 
 
 def _is_program(image: Image) -> bool:

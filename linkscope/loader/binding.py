@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from linkscope.elf import constants as c
+from linkscope.elf.linkage import binds_now
 from linkscope.elf.reader import open_reader
 from linkscope.errors import LinkScopeError
 from linkscope.loader import lookup, problems
@@ -80,7 +81,7 @@ def stops_without_versions(
     reaching = set(range(len(tables.references)))
     for earlier in scope.objects[: scope.objects.index(provider)]:
         reaching -= lookup.served(tables, scope.tables(earlier).exports, scope.dialect)
-    lazy = not _binds_now(scope.images[asker])
+    lazy = not binds_now(scope.images[asker])
     last: tuple[str, Fails] | None = None
     for number in sorted(reaching & lookup.served(tables, scope.tables(provider).exports, scope.dialect)):
         reference = tables.references[number]
@@ -160,7 +161,7 @@ class _Scope:
             return {}
         if self.dialect is lookup.MUSL:
             missing -= self._served_by_other_names(tables, missing)
-        lazy = self.dialect.lazy and not _binds_now(self.images[loaded])
+        lazy = self.dialect.lazy and not binds_now(self.images[loaded])
         found: dict[tuple[str, str | None], Fails] = {}
         for number in sorted(missing):  # data comes last, and decides where a symbol is referred to in both ways
             reference = tables.references[number]
@@ -203,10 +204,3 @@ class _Scope:
 
 def _fails(reference: Reference, lazy: bool) -> Fails:
     return "first-call" if lazy and reference.kind == "function" else "start"
-
-
-def _binds_now(image: Image) -> bool:
-    """Whether the object binds its functions when it is loaded (glibc elf/get-dynamic-info.h)."""
-    if image.dt_flags & c.DF_BIND_NOW or image.dt_flags_1 & c.DF_1_NOW:
-        return True
-    return image.value(c.DT_BIND_NOW) is not None
