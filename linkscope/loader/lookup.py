@@ -204,6 +204,12 @@ def served(wants: Tables, provider: Exports, dialect: Dialect) -> frozenset[int]
     )
 
 
+def musl_defines(symbols: Symbols, name: str) -> bool:
+    """Whether musl's find_sym, asked for a definition, finds NAME in a file with these SYMBOLS alone."""
+    definitions = _offered(symbols, MUSL).get(name, ())
+    return accepts(Reference(name, None, "function", weak=False), definitions, None, MUSL)
+
+
 def accepts(
     reference: Reference, definitions: tuple[int, ...], versions: dict[int, tuple[int, str]] | None, dialect: Dialect
 ) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 from linkscope.elf import constants as c
 from linkscope.elf.image import Image
 from linkscope.elf.reader import open_reader
+from linkscope.elf.symbols import dynamic_table, read_symbols
 from linkscope.errors import LinkScopeError, NotElf
 from linkscope.loader.linkmap import Finding, LinkMap, Loaded, Refusal, Watch
 from linkscope.loader.system import Candidate, System
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 _RESERVED = tuple(f"lib{name}." for name in "c pthread rt m dl util xnet".split())
 # What makes a file a C library (musl's or glibc's), which is never loaded beside the loader (since 1.1.17).
 _LIBC_SYMBOLS = ("__libc_start_main", "stdin")
-_SYMBOL_TYPES = (0, 1, 2, 5, 6)  # NOTYPE, OBJECT, FUNC, COMMON, TLS
-_SYMBOL_BINDS = (1, 2, 10)  # GLOBAL, WEAK, GNU_UNIQUE
-_STT_TLS = 6
 
 _NAME_MAX = 255
 _PATH_ROOM = 2 * _NAME_MAX + 2  # the buffer that paths are made in, with the NUL; a path that does not fit is no path
@@ -323,8 +321,6 @@ def _extent(image: Image) -> tuple[int, int]:
 
 def _defines_libc(candidate: Candidate) -> bool:
     """Whether find_sym of musl finds both symbols in the file alone; a file whose symbols cannot be read has none."""
-    from linkscope.elf.symbols import Symbol, dynamic_table, read_symbols
-
     image = candidate.image
     if image is None:
         return False
@@ -333,17 +329,9 @@ def _defines_libc(candidate: Candidate) -> bool:
             table = dynamic_table(reader, image)
             if table is None or any(name.encode() + b"\0" not in table.strings for name in _LIBC_SYMBOLS):
                 return False
-            symbols = read_symbols(reader, image).entries
+            symbols = read_symbols(reader, image)
     except LinkScopeError:
         return False
+    from linkscope.loader.lookup import musl_defines  # needed only for what may be a C library
 
-    def counts(symbol: Symbol) -> bool:
-        return (
-            symbol.shndx != c.SHN_UNDEF
-            and (symbol.value != 0 or symbol.type == _STT_TLS)
-            and symbol.type in _SYMBOL_TYPES
-            and symbol.bind in _SYMBOL_BINDS
-            and not symbol.hidden
-        )
-
-    return {symbol.name for symbol in symbols if symbol.name in _LIBC_SYMBOLS and counts(symbol)} == set(_LIBC_SYMBOLS)
+    return all(musl_defines(symbols, name) for name in _LIBC_SYMBOLS)
