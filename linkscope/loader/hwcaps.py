@@ -11,17 +11,28 @@ from linkscope.loader import ldcache, verify
 from linkscope.loader.environment import Cpu
 from linkscope.loader.ldso import LoaderFacts
 
-# The flags of a cache entry that a loader accepts, the exact one first (glibc sysdeps/**/dl-cache.h).
-_CACHE_FLAGS = {
-    (c.EM_X86_64, 64): (0x303,),
-    (c.EM_X86_64, 32): (0x803,),
-    (c.EM_AARCH64, 64): (0xA03,),
-    (c.EM_PPC64, 64): (0x503,),
-    (c.EM_S390, 64): (0x403,),
-    (c.EM_RISCV, 64): (0x1003,),
-}
+# The flags of a cache entry that a loader accepts, the exact one first: (e_machine, class, mask and value of e_flags,
+# accepted). Sources: glibc sysdeps/unix/sysv/linux/**/dl-cache.h and sysdeps/generic/ldconfig.h.
+_CACHE_FLAGS = (
+    (c.EM_X86_64, 64, 0, 0, (0x303,)),
+    (c.EM_X86_64, 32, 0, 0, (0x803,)),
+    (c.EM_AARCH64, 64, 0, 0, (0xA03,)),
+    (c.EM_ARM, 32, 0x400, 0x400, (3, 0x903)),  # EF_ARM_ABI_FLOAT_HARD
+    (c.EM_ARM, 32, 0x400, 0, (3, 0xB03)),
+    (c.EM_PPC64, 64, 0, 0, (0x503,)),
+    (c.EM_S390, 64, 0, 0, (0x403,)),
+    (c.EM_RISCV, 64, 0x6, 0x4, (0x1003,)),  # EF_RISCV_FLOAT_ABI_DOUBLE
+    (c.EM_RISCV, 64, 0x6, 0, (0xF03,)),
+    (c.EM_RISCV, 32, 0x6, 0x4, (0x1003,)),
+    (c.EM_RISCV, 32, 0x6, 0, (0xF03,)),
+    (c.EM_MIPS, 64, 0x400, 0, (0x703,)),  # n64; EF_MIPS_NAN2008
+    (c.EM_MIPS, 64, 0x400, 0x400, (0xE03,)),
+    (c.EM_MIPS, 32, 0x420, 0x20, (0x603,)),  # n32: EF_MIPS_ABI2
+    (c.EM_MIPS, 32, 0x420, 0x420, (0xD03,)),
+    (c.EM_MIPS, 32, 0x420, 0x400, (0xC03,)),  # o32
+    (c.EM_SPARCV9, 64, 0, 0, (0x103,)),
+)
 _GENERIC_CACHE_FLAGS = (3, 1)
-_ARM_HARD_FLOAT = 0x400  # EF_ARM_ABI_FLOAT_HARD
 # Bits of the older hwcap scheme that fit every CPU of a machine (sysdeps/x86/dl-hwcap.h); bit 63 is "tls".
 _LEGACY_BITS = {c.EM_X86_64: 1 << 1, c.EM_386: 1 << 0 | 1 << 49}
 _TLS_BIT = 1 << 63
@@ -45,9 +56,10 @@ def subfolders(facts: LoaderFacts, cpu: Cpu) -> tuple[str, ...]:
 
 
 def _cache_flags(target: verify.Target) -> tuple[int, ...]:
-    if target.machine == c.EM_ARM:  # sysdeps/unix/sysv/linux/arm/dl-cache.h
-        return (3, 0x903 if target.flags & _ARM_HARD_FLOAT else 0xB03)
-    return _CACHE_FLAGS.get((target.machine, target.elf_class), _GENERIC_CACHE_FLAGS)
+    for machine, elf_class, mask, value, accepted in _CACHE_FLAGS:
+        if (machine, elf_class) == (target.machine, target.elf_class) and target.flags & mask == value:
+            return accepted
+    return _GENERIC_CACHE_FLAGS
 
 
 def cache_wants(facts: LoaderFacts, cpu: Cpu, target: verify.Target) -> ldcache.Wanted:
