@@ -10,7 +10,7 @@ import msgspec
 
 from linkscope.analysis.inspect import inspect_each
 from linkscope.analysis.request import Assumptions, Depth
-from linkscope.cli import exit_codes
+from linkscope.cli import exit_codes, interrupts
 from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
 from linkscope.cli.names import listed_in
@@ -58,6 +58,7 @@ def command(
     Exit code: 0 if nothing is wrong, 1 if a file would not start or a symbol stays unresolved, 2 if something could
     not be analysed.
     """
+    interrupts.raise_an_exception()
     chosen = [*paths, *(listed_in(files_from, b"\0" if null else b"\n") if files_from is not None else ())]
     if not paths and files_from is None:
         raise click.UsageError("Name at least one file, or give a list of them with --files-from.")

@@ -1,11 +1,18 @@
-"""The program `linkscope`. Nothing is imported here before an interrupt is provided for: imports are most of a run."""
+"""The program `linkscope`. Interrupts are provided for before the rest is imported: imports are most of a run."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
-from typing import NoReturn
+
+from linkscope.cli import interrupts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+interrupts.end_the_process()
 
 # Net allocations before Python looks for reference cycles: its own 700 cost a run on one file some milliseconds.
 _COLLECT_AFTER = 50_000

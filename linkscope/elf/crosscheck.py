@@ -11,7 +11,8 @@ import os
 import resource
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -51,8 +52,9 @@ def disagreements(path: str, image: Image) -> list[Disagreement]:
 
     path: where the file of IMAGE can be opened. Raises FileUnreadable and MalformedElf as the own reader does.
     """
-    for heavy in _LIBRARIES:  # once, instead of in each child
-        importlib.import_module(heavy)
+    with _interrupts_held_back():  # lief aborts the process if an exception comes up in the middle of its import
+        for heavy in _LIBRARIES:  # once, instead of in each child
+            importlib.import_module(heavy)
     loaded = image.type in (c.ET_EXEC, c.ET_DYN) and not image.debug
     own = _own_facts(path, image, loaded)
     others: dict[str, Facts] = {}
@@ -73,23 +75,39 @@ def disagreements(path: str, image: Image) -> list[Disagreement]:
     return found
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """SIGINT waits for the end, and comes then; a process that is made meanwhile never sees it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _in_child(reading: Reading, path: str, loaded: bool) -> Facts | str:
     """What READING says of the file, or in a few words why it says nothing."""
     receiving, sending = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(receiving)
-        _answer(reading, path, loaded, sending)
+    with _interrupts_held_back():
+        child = os.fork()
+        if not child:
+            os.close(receiving)
+            _answer(reading, path, loaded, sending)
     os.close(sending)
     data = b""
-    with os.fdopen(receiving, "rb", buffering=0) as pipe:
-        while select.select([pipe], [], [], _SECONDS)[0]:
-            piece = pipe.read(1 << 16)
-            if not piece:
-                break
-            data += piece
-        else:
-            os.kill(child, signal.SIGKILL)
+    try:
+        with os.fdopen(receiving, "rb", buffering=0) as pipe:
+            while select.select([pipe], [], [], _SECONDS)[0]:
+                piece = pipe.read(1 << 16)
+                if not piece:
+                    break
+                data += piece
+            else:
+                os.kill(child, signal.SIGKILL)
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status == -signal.SIGKILL:
         return f"no answer within {_SECONDS} seconds"

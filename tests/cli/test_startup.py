@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import environment
 
 # Small modules of the standard library that neither click nor msgspec has loaded.
-_SMALL = {"struct", "_struct", "binascii"}
+_SMALL = {"struct", "_struct", "binascii", "signal"}
 _PROGRAM = """
 import sys
 import click, msgspec

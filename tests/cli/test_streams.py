@@ -153,3 +153,40 @@ def test_an_interrupt_ends_the_program_with_130_and_no_traceback(tmp_path: Path)
         process.send_signal(signal.SIGINT)
         _, complaint = process.communicate(timeout=60)
     assert (process.returncode, complaint) == (130, b"")
+
+
+# What stands for a library that is interrupted in the middle of its import. A C++ one cannot pass the exception on.
+_INTERRUPTED = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    os.getpid()
+except KeyboardInterrupt:
+    os.abort()
+"""
+
+
+@pytest.mark.parametrize(
+    ("library", "code"), [("click", -signal.SIGINT), ("lief", 130)], ids=["before the start", "in the middle"]
+)
+def test_an_interrupt_during_an_import_ends_the_program_without_a_word(
+    program: Path, tmp_path: Path, library: str, code: int
+) -> None:
+    """A shell reports both as 130: a process that SIGINT ended, and one that says so itself."""
+    (tmp_path / f"{library}.py").write_text(_INTERRUPTED)
+    plain = environment()
+    ran = subprocess.run(
+        [*COMMAND, "inspect", "--cross-check", program],
+        env={**plain, "PYTHONPATH": f"{tmp_path}:{plain['PYTHONPATH']}"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stderr) == (code, b"")
+
+
+def test_interrupts_that_the_caller_ignores_stay_ignored(program: Path, tmp_path: Path) -> None:
+    (tmp_path / "lief.py").write_text(_INTERRUPTED)
+    ours = environment(PYTHONPATH=f"{tmp_path}:{environment()['PYTHONPATH']}")
+    ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    ran = subprocess.run([*ignoring, *COMMAND, "inspect", "--cross-check", program], env=ours, timeout=60)
+    assert ran.returncode == 0

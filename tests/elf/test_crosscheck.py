@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import struct
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -140,6 +141,32 @@ def test_a_reader_that_dies_or_hangs_does_not_take_us_with_it(
     found = _facts(copied)["readable"]
     assert (found.own, found.pyelftools) == ("yes", "yes")
     assert str(found.lief).startswith(f"refuses: {said}")
+
+
+def _is_interrupted(path: str, loaded: bool) -> dict[str, str]:
+    os.kill(os.getpid(), signal.SIGINT)
+    return crosscheck._pyelftools_facts(path, loaded)
+
+
+def test_an_interrupt_of_the_whole_process_group_is_not_a_readers_affair(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crosscheck, "_lief_facts", _is_interrupted)
+    assert _disagreements(copied) == []
+
+
+def _children() -> str:
+    return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+
+
+def test_an_interrupt_ends_the_reader_that_is_waited_for(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _children()
+    monkeypatch.setattr(crosscheck, "_lief_facts", _hangs)
+    interrupt = threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        _disagreements(copied)
+    assert _children() == before
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
