@@ -143,6 +143,29 @@ CASES = {
         "replace 'lib' in the RUNPATH of @/bin/app by '$ORIGIN/lib', which leads to libleaf.so "
         "(a relative folder is taken from the working directory)",
     ),
+    "a relative element that begins above the program": Case(
+        _forest(_app(needed=("libleaf.so",), runpath="leaf"), LEAF, cwd="elsewhere"),
+        "replace 'leaf' in the RUNPATH of @/bin/app by '$ORIGIN/../leaf', which leads to libleaf.so ",
+    ),
+    "a relative RUNPATH is not inherited": Case(
+        _forest(_app(needed=("libmid.so",), runpath="lib:leaf"), MID, LEAF),
+        "libmid.so has no RUNPATH of its own, and the RUNPATH of @/bin/app, whose folder leaf holds libleaf.so, "
+        "is not inherited: link libmid.so with -Wl,-rpath,'$ORIGIN/../leaf', or ",
+    ),
+    "a token with a letter too few": Case(
+        _forest(_app(needed=("libleaf.so",), runpath="$ORIGN/../leaf"), LEAF),
+        "replace '$ORIGN/../leaf' in the RUNPATH of @/bin/app by '$ORIGIN/../leaf', which leads to libleaf.so "
+        "(there is no such token)",
+    ),
+    "a misspelt token in braces": Case(
+        _forest(_app(needed=("libleaf.so",), runpath="@/none:${ORIGINS}/../leaf"), LEAF),
+        "replace '${ORIGINS}/../leaf' in the RUNPATH of @/bin/app by '${ORIGIN}/../leaf', which leads to libleaf.so ",
+    ),
+    "a $ too many": Case(
+        _forest(_app(needed=("libleaf.so",), runpath="$$ORIGIN/../leaf"), LEAF),
+        "replace '$$ORIGIN/../leaf' in the RUNPATH of @/bin/app by '$ORIGIN/../leaf', which leads to libleaf.so "
+        "(the escape of the $ was kept)",
+    ),
     "make has eaten $O": Case(
         _forest(_app(needed=("libleaf.so",), runpath="@/none:RIGIN/../leaf"), LEAF),
         "replace 'RIGIN/../leaf' in the RUNPATH of @/bin/app by '$ORIGIN/../leaf', which leads to libleaf.so "
@@ -223,6 +246,20 @@ CASES = {
         "@/leaf/libleaf.so is a link to libleaf.so.1, and that does not exist",
         _with(Node("leaf/libleaf.so", link="libleaf.so.1"), _library("leaf/libleaf.so.1")),
     ),
+    "a link to itself": Case(
+        _forest(_app(needed=("libleaf.so",), runpath="@/leaf"), Node("leaf/libleaf.so", link="libleaf.so")),
+        "@/leaf/libleaf.so is a link that leads back to itself",
+        _with(LEAF),
+    ),
+    "links in a ring": Case(
+        _forest(
+            _app(needed=("libleaf.so",), runpath="@/leaf"),
+            Node("leaf/libleaf.so", link="libring.so"),
+            Node("leaf/libring.so", link="libleaf.so"),
+        ),
+        "@/leaf/libleaf.so is a link that leads back to itself",
+        _with(LEAF),
+    ),
     "a file that ends the search": Case(
         _forest(
             _app(needed=("libleaf.so",), runpath="@/first:@/leaf"), Node("first/libleaf.so", content=b"text\n"), LEAF
@@ -241,6 +278,25 @@ CASES = {
     "beside the library that asks": Case(
         _forest(_app(needed=("libmid.so",), runpath="@/lib"), MID, _library("lib/deep/libleaf.so")),
         "@/lib/deep holds libleaf.so, and libmid.so does not look there: link libmid.so with -Wl,-rpath,'$ORIGIN/deep'",
+    ),
+    "the nearest that lacks a version is left out": Case(
+        _forest(
+            _app(needed=("libleaf.so",), verneed=(("libleaf.so", (("V_2", 0),)),)),
+            _library("bin/libleaf.so", soname="libleaf.so", verdef=("V_1",)),
+            _library("lib/libleaf.so", soname="libleaf.so", verdef=("V_1", "V_2")),
+        ),
+        "@/lib holds libleaf.so, and @/bin/app does not look there: link @/bin/app with -Wl,-rpath,'$ORIGIN/../lib'",
+    ),
+    "all that is near lacks a version": Case(
+        _forest(
+            _app(needed=("libleaf.so",), verneed=(("libleaf.so", (("V_2", 0), ("V_3", 0))),)),
+            _library("bin/libleaf.so", soname="libleaf.so", verdef=("V_1", "V_2")),
+        ),
+        "@/bin/libleaf.so does not serve: it lacks V_3, needed by @/bin/app",
+        _with(
+            _app(needed=("libleaf.so",), verneed=(("libleaf.so", (("V_2", 0), ("V_3", 0))),), runpath="$ORIGIN"),
+            _library("bin/libleaf.so", soname="libleaf.so", verdef=("V_1", "V_2", "V_3")),
+        ),
     ),
     "a link of that name is missing": Case(
         _forest(
@@ -284,6 +340,20 @@ CASES = {
         "the loader's cache names /opt/l/libleaf.so, and that file is gone: reinstall what it belongs to",
         _ldconfig_last,
     ),
+    "a cache entry whose file has moved to another folder of the configuration": Case(
+        _forest(
+            _app(needed=("libleaf.so",)),
+            _library("opt/l/libleaf.so", soname="libleaf.so"),
+            late=(_library("opt/m/libleaf.so", soname="libleaf.so"),),
+            removed=("opt/l/libleaf.so",),
+            **{**ROOTED, "conf": ("/opt/l", "/opt/m")},
+        ),
+        "/opt/m, which /etc/ld.so.conf names, holds libleaf.so, and the loader's cache still names /opt/l/libleaf.so, "
+        "and that file is gone: run ldconfig",
+        lambda forest: _ldconfig_last(
+            msgspec.structs.replace(forest, nodes=tuple(node for node in forest.nodes if "opt/l" not in node.path))
+        ),
+    ),
     "a subfolder of a default folder": Case(
         _forest(_app(needed=("libleaf.so",)), _library("usr/lib/own/libleaf.so"), **ROOTED),
         "/usr/lib/own holds libleaf.so, and is not searched: link /bin/app with -Wl,-rpath,'/usr/lib/own'",
@@ -312,7 +382,11 @@ SECURE_CASES = {
 
 
 def _first_hint(planted: Planted) -> str:
-    """The first hint about the first thing that is missing, with @ for the case's folder."""
+    return _hints(planted)[0]
+
+
+def _hints(planted: Planted) -> list[str]:
+    """The hints about the first thing that is missing, with @ for the case's folder."""
     base = planted.base
     with planted.as_asked(base if planted.root else planted.cwd):
         assumptions = Assumptions(
@@ -333,7 +407,7 @@ def _first_hint(planted: Planted) -> str:
             system, Program(image, where.inside, where.shown, system.root.locate(where.inside)), environment
         )
         missing = next(one for one in started.link_map.objects if one.image is None and one.role == "library")
-        return hints_for_missing(started, missing)[0].replace(base, "@")
+        return [hint.replace(base, "@") for hint in hints_for_missing(started, missing)]
 
 
 def _done(forest: Forest, hint: str) -> Forest:
@@ -348,7 +422,7 @@ def _done(forest: Forest, hint: str) -> Forest:
         return msgspec.structs.replace(forest, nodes=(*forest.nodes, Node(match[2], link=match[1])))
     element = r"'([^ ]*?)'(?: in the RU?N?PATH)? of (\S+?),? "
     if match := re.search(element, hint):
-        meant = re.search(r": '(.*)' (?:would|alone)", hint) or re.search(r"write (\S+)", hint)
+        meant = re.search(r"(?:: |by )'(.*)'(?: alone|, which leads)", hint) or re.search(r"write (\S+)", hint)
         assert meant is not None
         path = _path_of(forest, match[2])
         recipe = _recipe(forest, path)
@@ -388,6 +462,29 @@ def _judge(case: Case) -> None:
     mended = case.remedy(case.forest) if case.remedy is not None else _done(case.forest, hint)
     with mended.planted() as planted:
         assert not _missing(planted), f"{hint}\n{mended}"
+
+
+# What mends it by itself is all that is said, whatever lies near besides.
+ALONE = (
+    "a RUNPATH is not inherited",
+    "a relative element",
+    "a token with a letter too few",
+    "a $ too many",
+    "a link to itself",
+    "a link to nothing",
+    "a folder that the cache does not know",
+    "a cache entry whose file has moved to another folder of the configuration",
+    "beside the program",
+)
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_a_folder_nearby_is_offered_only_where_nothing_better_is_known_and_only_one(name: str) -> None:
+    forest = CASES[name].forest
+    nearby = [_library(f"{folder}/libleaf.so", soname="libleaf.so") for folder in ("bin/near", "lib64", "bin/other")]
+    with msgspec.structs.replace(forest, nodes=(*forest.nodes, *nearby)).planted() as planted:
+        (hint,) = _hints(planted)
+    assert hint.startswith(CASES[name].hint)
 
 
 def test_the_other_remedy_for_a_runpath_that_is_not_inherited() -> None:

@@ -26,6 +26,7 @@ from linkscope.loader.remedies.wanted import (
     called,
     expanded,
     in_folder,
+    is_relocatable,
     remedy,
     wanted,
 )
@@ -55,20 +56,30 @@ def hints_for(name: str, asker: Loaded, start: Start) -> list[str]:
         return []
     if "/" in name:
         return list(_of_a_path(want))
+    mended = list(nearby.by_ldconfig_alone(want)) or _each_file_once(_exact(want, start))
+    if mended:
+        return mended
+    near = [*_of_another_kind(want), *repairs.strange_tokens(want), *nearby.nearby(want, start)]
+    return near or [f"{name} is not in any folder nearby either: install what provides it"]
+
+
+def _each_file_once(hints: Iterator[Hint]) -> list[str]:
+    """The first sentences, of those about one file only one."""
     told: set[tuple[int, int]] = set()
     sentences: list[str] = []
-    for identity, sentence in _all(want, start):
+    for identity, sentence in hints:
         if identity is None or identity not in told:
             sentences.append(sentence)
         if identity is not None:
             told.add(identity)
         if len(sentences) == _AT_MOST:
             break
-    return sentences or [f"{name} is not in any folder nearby either: install what provides it"]
+    return sentences
 
 
-def _all(want: Wanted, start: Start) -> Iterator[Hint]:
-    yield from _passed_over(want)
+def _exact(want: Wanted, start: Start) -> Iterator[Hint]:
+    """What the search itself shows to be wrong, and what stands where it was meant to lead."""
+    yield from _unusable(want)
     if isinstance(want.rules, Glibc):
         yield from _rpaths_that_do_not_count(want, want.rules)
         yield from _runpaths_of_others(want, want.rules, start)
@@ -78,7 +89,7 @@ def _all(want: Wanted, start: Start) -> Iterator[Hint]:
     else:
         yield from _voided_by_musl(want, want.rules)
     yield from repairs.repairs(want)
-    yield from nearby.nearby(want, start)
+    yield from nearby.unlinked(want)
 
 
 def _of_a_path(want: Wanted) -> Iterator[str]:
@@ -87,7 +98,8 @@ def _of_a_path(want: Wanted) -> Iterator[str]:
     if name.startswith("/"):
         yield f"{asker} needs it by its path, so no folder is searched: link {asker} with a library that has a SONAME"
         return
-    where = f"{asker} needs it by a relative path, which is taken from the working directory ({want.rules.cwd})"
+    cwd = want.rules.cwd.rstrip("/") or "/"
+    where = f"{asker} needs it by a relative path, which is taken from the working directory ({cwd})"
     for origin in (want.asker.origin, want.rules.main.origin):
         if origin is not None and acceptable(want, f"{origin}/{name}") is not None:
             yield f"{where}: it would be found from {origin}"
@@ -95,24 +107,34 @@ def _of_a_path(want: Wanted) -> Iterator[str]:
     yield where
 
 
-def _passed_over(want: Wanted) -> Iterator[Hint]:
-    """Files of that name where the loader looks, which it does not take."""
-    steps: list[tuple[str, str]] = []
+def _tried(want: Wanted) -> dict[tuple[str, str, str], None]:
+    """What stands where the loader looks: path, outcome and reason, in the order of the search."""
+    steps: list[tuple[str, str, str]] = []
 
-    def watch(_s: FoundBy, _o: str | None, _e: str | None, path: str | None, outcome: str, _r: str) -> None:
+    def watch(_s: FoundBy, _o: str | None, _e: str | None, path: str | None, outcome: str, reason: str) -> None:
         if path is not None:
-            steps.append((path, outcome))
+            steps.append((path, outcome, reason))
 
     want.rules.search(want.name, want.asker, watch)
-    for path, outcome in dict.fromkeys(steps):
-        if outcome in ("wrong-class", "wrong-machine"):
-            yield None, f"{path} is passed over: {_difference(want, path)}"
-        elif outcome == "no-permission":
+    return dict.fromkeys(steps)
+
+
+def _unusable(want: Wanted) -> Iterator[Hint]:
+    """Files of that name where the loader looks, which nobody could open."""
+    for path, outcome, reason in _tried(want):
+        if outcome == "no-permission":
             yield None, f"{path} is passed over: there is no permission to read it"
-        elif outcome == "absent":
-            target = want.system.link_target(absolute(want, path))
-            if target is not None:
-                yield None, f"{path} is a link to {target}, and that does not exist"
+        target = want.system.link_target(absolute(want, path)) if outcome == "absent" else None
+        if target is not None:
+            ends = "that leads back to itself" if reason == "ELOOP" else f"to {target}, and that does not exist"
+            yield None, f"{path} is a link {ends}"
+
+
+def _of_another_kind(want: Wanted) -> Iterator[str]:
+    """Files of that name where the loader looks, which are for another class or machine: what is right is elsewhere."""
+    for path, outcome, _ in _tried(want):
+        if outcome in ("wrong-class", "wrong-machine"):
+            yield f"{path} is passed over: {_difference(want, path)}"
 
 
 def _difference(want: Wanted, path: str) -> str:
@@ -150,7 +172,7 @@ def _rpaths_that_do_not_count(want: Wanted, rules: Glibc) -> Iterator[Hint]:
         if found is None:
             continue
         folder, candidate = found
-        mended = remedy(want, _folder(candidate), "ORIGIN" in folder.element)
+        mended = remedy(want, _folder(candidate), is_relocatable(folder.element))
         holds = f"whose folder {_folder(candidate)} holds {want.name},"
         if image.runpath is not None:
             both = f"{called(owner)} has an RPATH and a RUNPATH, so that its RPATH, {holds} is ignored"
@@ -171,7 +193,7 @@ def _runpaths_of_others(want: Wanted, rules: Glibc, start: Start) -> Iterator[Hi
         if candidate is None or finding.found_by not in ("rpath", "runpath"):
             continue
         tag = finding.found_by.upper()
-        mended = remedy(want, _folder(candidate), "ORIGIN" in (finding.element or ""))
+        mended = remedy(want, _folder(candidate), is_relocatable(finding.element or ""))
         there = f"whose folder {_folder(candidate)} holds {want.name},"
         if owner not in chain or tag == "RPATH":
             sentence = f"the {tag} of {called(owner)}, {there} does not serve {called(want.asker)}: {mended}"
@@ -234,7 +256,7 @@ def _voided_by_musl(want: Wanted, rules: Musl) -> Iterator[Hint]:
 
 
 def _stale(want: Wanted, rules: Glibc) -> Iterator[Hint]:
-    """A cache entry whose file is gone."""
+    """A cache entry whose file is gone, and that ldconfig would not replace by another."""
     stale = rules.search(want.name, want.asker).stale
     if stale is not None:
         yield None, f"the loader's cache names {stale}, and that file is gone: reinstall what it belongs to"

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from linkscope.elf import constants as c
+from linkscope.loader import ldcache
 from linkscope.loader.glibc import Glibc
 from linkscope.loader.program import Start
 from linkscope.loader.remedies import ldconf
 from linkscope.loader.remedies.wanted import Hint, Wanted, absolute, acceptable, called, in_folder, remedy
+from linkscope.loader.system import Candidate
 from linkscope.model.inspect import FoundBy
 
 # Where packages that are moved as a whole keep their libraries, seen from the object that asks.
@@ -20,15 +23,51 @@ _AT_MOST_VERSIONS = 3
 _AT_MOST_NAMES = 256  # a folder with more in it is not looked through for subfolders
 
 
-def nearby(want: Wanted, start: Start) -> Iterator[Hint]:
-    """Hints from what lies near, the nearest first."""
-    searched = _searched_folders(want)
-    configured = ldconf.configured_folders(want.system) if isinstance(want.rules, Glibc) else []
-    yield from _not_in_the_cache(want, configured)
-    yield from _without_its_link(want, searched, configured)
-    yield from _beside(want, start)
-    yield from _in_subfolders(want)
-    yield from _other_versions(want, list(dict.fromkeys([*searched, *configured])))
+def by_ldconfig_alone(want: Wanted) -> Iterator[str]:
+    """The one thing to be done where the loader's cache is out of date."""
+    if isinstance(want.rules, Glibc):
+        for _, where in _not_in_the_cache(want, want.rules, ldconf.configured_folders(want.system)):
+            yield where
+            return
+
+
+def unlinked(want: Wanted) -> Iterator[Hint]:
+    """The library itself under its file's name, in a folder that counts."""
+    yield from _without_its_link(want, _searched_folders(want), _configured(want))
+
+
+def nearby(want: Wanted, start: Start) -> Iterator[str]:
+    """What lies near: the nearest file that would serve; else why those do not, and what other versions there are.
+
+    A file serves only if it defines the versions that the asker needs from it: with another the program would not
+    start either (glibc elf/dl-version.c).
+    """
+    unfit: list[str] = []
+    for found, sentence in (*_beside(want, start), *_in_subfolders(want)):
+        lacking = _lacking_versions(want, found)
+        if not lacking:
+            yield sentence
+            return
+        unfit.append(f"{found.path} does not serve: it lacks {' and '.join(lacking)}, needed by {called(want.asker)}")
+    yield from dict.fromkeys(unfit[:_AT_MOST_VERSIONS])
+    yield from _other_versions(want, list(dict.fromkeys([*_searched_folders(want), *_configured(want)])))
+
+
+def _configured(want: Wanted) -> list[str]:
+    return ldconf.configured_folders(want.system) if isinstance(want.rules, Glibc) else []
+
+
+def _lacking_versions(want: Wanted, found: Candidate) -> list[str]:
+    """The versions that the asker needs from this file and that it does not define; one without any is only warned of.
+
+    musl checks no versions.
+    """
+    asker, provider = want.asker.image, found.image
+    if asker is None or provider is None or provider.verdef is None or not isinstance(want.rules, Glibc):
+        return []
+    defined = {definition.name for definition in provider.verdef}
+    needed = [version for need in asker.verneed if need.file == want.name for version in need.versions]
+    return [version.name for version in needed if not version.weak and version.name not in defined]
 
 
 def _searched_folders(want: Wanted) -> list[str]:
@@ -43,18 +82,25 @@ def _searched_folders(want: Wanted) -> list[str]:
     return list(dict.fromkeys(tried))
 
 
-def _not_in_the_cache(want: Wanted, configured: list[str]) -> Iterator[Hint]:
+def _not_in_the_cache(want: Wanted, rules: Glibc, configured: list[str]) -> Iterator[Hint]:
     """Folders of /etc/ld.so.conf that hold it: the loader knows them only by its cache, which ldconfig writes.
 
     ldconfig takes in what is called lib*.so* or ld-*.so*, under the file's SONAME (glibc elf/ldconfig.c, search_dir).
     """
     if not want.name.startswith(("lib", "ld-")) or ".so" not in want.name:
         return
+    stale = rules.search(want.name, want.asker).stale
+    if stale is None and rules.cache is not None and ldcache.lookup(rules.cache, want.name, rules.accepted):
+        return
+    nodeflib = want.asker.image is not None and want.asker.image.dt_flags_1 & c.DF_1_NODEFLIB
+    knows = f"still names {stale}, and that file is gone" if stale is not None else "does not know it"
     for folder in configured:
+        if nodeflib and f"{folder}/".startswith(rules.facts.folders):
+            continue
         found = in_folder(want, folder)
         if found is not None and found.image is not None and found.image.soname in (None, want.name):
             where = f"{folder}, which /etc/{ldconf.FILE.rpartition('/')[2]} names, holds {want.name}"
-            yield found.identity, f"{where}, and the loader's cache does not know it: run ldconfig"
+            yield found.identity, f"{where}, and the loader's cache {knows}: run ldconfig"
 
 
 def _without_its_link(want: Wanted, searched: list[str], configured: list[str]) -> Iterator[Hint]:
@@ -69,7 +115,7 @@ def _without_its_link(want: Wanted, searched: list[str], configured: list[str]) 
                 yield identity, f"{path} is this library, and the link to it is missing ({link})"
 
 
-def _beside(want: Wanted, start: Start) -> Iterator[Hint]:
+def _beside(want: Wanted, start: Start) -> Iterator[tuple[Candidate, str]]:
     """Folders of the objects that are loaded, the asker's and the program's own first."""
     main = want.rules.main
     origins = [origin for origin in (want.asker.origin, main.origin) if origin is not None]
@@ -81,7 +127,7 @@ def _beside(want: Wanted, start: Start) -> Iterator[Hint]:
         if found is not None:
             real = want.system.realpath(folder, want.rules.cwd) or folder
             where = f"{real} holds {want.name}, and {called(want.asker)} does not look there"
-            yield found.identity, f"{where}: {remedy(want, real, relocatable=folder != want.rules.cwd)}"
+            yield found, f"{where}: {remedy(want, real, relocatable=folder != want.rules.cwd)}"
 
 
 def _subfolders(want: Wanted, folder: str) -> Iterator[str]:
@@ -91,7 +137,7 @@ def _subfolders(want: Wanted, folder: str) -> Iterator[str]:
         yield from (place for place in (f"{folder}/{name}" for name in names) if want.system.is_directory(place))
 
 
-def _in_subfolders(want: Wanted) -> Iterator[Hint]:
+def _in_subfolders(want: Wanted) -> Iterator[tuple[Candidate, str]]:
     """Folders one level below the default ones, in which packages keep what is theirs alone."""
     seen: set[str | None] = set()
     rules = want.rules
@@ -106,10 +152,10 @@ def _in_subfolders(want: Wanted) -> Iterator[Hint]:
             found = in_folder(want, folder) if ".so" not in name and want.system.is_directory(folder) else None
             if found is not None:
                 where = f"{folder} holds {want.name}, and is not searched"
-                yield found.identity, f"{where}: {remedy(want, folder)}"
+                yield found, f"{where}: {remedy(want, folder)}"
 
 
-def _other_versions(want: Wanted, folders: list[str]) -> Iterator[Hint]:
+def _other_versions(want: Wanted, folders: list[str]) -> Iterator[str]:
     """Libraries that differ from it in what stands behind `.so` alone."""
     others: dict[str, str] = {}
     for folder in folders:
@@ -118,7 +164,7 @@ def _other_versions(want: Wanted, folders: list[str]) -> Iterator[Hint]:
                 others.setdefault(soname, path)
     if others:
         there = " and ".join(f"{soname} ({path})" for soname, path in list(others.items())[:_AT_MOST_VERSIONS])
-        yield None, f"only {there} is here, another version: install {want.name}, or link {called(want.asker)} anew"
+        yield f"only {there} is here, another version: install {want.name}, or link {called(want.asker)} anew"
 
 
 def _of_the_same_stem(want: Wanted, folder: str) -> Iterator[tuple[str, str | None]]:

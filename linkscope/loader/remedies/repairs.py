@@ -9,6 +9,8 @@ from linkscope.loader.linkmap import Loaded
 from linkscope.loader.remedies.wanted import Hint, Wanted, absolute, called, expanded, in_folder
 from linkscope.loader.switched_off import loaders_of
 
+_TOKENS = ("ORIGIN", "LIB", "PLATFORM")
+
 
 def _unescaped(element: str) -> str | None:
     return element.replace("\\$", "$").replace("$$", "$") if "\\$" in element or "$$" in element else None
@@ -23,15 +25,37 @@ def _eaten_by_make(element: str) -> str | None:
 
 
 def _in_capitals(element: str) -> str | None:
-    for name in ("origin", "lib", "platform"):
-        for written in (f"${name}", f"${{{name}}}"):
-            if written in element:
-                return element.replace(written, written.upper())
-    return None
+    meant = _with_tokens(element, lambda name: name.upper() if name.upper() in _TOKENS else name)
+    return meant if meant != element else None
+
+
+def _rightly_spelt(element: str) -> str | None:
+    from difflib import get_close_matches
+
+    def nearest(name: str) -> str:
+        return (get_close_matches(name.upper(), _TOKENS, 1) or [name])[0]
+
+    meant = _with_tokens(element, nearest)
+    return meant if meant != element else None
+
+
+def _with_tokens(element: str, instead: Callable[[str], str]) -> str:
+    """ELEMENT with every name behind a $, in braces or not, replaced by what INSTEAD makes of it."""
+    first, *pieces = element.split("$")
+    for piece in pieces:
+        brace = "{" if piece.startswith("{") else ""
+        bare = piece[len(brace) :]
+        length = next((at for at, letter in enumerate(bare) if not (letter.isalnum() or letter == "_")), len(bare))
+        first += f"${brace}{instead(bare[:length])}{bare[length:]}"
+    return first
 
 
 def _from_the_file(element: str) -> str | None:
     return f"$ORIGIN/{element}" if element[:1] not in ("/", "$") else None
+
+
+def _from_above_the_file(element: str) -> str | None:
+    return f"$ORIGIN/../{element}" if element[:1] not in ("/", "$") else None
 
 
 def _eaten_by_the_shell(element: str) -> str | None:
@@ -44,7 +68,9 @@ _REPAIRS: tuple[tuple[Callable[[str], str | None], str], ...] = (
     (_unescaped, "the escape of the $ was kept"),
     (_unquoted, "the quotes were kept"),
     (_in_capitals, "tokens are written in capitals"),
+    (_rightly_spelt, "there is no such token"),
     (_from_the_file, "a relative folder is taken from the working directory"),
+    (_from_above_the_file, "a relative folder is taken from the working directory"),
     (_eaten_by_the_shell, "the shell may have replaced $ORIGIN by nothing"),
 )
 
@@ -56,8 +82,14 @@ def repairs(want: Wanted) -> Iterator[Hint]:
         yield from _other_spelling(want, owner, element, where)
         yield from _other_origin(want, owner, element, where)
         yield from _other_separator(want, owner, element, where)
+
+
+def strange_tokens(want: Wanted) -> Iterator[str]:
+    """Elements that count for the asker and hold a $ that the loader leaves as it is."""
+    for tag, owner, element in _elements(want):
         if isinstance(want.rules, Glibc) and "$" in (expanded(want, element, owner) or ""):
-            yield None, f"{where} keeps its $ as it is: only $ORIGIN, $LIB and $PLATFORM are replaced"
+            where = f"'{element}' in the {tag} of {called(owner)}"
+            yield f"{where} keeps its $ as it is: only $ORIGIN, $LIB and $PLATFORM are replaced"
 
 
 def _elements(want: Wanted) -> Iterator[tuple[str, Loaded, str]]:
@@ -82,7 +114,8 @@ def _other_spelling(want: Wanted, owner: Loaded, element: str, where: str) -> It
         folder = expanded(want, meant, owner) if meant is not None else None
         found = in_folder(want, folder) if folder else None
         if found is not None:
-            yield found.identity, f"{where} does not lead to {want.name} ({why}): '{meant}' would"
+            yield found.identity, f"replace {where} by '{meant}', which leads to {want.name} ({why})"
+            return
 
 
 def _other_origin(want: Wanted, owner: Loaded, element: str, where: str) -> Iterator[Hint]:

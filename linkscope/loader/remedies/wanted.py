@@ -75,6 +75,11 @@ def expanded(want: Wanted, element: str, owner: Loaded) -> str | None:
     return None if owner.origin is None else element.replace("${ORIGIN}", owner.origin).replace("$ORIGIN", owner.origin)
 
 
+def is_relocatable(element: str) -> bool:
+    """Whether an element of a search path was meant to move with the files: by $ORIGIN, or because it is relative."""
+    return "ORIGIN" in element or not element.startswith("/")
+
+
 def runpath_to(want: Wanted, folder: str, relocatable: bool) -> str:
     """How ASKER's own RUNPATH would name FOLDER: from $ORIGIN where RELOCATABLE, and where that leads to the same."""
     there = absolute(want, folder).rstrip("/") or "/"
