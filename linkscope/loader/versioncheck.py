@@ -11,6 +11,7 @@ from typing import cast
 from linkscope.elf import constants as c
 from linkscope.elf.image import Image
 from linkscope.elf.versions import VersionNeed
+from linkscope.loader import problems
 from linkscope.loader.glibc import Glibc
 from linkscope.loader.linkmap import LinkMap, Loaded
 from linkscope.loader.program import Program, Start
@@ -135,8 +136,6 @@ def _asked_for_as(name: str, loaded: Loaded, link_map: LinkMap, rules: Glibc) ->
 
 def _without_provider(file: str, loaded: Loaded, link_map: LinkMap) -> list[Problem]:
     """Nothing for a missing library, which is a problem already; a name that nobody ever asked for ends glibc."""
-    from linkscope.loader import problems
-
     if any(one.image is None and one.requested == file for one in link_map.objects):
         return []
     return [problems.unknown_version_provider(file, loaded.path or loaded.requested)]
@@ -145,7 +144,7 @@ def _without_provider(file: str, loaded: Loaded, link_map: LinkMap) -> list[Prob
 def _complaints(
     system: System, start: Start, program: Program, loaded: Loaded, provider: Loaded, need: _Need
 ) -> list[Problem]:
-    from linkscope.loader import binding, problems
+    from linkscope.loader import binding  # symbols matter only where a provider has no versions
 
     asker, name = loaded.path or loaded.requested, provider.path or provider.requested
     lacking = need.lacking[provider.image.identity] if provider.image else None
@@ -167,8 +166,6 @@ def _relr_without_version(image: Image) -> bool:
 
 def _relr_complaint(loaded: Loaded, rules: Glibc) -> list[Problem]:
     """glibc 2.36 and later refuse a file with DT_RELR that needs libc.so.* and not the version that stands for it."""
-    from linkscope.loader import problems
-
     if rules.facts.before(2, 36):
         return []
     return [problems.relr_without_version(_RELR_VERSION, loaded.path or loaded.requested)]
