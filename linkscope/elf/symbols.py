@@ -143,11 +143,6 @@ class Symbol(msgspec.Struct, frozen=True, gc=False):
         """STT_NOTYPE, STT_OBJECT, STT_FUNC and so on."""
         return self.info & 15
 
-    @property
-    def visibility(self) -> int:
-        """STV_DEFAULT, STV_INTERNAL, STV_HIDDEN or STV_PROTECTED."""
-        return self.other & 3
-
 
 class Version(msgspec.Struct, frozen=True):
     """A symbol version: `file` is the DT_NEEDED name that must define it, None for one that this file defines."""
@@ -167,20 +162,6 @@ class Symbols(msgspec.Struct, frozen=True):
     entries: tuple[Symbol, ...]
     versions: Mapping[int, Version]
     versioned: bool
-
-    def definitions(self) -> dict[str, list[Symbol]]:
-        """What the file offers to others, by name: defined, not local, and not hidden from them.
-
-        Several of one name have different versions. Source: glibc elf/dl-lookup.c, check_match and do_lookup_x.
-        """
-        offered: dict[str, list[Symbol]] = {}
-        for symbol in self.entries:
-            if symbol.shndx != c.SHN_UNDEF and symbol.info >> 4 != c.STB_LOCAL and symbol.other & 3 not in _INVISIBLE:
-                offered.setdefault(symbol.name, []).append(symbol)
-        return offered
-
-
-_INVISIBLE = frozenset((c.STV_INTERNAL, c.STV_HIDDEN))
 
 
 def read_symbols(reader: Reader, image: Image) -> Symbols:

@@ -39,7 +39,7 @@ FIXTURES = (
 
 def _symbols(reader: Reader, image: Image) -> object:
     found = symbols.read_symbols(reader, image)
-    return found.definitions(), symbols.read_references(reader, image, found)
+    return symbols.read_references(reader, image, found)
 
 
 QUESTIONS: dict[str, Callable[[Reader, Image], object]] = {

@@ -137,9 +137,8 @@ def test_a_librarys_default_and_hidden_versions_are_told_apart(require_tool: Req
     symbols: Symbols = ask(read_symbols, path)
     own = {
         f"{symbol.name}{'@' if symbol.hidden else '@@'}{symbols.versions[symbol.version].name}"
-        for found in symbols.definitions().values()
-        for symbol in found
-        if symbol.version > 1 and symbol.name != symbols.versions[symbol.version].name
+        for symbol in symbols.entries
+        if symbol.shndx and symbol.version > 1 and symbol.name != symbols.versions[symbol.version].name
     }
     rows = re.findall(
         r" (GLOBAL|WEAK) +(DEFAULT|PROTECTED) +(?!UND)\w+ (\S+@\S+)", tool("readelf", "-W", "--dyn-syms", path)
@@ -147,19 +146,6 @@ def test_a_librarys_default_and_hidden_versions_are_told_apart(require_tool: Req
     assert own == {name for _, _, name in rows}
     assert "memcpy@GLIBC_2.2.5" in own
     assert "memcpy@@GLIBC_2.14" in own
-
-
-def test_what_is_hidden_local_or_undefined_is_not_offered(tmp_path: Path) -> None:
-    (tmp_path / "source.c").write_text(
-        'int shown, *f(void); extern int elsewhere; __attribute__((visibility("hidden"))) int unseen;'
-        'static int own; __attribute__((visibility("protected"))) int fixed; int *f(void) { return &elsewhere + own; }'
-    )
-    made = tmp_path / "made.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-nostdlib", tmp_path / "source.c", "-o", made], check=True)
-    symbols: Symbols = ask(read_symbols, made)
-    assert {"shown", "f", "fixed"} <= set(symbols.definitions())
-    assert not {"unseen", "own", "elsewhere"} & set(symbols.definitions())
-    assert "elsewhere" in {symbol.name for symbol in symbols.entries}
 
 
 @pytest.mark.parametrize("elf_class", [32, 64])
@@ -188,13 +174,12 @@ def test_any_form_of_file_reads_the_same(elf_class: int, endian: str, hash_style
         ("far", False, False, "X_1"),
         ("maybe", False, False, "X_2"),
     }
-    assert {name: len(found) for name, found in symbols.definitions().items()} == {"one": 2, "plain": 1}
 
 
 def test_names_that_are_no_utf_8_keep_their_bytes(tmp_path: Path) -> None:
     path = elfwriter.shared_object(tmp_path / "made", symbols=(Symbol("caf\udce9"), Symbol("größe")))
     symbols: Symbols = ask(read_symbols, path)
-    assert {"caf\udce9", "größe"} == set(symbols.definitions())
+    assert {"caf\udce9", "größe"} == {symbol.name for symbol in symbols.entries[1:]}
 
 
 SOURCE = """
@@ -269,7 +254,6 @@ def test_the_largest_table_of_the_machine_is_read_in_half_a_second() -> None:
     largest = max(elf_files(*LIBRARIES), key=_symbol_count)
     start = time.perf_counter()
     symbols: Symbols = ask(read_symbols, largest)
-    symbols.definitions()
     assert time.perf_counter() - start < 0.5
     assert len(symbols.entries) > 1000
 
