@@ -6,6 +6,7 @@ first instructions, symbols and texts tell.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from linkscope.elf import notes
@@ -86,6 +87,7 @@ _TEXTS: tuple[tuple[bytes, LibcFamily], ...] = (
 # for, and what has to stand before it.
 _GLIBC_VERSION = ((b" release version 2.", b""), (b"glibc 2.", b"\0"))
 _LONGEST_VERSION = 16
+_LAST_PIECES = 16  # 4 MiB: the C library is linked in last, so that its constants stand at the end
 
 
 def libc(reader: Reader, image: Image) -> Libc:
@@ -169,7 +171,7 @@ def _family_inside(reader: Reader, image: Image) -> LibcFamily:
 
 def _glibc_version(reader: Reader, image: Image) -> str | None:
     """The version that glibc prints in its banner, or gives to confstr; None where neither is in the file."""
-    for piece in pieces(reader, image):
+    for piece in islice(pieces(reader, image), _LAST_PIECES):
         for mark, words in _GLIBC_VERSION:
             at = piece.rfind(mark)
             if at >= 0 and piece[max(at - len(words), 0) : at].endswith(words):
