@@ -15,6 +15,7 @@ _PIECE = 1 << 18
 _OVERLAP = 256  # what stands across the border of two pieces is seen if it is not longer than this
 _LIMIT = 1 << 27  # bytes that are looked at in one file
 _KEPT = 1 << 25  # bytes that are kept with the open file for the next search
+_LOADER_LIMIT = 1 << 22  # bytes; the largest real loader (musl, which is the C library too) has 0.7 MB
 
 
 def pieces(reader: Reader, image: Image) -> Iterator[bytes]:
@@ -25,14 +26,14 @@ def pieces(reader: Reader, image: Image) -> Iterator[bytes]:
     wrote: headers, symbols, relocations), or beside the code (R E), or all into one (RWE).
     """
     places = list(_places(reader, image))
-    kept = cast("dict[int, bytes]", reader.memory.setdefault("read-only data", {}))
+    kept = cast("dict[tuple[int, int], bytes]", reader.memory.setdefault("read-only data", {}))
     keeps = sum(size for _, size in places) <= _KEPT
-    for offset, size in places:
-        piece = kept.get(offset)
+    for place in places:
+        piece = kept.get(place)
         if piece is None:
-            piece = reader.read(offset, size)
+            piece = reader.read(*place)
             if keeps:
-                kept[offset] = piece
+                kept[place] = piece
         yield piece
 
 
@@ -46,6 +47,22 @@ def _places(reader: Reader, image: Image) -> Iterator[tuple[int, int]]:
         left -= max(end, 0)
         for at in reversed(range(0, end, _PIECE)):
             yield segment.offset + at, min(at + _PIECE + _OVERLAP, end) - at
+
+
+def loader_constants(reader: Reader, image: Image, without: int) -> bytes:
+    """The bytes of the loaded segments that have none of the flags WITHOUT, in order, NUL between two of them.
+
+    For a dynamic loader, whose facts are strings in there. Never more than 4 MiB of a file, whatever its segments say.
+    """
+    found = []
+    left = _LOADER_LIMIT
+    for segment in image.segments:
+        if segment.type == c.PT_LOAD and not segment.flags & without:
+            size = min(segment.filesz, left, reader.size - segment.offset)
+            if size > 0:
+                found.append(reader.read(segment.offset, size))
+                left -= size
+    return b"\0".join(found)
 
 
 def found_among(reader: Reader, image: Image, texts: Iterable[bytes]) -> set[bytes]:

@@ -16,12 +16,13 @@ import msgspec
 from linkscope.elf import constants as c
 from linkscope.elf.image import Image
 from linkscope.elf.reader import Reader
+from linkscope.elf.rodata import loader_constants
 
-_LIMIT = 1 << 23  # bytes of one segment; the largest real loader has 0.3 MB
-_FOLDERS = re.compile(rb"(?:/[\w./+@-]+/\0){2,}")
-_ONE_FOLDER = re.compile(rb"\0(/[\w./+@-]*/lib(?:32|64|x32)?/)\0")
-_LIB = re.compile(rb"\0LIB\0+([\w./-]+)\0")
-_VERSION = re.compile(rb"(?:GNU C Library|ld\.so) \(([^)]*)\)[^\n]{0,80}version (\d+\.\d+)")
+# Each begins to match only where a string begins, and is bounded, so that a search takes time linear in the file.
+_FOLDERS = re.compile(rb"(?<![\w./+@-])[\w.+@-]*+((?:/[\w./+@-]{1,4095}+(?<=/)\0){2,64})")
+_ONE_FOLDER = re.compile(rb"\0(/[\w./+@-]{0,4000}/lib(?:32|64|x32)?/)\0")
+_LIB = re.compile(rb"\0LIB\0++([\w./-]{1,255}+)\0")
+_VERSION = re.compile(rb"(?:GNU C Library|ld\.so) \(([^)\n]{0,200})\)[^\n]{0,80}version (\d{1,4}\.\d{1,4})")
 _FILE_NAME = re.compile(r"ld-(\d+\.\d+)\.so$")
 
 
@@ -56,10 +57,10 @@ class LoaderFacts(msgspec.Struct, frozen=True):
 
 def read_loader(reader: Reader, image: Image) -> LoaderFacts:
     """The facts of the loader in an open file."""
-    data = _constants(reader, image, c.PF_W | c.PF_X)
+    data = loader_constants(reader, image, c.PF_W | c.PF_X)
     folders = _folders(data)
     if not folders:  # linked with its constants beside the code
-        data = _constants(reader, image, c.PF_W)
+        data = loader_constants(reader, image, c.PF_W)
         folders = _folders(data)
     banner = _VERSION.search(data)
     lib = _LIB.search(data)
@@ -74,17 +75,8 @@ def read_loader(reader: Reader, image: Image) -> LoaderFacts:
     )
 
 
-def _constants(reader: Reader, image: Image, without: int) -> bytes:
-    """The bytes of the loaded segments that have none of the flags WITHOUT."""
-    return b"\0".join(
-        reader.read(segment.offset, min(segment.filesz, _LIMIT))
-        for segment in image.segments
-        if segment.type == c.PT_LOAD and segment.filesz and not segment.flags & without
-    )
-
-
 def _folders(data: bytes) -> tuple[str, ...]:
-    runs = [match[0].rstrip(b"\0").split(b"\0") for match in _FOLDERS.finditer(data)]
+    runs = [match[1].rstrip(b"\0").split(b"\0") for match in _FOLDERS.finditer(data)]
     runs = [run for run in runs if any(b"lib" in folder for folder in run)]
     if not runs:  # a distribution with one default folder (NixOS)
         runs = [[match[1]] for match in _ONE_FOLDER.finditer(data)]

@@ -15,13 +15,13 @@ import msgspec
 from linkscope.elf import constants as c
 from linkscope.elf.image import Image
 from linkscope.elf.reader import Reader, open_reader
+from linkscope.elf.rodata import loader_constants
 from linkscope.loader.loaders import is_musl_path
 from linkscope.loader.system import Candidate, System
 
-_LIMIT = 1 << 23  # bytes of one segment; the largest real one has 0.7 MB
-_PATH_FILE = re.compile(rb"/etc/ld-musl-[\w.-]+\.path(?=\0)")
-_PATH_LIST = re.compile(rb"\0(/[\w./+@-]+(?::/[\w./+@-]+)+)(?=\0)")
-_ONE_FOLDER = re.compile(rb"\0(/[\w./+@-]*/lib(?:32|64|x32)?)(?=\0)")
+_PATH_FILE = re.compile(rb"/etc/ld-musl-[\w.-]{1,255}\.path(?=\0)")
+_PATH_LIST = re.compile(rb"\0(/[\w./+@-]{1,4095}(?::/[\w./+@-]{1,4095}){1,63})(?=\0)")
+_ONE_FOLDER = re.compile(rb"\0(/[\w./+@-]{0,4000}/lib(?:32|64|x32)?)(?=\0)")
 _UPSTREAM_PATH = "/lib:/usr/local/lib:/usr/lib"
 _MEMORY = "musl loaders"
 
@@ -50,11 +50,7 @@ def musl_facts(system: System, loader: Candidate) -> MuslFacts | None:
 
 
 def _read(reader: Reader, image: Image, path: str) -> MuslFacts | None:
-    data = b"\0".join(
-        reader.read(segment.offset, min(segment.filesz, _LIMIT))
-        for segment in image.segments
-        if segment.type == c.PT_LOAD and segment.filesz and not segment.flags & c.PF_W
-    )
+    data = loader_constants(reader, image, c.PF_W)
     path_file = _PATH_FILE.search(data)
     if path_file:
         return MuslFacts(_default_path(data), os.fsdecode(path_file[0]))

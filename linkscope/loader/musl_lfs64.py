@@ -14,12 +14,13 @@ import msgspec
 
 from linkscope.elf import constants as c
 from linkscope.elf.reader import open_reader
+from linkscope.elf.rodata import loader_constants
 from linkscope.errors import LinkScopeError
 from linkscope.loader.system import Candidate, System
 
-_LIMIT = 1 << 23  # bytes of one segment
-_LIST = re.compile(rb"\0(aio_cancel\0aio_error\0(?:\w+\0)+)\0")
-_VERSION = re.compile(rb"\0(\d+)\.(\d+)\.(\d+)(?:-git[\w.-]*)?\0")
+_BEGINNING = b"\0aio_cancel\0aio_error\0"
+_LIST = re.compile(_BEGINNING[1:] + rb"(?:\w{1,64}\0){1,256}(?=\0)")
+_VERSION = re.compile(rb"\0(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:-git[\w.-]{0,64})?\0")
 _SUFFIX = "64"
 _OTHERWISE = {"readdir64_r": "readdir_r"}  # the one name with 64 inside
 _ROOM = 16  # characters of a name that are looked at up to 1.2.5: posix_fallocate64 is one too long
@@ -59,17 +60,13 @@ def _read(loader: Candidate) -> LargeFileNames:
         return _NONE
     try:
         with open_reader(loader.location, loader.path) as reader:
-            data = b"\0".join(
-                reader.read(segment.offset, min(segment.filesz, _LIMIT))
-                for segment in loader.image.segments
-                if segment.type == c.PT_LOAD and segment.filesz and not segment.flags & c.PF_W
-            )
+            data = loader_constants(reader, loader.image, c.PF_W)
     except LinkScopeError:
         return _NONE
-    found = _LIST.search(data)
+    found = _LIST.match(data, data.find(_BEGINNING) + 1)
     if found is None:
         return _NONE
-    names = frozenset(os.fsdecode(found[1]).split("\0")[:-1])
+    names = frozenset(os.fsdecode(found[0]).split("\0")[:-1])
     version = _VERSION.search(data)
     old = version is not None and tuple(map(int, version.groups())) <= _LAST_WITHOUT_ROOM
     return LargeFileNames(names, _ROOM if old else max(map(len, names)) + len(_SUFFIX))

@@ -1,0 +1,135 @@
+"""Files that are made to hurt whoever predicts a start: each is answered for soon and in little memory.
+
+Each is a function from an empty root to nothing, that writes a program /app and what it would meet on its way.
+"""
+
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.oracle import elfwriter
+from tests.oracle.recipe import Recipe, Symbol
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SECONDS = 8  # of processor time
+ROOM = 300_000  # kilobytes
+LOADER = "/lib64/ld-linux-x86-64.so.2"
+MUSL = "/lib/ld-musl-x86_64.so.1"
+FOLDERS = b"\0/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0"
+BANNER = b"\0ld.so (Debian GLIBC 2.36-9) stable release version 2.36.\n\0"
+
+
+def _put(root: Path, name: str, data: bytes) -> None:
+    path = root / name.lstrip("/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(0o755)
+
+
+def _program(root: Path, *needed: str, runpath: str | None = None, interp: str = LOADER) -> None:
+    recipe = Recipe(needed=needed, runpath=runpath, interp=interp, entry=True, undefined=(Symbol("open64"),))
+    _put(root, "/app", elfwriter.encode(recipe))
+
+
+def _header(segments: int, start: int = 0) -> bytes:
+    ident = b"\x7fELF\2\1\1"
+    return struct.pack("<16sHHIQQQIHHHHHH", ident, 3, 62, 1, start, 64, 0, 0, 64, 56, segments, 64, 0, 0)
+
+
+def _segment(kind: int, offset: int, size: int, flags: int = 4, align: int = 4096) -> bytes:
+    return struct.pack("<IIQQQQQQ", kind, flags, offset, offset, 0, size, size, align)
+
+
+def _loader(texts: bytes) -> bytes:
+    """A file of one read-only segment, all TEXTS."""
+    return _header(1) + _segment(1, 120, len(texts)) + texts
+
+
+def _many_segments_over_a_hole(root: Path, interp: str) -> None:
+    count = 300
+    size = 64 + 56 * count + (8 << 20)
+    _program(root, "liba.so", interp=interp)
+    _put(root, interp, _header(count) + _segment(1, 0, size) * count)
+    os.truncate(root / interp.lstrip("/"), size)
+
+
+def a_loader_of_many_segments_over_the_same_bytes(root: Path) -> None:
+    _many_segments_over_a_hole(root, LOADER)
+
+
+def a_musl_loader_of_many_segments_over_the_same_bytes(root: Path) -> None:
+    _many_segments_over_a_hole(root, MUSL)
+
+
+def a_loader_with_a_folder_of_many_parts(root: Path) -> None:
+    _program(root, "liba.so")
+    _put(root, LOADER, _loader(b"\0" + b"/a" * 400_000 + b"\0"))
+
+
+def a_loader_with_many_beginnings_of_a_version(root: Path) -> None:
+    _program(root, "liba.so")
+    _put(root, LOADER, _loader(FOLDERS + b"ld.so (" * 200_000))
+
+
+def a_loader_with_many_folders(root: Path) -> None:
+    _program(root, *(f"lib{number}.so" for number in range(100)))
+    _put(root, LOADER, _loader(b"\0" + b"".join(b"/lib%d/\0" % number for number in range(100_000)) + BANNER))
+
+
+def a_musl_loader_with_many_beginnings_of_a_list(root: Path) -> None:
+    _program(root, "liba.so", interp=MUSL)
+    _put(root, MUSL, _loader(b"\0" + b"aio_cancel\0aio_error\0" * 150_000 + b"x" * 100))
+
+
+def a_musl_loader_with_a_long_version(root: Path) -> None:
+    _program(root, "liba.so", interp=MUSL)
+    texts = b"\0aio_cancel\0aio_error\0read\0\0" + b"9" * 10_000 + b".1.1\0"
+    _put(root, MUSL, _loader(texts))
+
+
+HOSTILE: list[Callable[[Path], None]] = [
+    a_loader_of_many_segments_over_the_same_bytes,
+    a_musl_loader_of_many_segments_over_the_same_bytes,
+    a_loader_with_a_folder_of_many_parts,
+    a_loader_with_many_beginnings_of_a_version,
+    a_loader_with_many_folders,
+    a_musl_loader_with_many_beginnings_of_a_list,
+    a_musl_loader_with_a_long_version,
+]
+CHILD = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv.pop(1)),) * 2)
+from linkscope.cli.invocation import run
+code = run(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def inspected(arguments: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+    """`linkscope inspect` with these arguments, in a process of its own that may use a gigabyte and some seconds."""
+    return subprocess.run(
+        [sys.executable, "-c", CHILD, str(SECONDS), "inspect", "--clean-env", "--format", "jsonl", *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("made", HOSTILE, ids=lambda made: made.__name__)
+def test_a_hostile_file_costs_little(made: Callable[[Path], None], tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    made(root)
+    run = inspected(["--root", root, "--symbols", "/app"])
+    assert run.returncode in (0, 1, 2), run.stderr[-2000:]
+    assert "Traceback" not in run.stderr
+    assert "memory" not in run.stdout
+    assert int(run.stderr.split()[-1]) < ROOM
