@@ -91,21 +91,35 @@ class _Run:
 
     def inspect(self, where: Place) -> File:
         """The answer for one file, or for the interpreter of a script if that is asked for. Raises LinkScopeError."""
-        script: Script | None = None
-        for _ in range(_MAX_SCRIPTS + 1):
+        try:
+            return self._of_file(where, None)
+        except NotElf as error:
+            if error.script is None or not self._depth.follow_scripts:
+                raise
+            return self._of_interpreter(where, error.script)
+
+    def _of_interpreter(self, script: Place, line: str) -> File:
+        """The answer for the program at the end of a script's #! LINE, which may name a script in its turn."""
+        interpreter, _, argument = line.partition(" ")
+        told = Script(path=text(script.shown), interpreter=text(interpreter), argument=text(argument) or None)
+        cwd = self._environment.cwd.rstrip("/")
+        for _ in range(_MAX_SCRIPTS):
             try:
-                location = self._locate(where)
-                return self._answer(where, location, self._facts_of(where, location), script)
-            except NotElf as error:
-                if error.script is None or not self._depth.follow_scripts:
-                    raise
-                interpreter, _, argument = error.script.partition(" ")
-                script = script or Script(
-                    path=text(where.shown), interpreter=text(interpreter), argument=text(argument.strip()) or None
-                )
-                cwd = self._environment.cwd.rstrip("/")
-                where = Place(interpreter if interpreter.startswith("/") else f"{cwd}/{interpreter}", interpreter)
-        raise LinkScopeError(where.shown, f"more than {_MAX_SCRIPTS} scripts lead on to one another")
+                inside = interpreter if interpreter.startswith("/") else f"{cwd}/{interpreter}"
+                return self._of_file(Place(inside, interpreter), told)
+            except LinkScopeError as error:
+                following = error.script if isinstance(error, NotElf) else None
+                if following is None:
+                    ends = " (the #! line ends with a carriage return)" if interpreter.endswith("\r") else ""
+                    raise LinkScopeError(
+                        script.shown, f"its interpreter {interpreter}: {error.reason}{ends}"
+                    ) from error
+                interpreter = following.partition(" ")[0]
+        raise LinkScopeError(script.shown, f"more than {_MAX_SCRIPTS} scripts lead on to one another")
+
+    def _of_file(self, where: Place, script: Script | None) -> File:
+        location = self._locate(where)
+        return self._answer(where, location, self._facts_of(where, location), script)
 
     def _locate(self, where: Place) -> str:
         try:

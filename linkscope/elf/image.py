@@ -163,10 +163,25 @@ def _not_elf(reader: Reader) -> NotElf:
     if not head:
         return NotElf(reader.path, "is empty, not an ELF file")
     if head[:2] == b"#!":
-        line = head[2:_SCRIPT_LINE].split(b"\n", 1)[0].strip(b" \t")
-        interpreter = os.fsdecode(line.split(None, 1)[0]) if line else ""
-        return NotElf(reader.path, f"is a script for {interpreter}, not an ELF file", os.fsdecode(line))
+        return _script(reader.path, os.fsdecode(head[2:_SCRIPT_LINE].split(b"\n", 1)[0]))
     return NotElf(reader.path, "not an ELF file")
+
+
+def _script(path: str, line: str) -> NotElf:
+    """What a file is that begins with `#!` and LINE: interpreter and argument, parted by spaces and tabs alone.
+
+    Source: Linux fs/binfmt_script.c, load_script. A carriage return is a character like any other there.
+    """
+    line = line.strip(" \t")
+    interpreter = line.split(" ", 1)[0].split("\t", 1)[0]
+    if not interpreter:
+        return NotElf(path, "is a script without an interpreter, not an ELF file")
+    argument = line[len(interpreter) :].strip(" \t")
+    line = f"{interpreter} {argument}" if argument else interpreter
+    what = f"is a script for {line}, not an ELF file"
+    if line.endswith("\r"):
+        what += " (the carriage return at the end of its #! line counts)"
+    return NotElf(path, what, line)
 
 
 def _segments(

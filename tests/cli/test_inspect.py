@@ -120,6 +120,55 @@ def test_a_script_is_followed_to_its_interpreter_when_asked(linkscope: Linkscope
     assert followed[0]["script"] == {"path": "script", "interpreter": "/bin/sh", "argument": "-e"}
 
 
+_RETURN = "the carriage return at the end of its #! line counts"
+_FOLLOW = "--follow-scripts inspects what it is for"
+# The first line of a script, what is said of it, and what when it is followed (None: all is well).
+SCRIPTS = {
+    "an interpreter that is missing": (
+        b"#!/nonexist/python",
+        "is a script for /nonexist/python, not an ELF file; --follow-scripts inspects what it is for",
+        "its interpreter /nonexist/python: no such file or directory",
+    ),
+    "a carriage return": (
+        b"#!/bin/sh\r",
+        rf"is a script for /bin/sh\x0d, not an ELF file ({_RETURN}); {_FOLLOW}",
+        r"its interpreter /bin/sh\x0d: no such file or directory (the #! line ends with a carriage return)",
+    ),
+    "no interpreter": (
+        b"#! \t ",
+        "is a script without an interpreter, not an ELF file",
+        "is a script without an interpreter, not an ELF file",
+    ),
+    "what env is asked for": (
+        b"#! /usr/bin/env\tsh ",
+        "is a script for /usr/bin/env sh, not an ELF file; --follow-scripts inspects what it is for",
+        None,
+    ),
+    "an interpreter that is no program": (
+        b"#!/etc/passwd",
+        "is a script for /etc/passwd, not an ELF file; --follow-scripts inspects what it is for",
+        "its interpreter /etc/passwd: not an ELF file",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_is_told_from_its_interpreter(linkscope: Linkscope, tmp_path: Path, name: str) -> None:
+    """The kernel finds an interpreter where following the script does."""
+    line, plain, followed = SCRIPTS[name]
+    script = tmp_path / "script"
+    script.write_bytes(line + b"\nexit 0\n")
+    script.chmod(0o755)
+    assert linkscope("inspect", "script").stderr.decode() == f"linkscope: script: {plain}\n"
+    ran = linkscope("inspect", "--follow-scripts", "script")
+    assert ran.stderr.decode() == ("" if followed is None else f"linkscope: script: {followed}\n")
+    try:
+        starts = subprocess.run([script]).returncode == 0
+    except OSError:
+        starts = False
+    assert starts == (ran.returncode == 0)
+
+
 def test_as_many_scripts_lead_on_to_one_another_as_the_kernel_allows(linkscope: Linkscope, tmp_path: Path) -> None:
     named = shutil.which("true")
     assert named is not None
