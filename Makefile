@@ -60,7 +60,7 @@ format: setup ## lay the Python code out as ruff does
 	$(BIN)/ruff format
 
 bench: setup fixtures ## measure speed and memory beside other tools
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run $(ARGS)
 
 conformance: setup fixtures ## the scoreboard against the real loader, ldd, libtree and lddtree
 	$(BIN)/python -m tests.conformance

@@ -1,0 +1,1 @@
+"""How fast LinkScope is, beside other tools, on the machine at hand: `make bench`."""

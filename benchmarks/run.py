@@ -1,0 +1,101 @@
+"""`make bench`: each comparison side by side, its commands in turn, and whether LinkScope keeps what it promises."""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from benchmarks import readers, timing
+from benchmarks.cases import MIB, Case, all_programs, cases
+from benchmarks.timing import Measured
+
+_READERS: Final = "readers"
+_SAMPLE: Final = 40  # files that each reader reads
+_LIBRARIES: Final = ("click", "msgspec", "pyelftools", "lief")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 where a promise is not kept."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--runs", type=int, default=15, metavar="N", help="rounds of each comparison (15)")
+    parser.add_argument("--only", metavar="NAME", help="one comparison: one, all, readers, symbols, text")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        every = cases(scratch)
+        names = [case.name for case in every] + [_READERS]
+        if given.only not in (None, *names):
+            parser.error(f"no comparison is called {given.only}; there are {', '.join(names)}")
+        chosen = [case for case in every if given.only in (None, case.name)]
+        print(*_machine(), sep="\n")
+        kept = [_print_case(case, given.runs, os.path.join(scratch, "output")) for case in chosen]
+    if given.only in (None, _READERS):
+        _print_readers(given.runs)
+    return 0 if all(kept) else 1
+
+
+def _machine() -> Iterator[str]:
+    """What the figures depend on."""
+    info = Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else ""
+    model = next((line.partition(": ")[2] for line in info.splitlines() if line.startswith("model name")), "?")
+    yield f"{len(os.sched_getaffinity(0))} CPUs ({model}), Linux {platform.release()}"
+    yield f"Python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+
+
+def _print_case(case: Case, runs: int, output: str) -> bool:
+    """One comparison's table; whether all that it promises is kept."""
+    print(f"\n{case.name}: {case.about}")
+    measured = timing.in_turn([case.ours, *case.theirs], runs, output)
+    ours = measured[case.ours.name]
+    print(f"  {'':24}{'median':>10}{'fastest':>10}{'CPU time':>10}{'memory':>11}{'ours takes':>13}")
+    print(_row(case.ours.name, ours, ""))
+    kept = True
+    for rival in case.theirs:
+        ratio = ours.seconds / measured[rival.name].seconds
+        most = case.most.get(rival.name)
+        kept = kept and (most is None or ratio <= most)
+        print(_row(rival.name, measured[rival.name], f"{ratio:.2f} x") + _promise(ratio, most))
+    for reason in case.left_out:
+        print(f"  left out: {reason}")
+    return _print_memory(case, output) and kept
+
+
+def _row(name: str, figures: Measured, ratio: str) -> str:
+    times = "".join(f"{_milliseconds(one):>10}" for one in (figures.seconds, figures.fastest, figures.processor))
+    return f"  {name:24}{times}{figures.memory / MIB:7.1f} MiB{ratio:>13}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
+
+
+def _promise(found: float, most: float | None) -> str:
+    """Whether a figure is within what was promised; empty where nothing was."""
+    return "" if most is None else f"  (at most {most:g}: {'kept' if found <= most else 'NOT KEPT'})"
+
+
+def _print_memory(case: Case, output: str) -> bool:
+    """The memory of all processes together, where there is a promise about it; whether it is kept."""
+    if case.memory is None:
+        return True
+    all_together = timing.memory_of_all(case.ours, output)
+    print(f"  all processes of {case.ours.name} together: {all_together / MIB:.1f} MiB", end="")
+    print(_promise(all_together / MIB, case.memory / MIB))
+    return all_together <= case.memory
+
+
+def _print_readers(runs: int) -> None:
+    programs = all_programs()
+    paths = programs[:: max(1, len(programs) // _SAMPLE)][:_SAMPLE]
+    print(f"\n{_READERS}: headers, segments and dynamic section of one file, mean of {len(paths)} programs")
+    found = readers.seconds_a_file(paths, runs)
+    for name, seconds in found.items():
+        print(f"  {name:24}{seconds * 1000:10.3f} ms{seconds / found['own reader']:10.1f} x")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
