@@ -10,47 +10,38 @@ from linkscope.elf import hardening, libc, linkage, machines, notes, toolchain, 
 from linkscope.elf.image import Image
 from linkscope.elf.reader import Reader
 from linkscope.loader.glibc import split_search_path
-from linkscope.model.document import text
-from linkscope.model.inspect import ElfHeader, Hardening, Kind, Libc, Linkage, Problem, Toolchain
+from linkscope.model.document import exact_bytes, text
+from linkscope.model.inspect import ElfHeader, File
 
 
 class FileFacts(msgspec.Struct, frozen=True):
-    """The fields of model.inspect.File that come from the file alone, under the same names.
+    """A file as far as it speaks for itself.
 
-    declared: the entries of `.note.dlopen`.
+    file: the answer with the path that the file was first met by, and with nothing loaded. declared: the entries of
+    `.note.dlopen`.
     """
 
     image: Image
-    kind: Kind
-    linkage: Linkage | None
-    pie: bool | None
-    elf: ElfHeader
-    interpreter: str | None
-    libc: Libc
-    soname: str | None
-    needed: list[str]
-    rpath: list[str]
-    runpath: list[str]
-    build_id: str | None
-    requires: dict[str, str]
-    requires_other: list[str]
-    hardening: Hardening
-    toolchain: Toolchain
-    problems: list[Problem]
+    file: File
     declared: tuple[notes.DlopenEntry, ...]
 
     @property
     def is_loaded(self) -> bool:
         """Whether a dynamic loader has to do with the file."""
-        return self.kind == "shared-library" or self.linkage == "dynamic"
+        return self.file.kind == "shared-library" or self.file.linkage == "dynamic"
 
 
 def file_facts(reader: Reader, image: Image) -> FileFacts:
     """The facts of an open file. Raises LinkScopeError for what contradicts itself."""
+    return FileFacts(image, _file(reader, image), notes.dlopen_entries(reader, image))
+
+
+def _file(reader: Reader, image: Image) -> File:
     how = linkage.linkage(image)
     requires, other = versions.highest_versions(image.verneed)
-    return FileFacts(
-        image=image,
+    return File(
+        path=text(image.path),
+        path_bytes=exact_bytes(image.path),
         kind=linkage.kind(reader, image),
         linkage=how,
         pie=linkage.pie(image),
@@ -66,8 +57,10 @@ def file_facts(reader: Reader, image: Image) -> FileFacts:
         requires_other=[text(name) for name in other],
         hardening=hardening.hardening(reader, image),
         toolchain=toolchain.toolchain(reader, image),
+        closure=[],
+        missing=[],
         problems=problems.of_file(reader, image, how),
-        declared=notes.dlopen_entries(reader, image),
+        dlopen=[],
     )
 
 

@@ -142,7 +142,7 @@ class _Run:
         return known
 
     def _answer(self, where: Place, location: str, facts: FileFacts, script: Script | None) -> File:
-        found = list(facts.problems)
+        found = list(facts.file.problems)
         started: Start | None = None
         binding = None
         if facts.is_loaded:
@@ -156,30 +156,16 @@ class _Run:
                 found += binding.problems
         if self._depth.cross_check:
             found += problems.of_cross_check(location, facts.image)
-        return File(
+        return msgspec.structs.replace(
+            facts.file,
             path=text(where.shown),
             path_bytes=exact_bytes(where.shown),
-            kind=facts.kind,
-            linkage=facts.linkage,
-            pie=facts.pie,
-            elf=facts.elf,
-            interpreter=facts.interpreter,
-            libc=facts.libc,
-            soname=facts.soname,
-            needed=facts.needed,
-            rpath=facts.rpath,
-            runpath=facts.runpath,
-            build_id=facts.build_id,
-            requires=facts.requires,
-            requires_other=facts.requires_other,
             closure=closure(started, self._system, self._environment.cwd) if started else [],
             missing=missing(started) if started else [],
             problems=problems.graver_first(found),
             dlopen=_dlopen(facts, started),
             unresolved=binding.unresolved if binding else [] if self._depth.symbols else None,
             unused=binding.unused if binding else [] if self._depth.symbols else None,
-            hardening=facts.hardening,
-            toolchain=facts.toolchain,
             script=script,
         )
 
