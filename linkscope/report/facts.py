@@ -40,12 +40,12 @@ _LINKED = ("executable", "shared-library")
 
 
 def summary(file: File, page: Page) -> Iterator[list[Span]]:
-    """`dynamic PIE · x86-64 · glibc ≥ 2.34 · 23 libraries, 1 missing`, in as many lines as the page needs."""
+    """`dynamic PIE · x86-64 · glibc ≥ 2.34 · 23 libraries`, and what is missing, in as many lines as the page needs."""
     parts = [(_what(file), ""), (_machine(file), ""), (_libc(file), ""), (_count(file), "")]
     items: list[Span] = [part for part in parts if part[0]]
     if file.missing:
-        items[-1] = (f"{items[-1][0]}, {len(file.missing)} missing", "bad")
-    elif any(problem.fatal for problem in file.problems):
+        items[-1] = (f"{items[-1][0]} found, {len(file.missing)} missing", "bad")
+    if any(problem.fatal for problem in file.problems):
         items.append(("does not start" if file.kind == "executable" else "does not load", "bad"))
     yield from flow(items, page, [(" " * INDENT, "")], [], " · ")
 
@@ -73,10 +73,17 @@ def _libc(file: File) -> str:
 
 
 def _count(file: File) -> str:
-    """How many libraries would be mapped; "" where the loader has no part in it."""
+    """How many libraries would be mapped; "" where the loader has no part in it.
+
+    glibc's loader is none of them, but musl's is: it is the C library as well.
+    """
     if file.kind not in _LINKED or file.linkage == "static":
         return ""
-    number = sum(entry.path is not None and entry.found_by != "interpreter" for entry in file.closure)
+    counted = file.libc.family == "musl"
+    number = sum(
+        entry.path is not None and (entry.found_by != "interpreter" or (counted and bool(entry.needed_by)))
+        for entry in file.closure
+    )
     return f"{number or 'no'} {'library' if number == 1 else 'libraries'}"
 
 
@@ -129,6 +136,8 @@ def _hardening(file: File) -> list[Span]:
     items: list[Span] = [_RELRO[hardening.relro]] if hardening.relro else []
     for key, on, off in _SWITCHES:
         value = getattr(hardening, key)
+        if key == "bind_now" and not value and file.linkage == "static":
+            continue  # it binds all there is when it starts, and nothing later
         if value is not None:
             items.append(on if value else off)
     return items
@@ -137,7 +146,14 @@ def _hardening(file: File) -> list[Span]:
 def _toolchain(file: File) -> list[Span]:
     if file.toolchain is None:
         return []
-    return [(name, "") for name in (file.toolchain.language, *file.toolchain.compiler) if name]
+    return [(name, "") for name in (file.toolchain.language, *map(_compiler, file.toolchain.compiler)) if name]
+
+
+def _compiler(comment: str) -> str:
+    """A line of .comment as one says it: `GCC: (Debian 12.2.0-14) 12.2.0` with its version before its packager."""
+    name, marked, rest = comment.partition(": (")
+    packager, closed, version = rest.rpartition(") ")
+    return f"{name} {version} ({packager})" if marked and closed else comment
 
 
 def _script(file: File) -> list[Span]:

@@ -64,9 +64,11 @@ def _columns(tree: list[Row], source: int, page: Page) -> _Columns:
 
 
 def _also(row: Row, page: Page, columns: _Columns) -> list[Span]:
-    """Who else needs the library, as many as one line holds, and how many more there are."""
+    """Who else needs the library: as many as one line holds, and how many more; all of them where there is no edge."""
     start = f"{'':{INDENT}}{_guide(row.below, columns)}also needed by "
-    room = min(page.width or _READABLE, _READABLE) - len(start)
+    if page.width is None:
+        return [(start + ", ".join(row.also), "faint")]
+    room = min(page.width, _READABLE) - len(start)
     shown = 1
     while shown < len(row.also) and cells(_listed(row.also, shown + 1)) <= room:
         shown += 1

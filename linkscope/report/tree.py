@@ -10,6 +10,8 @@ from linkscope.model.inspect import ClosureEntry, File
 
 # The file itself, where the libraries are places in `closure`.
 _TOP = -1
+# What comes with the program itself, whoever needs it besides: a preload is loaded before anything is looked for.
+_OWN = ("interpreter", "preload")
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -28,8 +30,8 @@ class Row(msgspec.Struct, frozen=True):
 def rows(file: File) -> Iterator[Row]:
     """The libraries of FILE, each once, children below their parent, in the loader's order among themselves.
 
-    A library stands below the first object that needs it. At the top stands also what nobody needs (a preload) and
-    the interpreter, for it is the file itself that names it.
+    A library stands below the first object that needs it. At the top stand also the preloads, which are loaded
+    before anything else, and the interpreter, for it is the file itself that names it.
     """
     needers = _needers(file)
     parents = _parents(file, needers)
@@ -74,7 +76,7 @@ def _parents(file: File, needers: list[list[int]]) -> list[int]:
     A ring is possible, since a filtee is listed before its filter and may need it.
     """
     parents = [
-        asking[0] if asking and entry.found_by != "interpreter" else _TOP
+        asking[0] if asking and entry.found_by not in _OWN else _TOP
         for entry, asking in zip(file.closure, needers, strict=True)
     ]
     settled = {_TOP}

@@ -63,12 +63,6 @@ def _cut_after_the_header(path: Path, good: Path) -> None:
     path.write_bytes(good.read_bytes()[:64])
 
 
-def _of_unknown_class(path: Path, good: Path) -> None:
-    content = bytearray(good.read_bytes())
-    content[4] = 7
-    path.write_bytes(content)
-
-
 _MAKERS = [
     _absent,
     _folder,
@@ -82,7 +76,6 @@ _MAKERS = [
     _script,
     _only_the_magic,
     _cut_after_the_header,
-    _of_unknown_class,
 ]
 
 

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,13 +45,13 @@ _APP = program(
 )
 _REPORT = """\
 app
-  dynamic PIE · x86-64 · glibc ≥ 2.34 · 2 libraries, 1 missing
+  dynamic PIE · x86-64 · glibc ≥ 2.34 · 2 libraries found, 1 missing · does not start
 
   interpreter  /lib64/ld-linux-x86-64.so.2
   runpath      $ORIGIN/lib, /opt/x/lib
   requires     GLIBC 2.34, GLIBCXX 3.4.29, GLIBC_PRIVATE
   hardening    full RELRO, bind now, NX, stack canary, fortify, no CET
-  made with    C++, GCC: (Debian 12.2.0-14) 12.2.0
+  made with    C++, GCC 12.2.0 (Debian 12.2.0-14)
   build id     0daa1a38
 
   ├─ libmid.so             runpath      /opt/x/lib/libmid.so
@@ -107,6 +108,7 @@ def test_the_command_that_tells_more_speaks_of_the_same_start(
 
 _STATIC: dict[str, Any] = {"linkage": "static", "interpreter": None, "requires": {}}
 _ARM = ElfHeader(class_=32, endian="big", machine="arm", type="EXEC")
+_MUSL = library("libc.so", ["app"], path="/lib/ld-musl-x86_64.so.1", found_by="interpreter")
 _BAD = Problem(code="bad-candidate", fatal=True, subject="/lib/x", needed_by="app", message="…")
 
 
@@ -124,6 +126,21 @@ _BAD = Problem(code="bad-candidate", fatal=True, subject="/lib/x", needed_by="ap
             program([_LIBC], problems=[_BAD]),
             "dynamic PIE · x86-64 · glibc ≥ 2.34 · 1 library · does not start",
             id="fatal, nothing missing",
+        ),
+        pytest.param(
+            program([library("g", ["app"], found_by=None)]),
+            "dynamic PIE · x86-64 · glibc ≥ 2.34 · no libraries found, 1 missing",
+            id="none found",
+        ),
+        pytest.param(
+            program([_MUSL], libc=Libc(family="musl"), requires={}),
+            "dynamic PIE · x86-64 · musl · 1 library",
+            id="musl's loader is a library",
+        ),
+        pytest.param(
+            program([msgspec.structs.replace(_MUSL, needed_by=[])], libc=Libc(family="musl"), requires={}),
+            "dynamic PIE · x86-64 · musl · no libraries",
+            id="unless nobody needs it",
         ),
         pytest.param(
             program([], pie=False, libc=Libc(family="glibc", version="2.36"), **_STATIC),
@@ -166,6 +183,32 @@ def test_a_static_program_is_said_to_need_no_loader() -> None:
 def test_a_measure_that_the_file_cannot_tell_is_not_spoken_of() -> None:
     unknown = Hardening(relro=None, bind_now=None, nx=False, canary=None, fortify=None)
     assert "hardening    executable stack\n" in _shown(program([], hardening=unknown))
+
+
+@pytest.mark.parametrize("linkage", ["static", "dynamic"])
+def test_of_lazy_binding_nothing_is_said_where_nothing_is_bound_later(linkage: str) -> None:
+    lazy = Hardening(relro="full", bind_now=False, nx=True, canary=None, fortify=None)
+    assert ("lazy binding" in _shown(program([], hardening=lazy, linkage=linkage))) is (linkage == "dynamic")
+
+
+@pytest.mark.parametrize(
+    ("comment", "shown"),
+    [
+        ("GCC: (Debian 12.2.0-14+deb12u1) 12.2.0", "GCC 12.2.0 (Debian 12.2.0-14+deb12u1)"),
+        ("GCC: (GNU) 14.2.1 20240910", "GCC 14.2.1 20240910 (GNU)"),
+        ("Debian clang version 14.0.6", "Debian clang version 14.0.6"),
+        ("GCC: (", "GCC: ("),
+    ],
+)
+def test_a_compiler_is_named_with_its_version_first(comment: str, shown: str) -> None:
+    assert f"made with    {shown}\n" in _shown(program([], toolchain=Toolchain(compiler=[comment], language=None)))
+
+
+def test_without_an_edge_all_that_need_a_library_are_named() -> None:
+    needers = [library(f"lib-of-some-length-{number}.so", ["app"]) for number in range(30)]
+    last = library("last.so", ["app", *(needer.path or "" for needer in needers)])
+    assert "and" not in _shown(program([*needers, last]), Page()).split("also needed by ")[1]
+    assert "more\n" in _shown(program([*needers, last]))
 
 
 def test_a_name_whose_search_ended_at_a_bad_file_is_refused_and_not_missing() -> None:

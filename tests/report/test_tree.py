@@ -31,6 +31,11 @@ def _drawn(closure: list[ClosureEntry]) -> list[str]:
             id="a preload at the top",
         ),
         pytest.param(
+            [library("p", ["/lib/a"], found_by="preload"), library("a", ["app"])],
+            ["├─ p < a", "└─ a"],
+            id="a preload at the top, whoever needs it",
+        ),
+        pytest.param(
             [library("a", ["app"]), library("ld.so", ["/lib/a"], path="/lib64/ld.so", found_by="interpreter")],
             ["├─ a", "└─ ld.so < a"],
             id="the interpreter at the top",

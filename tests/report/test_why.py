@@ -42,7 +42,7 @@ The search on behalf of /opt/app/lib/libmid.so:
   rpath of libmid.so  does not count: libmid.so has a RUNPATH
   runpath of libmid.so  $ORIGIN:(empty)
     /opt/app/lib/libfoo.so.1  not there
-    libfoo.so.1               passed over: 32/64 bit
+    libfoo.so.1               passed over: wrong class
   ld.so.cache  not there
 
 The search on behalf of ./app:
@@ -70,7 +70,9 @@ def test_what_is_not_found_ends_with_what_would_mend_it() -> None:
     )
     shown = render(document, Page(width=80))
     assert "/lib/libfoo.so.1  refused: the search ends\n      file too short\n" in shown
-    assert shown.endswith("libfoo.so.1 is not found\n→ Put a library there.\n")
+    assert shown.endswith(
+        "libfoo.so.1 is not loaded: the search ends at /lib/libfoo.so.1 (file too short)\n→ Put a library there.\n"
+    )
 
 
 def _document(search: list[SearchStep], chains: list[list[str]]) -> WhyDocument:
