@@ -19,7 +19,7 @@ from linkscope.cli.output import Output, complain
 from linkscope.cli.progress import shown
 from linkscope.model.document import AnalysisError
 from linkscope.model.inspect import File
-from linkscope.report.escape import exact
+from linkscope.report.escape import exact, quoted
 
 _MOST_WORKERS = 8  # each keeps its own tables of what it has read: 40 MiB
 _EXAMPLES = examples(
@@ -53,7 +53,8 @@ def command(
     Nothing is executed. A library is answered for as if it was started as the main program.
 
     Formats: text for people; json, one document; jsonl, one line for each file; paths, the bare list of the files
-    themselves and all that the loader would open for them.
+    themselves and all that the loader would open for them. On a narrow terminal a library's path is only its folder
+    where the file is called what was asked for.
 
     Exit code: 0 if nothing is wrong, 1 if a file would not start or a symbol stays unresolved, 2 if something could
     not be analysed.
@@ -113,7 +114,7 @@ class _Outcome:
             yield result
 
     def _complaints(self, result: File | AnalysisError) -> Iterator[str]:
-        name = exact(result.path, result.path_bytes)
+        name = quoted(exact(result.path, result.path_bytes))
         if isinstance(result, AnalysisError):
             if self._form != "json":
                 yield f"{name}: {result.error}"

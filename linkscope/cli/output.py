@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from linkscope.report.page import Page
 
 
+# What Python sets LC_CTYPE to (PEP 538).
+_COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
+
+
 class OutputFailed(LinkScopeError):
     """Standard output is closed, or takes no more (a full disk). A reader that went away is a BrokenPipeError."""
 
@@ -51,7 +55,7 @@ class Output:
         from linkscope.report.page import LINE_ART, Page
 
         try:
-            LINE_ART.encode(self._encoding)
+            LINE_ART.encode("ascii" if _plain_locale() else self._encoding)
         except UnicodeEncodeError:
             return Page(width=self._width(), colour=self._colour(), unicode=False)
         return Page(width=self._width(), colour=self._colour())
@@ -84,6 +88,18 @@ class Output:
         """Sends what the buffer still holds."""
         with writing():
             self._stream.flush()
+
+
+def _plain_locale() -> bool:
+    """Whether the user's locale is C or POSIX by name, whose characters are ASCII; none set says nothing of a terminal.
+
+    Python hides it (PEP 538, 540): it writes UTF-8 then, and sets LC_CTYPE to a C locale with UTF-8 unless LC_ALL is
+    set. Its UTF-8 mode is what tells that value from the same one set by the user.
+    """
+    named = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE")
+    if not named or (not os.environ.get("LC_ALL") and sys.flags.utf8_mode and named in _COERCED):
+        named = os.environ.get("LANG")
+    return named in ("C", "POSIX")
 
 
 def complain(message: str) -> None:

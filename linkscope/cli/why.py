@@ -11,7 +11,7 @@ from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
 from linkscope.cli.options import assumptions, formats
 from linkscope.cli.output import Output, complain
-from linkscope.report.escape import exact
+from linkscope.report.escape import exact, quoted
 
 _EXAMPLES = examples(
     "linkscope why /usr/bin/gdb libz.so.1",
@@ -43,7 +43,7 @@ def command(file: str, library: str, form: str, assumptions: Assumptions) -> int
         from linkscope.report.why import render
 
         for error in document.errors:
-            complain(f"{exact(error.path, error.path_bytes)}: {error.error}")
+            complain(f"{quoted(exact(error.path, error.path_bytes))}: {error.error}")
         if not document.errors:
             output.write(render(document, output.page()))
     output.flush()

@@ -27,6 +27,11 @@ def _visible(code: int) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def quoted(name: str) -> str:
+    """NAME as it stands in a sentence: in quotation marks where it is empty or holds a space."""
+    return f'"{name}"' if not name or " " in name else name
+
+
 def exact(path: str, path_bytes: str | None) -> str:
     """A document's PATH with the exact bytes that stand beside it (base64), as os.fsdecode gives them."""
     return path if path_bytes is None else os.fsdecode(binascii.a2b_base64(path_bytes))

@@ -96,6 +96,16 @@ def test_a_bad_file_is_one_line_and_the_others_are_reported(
     assert ran.stdout.startswith(os.fsencode(good) + b"\n")
 
 
+@pytest.mark.parametrize("arguments", [["inspect"], ["why"]], ids=" ".join)
+@pytest.mark.parametrize(("name", "shown"), [("", '""'), ("my app", '"my app"')])
+def test_a_name_that_would_not_be_seen_to_be_one_is_quoted(
+    linkscope: Linkscope, arguments: list[str], name: str, shown: str
+) -> None:
+    library = ["libc.so.6"] if arguments == ["why"] else []
+    complaint = linkscope(*arguments, name, *library).stderr.decode()
+    assert complaint == f"linkscope: {shown}: no such file or directory\n"
+
+
 def test_a_file_that_may_not_be_read_is_one_line(
     fixture_file: FixtureFile, tmp_path: Path, require_tool: Callable[[str], str]
 ) -> None:

@@ -80,6 +80,25 @@ def test_without_unicode_the_drawing_is_ascii(linkscope: Linkscope, program: Pat
 
 
 @pytest.mark.parametrize(
+    ("locale", "drawn"),
+    [
+        ({"LC_ALL": "C"}, False),
+        ({"LANG": "C"}, False),
+        ({"LANG": "POSIX"}, False),
+        ({"LC_ALL": "C", "LANG": "C.UTF-8"}, False),
+        ({"LC_ALL": "C.UTF-8", "LANG": "C"}, True),
+        ({"LC_ALL": "", "LC_CTYPE": "", "LANG": "C.UTF-8"}, True),
+        ({}, True),
+    ],
+    ids=str,
+)
+def test_the_locale_says_whether_the_drawing_is_ascii(program: Path, locale: dict[str, str], drawn: bool) -> None:
+    named = {name: value for name, value in environment().items() if name not in ("LANG", "LC_ALL", "LC_CTYPE")}
+    ran = subprocess.run([*COMMAND, "inspect", program], env={**named, **locale}, capture_output=True, timeout=60)
+    assert ("└─ ".encode() in ran.stdout) is drawn
+
+
+@pytest.mark.parametrize(
     "arguments", [["inspect", "--format", "json"], ["inspect", "--format", "text"], ["--help"]], ids=" ".join
 )
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
