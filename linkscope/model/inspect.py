@@ -38,7 +38,6 @@ ProblemCode = Literal[
     "loads-at-run-time",
     "packed",
     "audit",
-    "script",
     "disagreement",
     "malformed",
 ]
