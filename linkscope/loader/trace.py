@@ -1,6 +1,9 @@
 """How the loader goes about finding what an object asks for, step by step, and along which chain it comes to ask.
 
-The steps are those of LD_DEBUG=libs (man ld.so); what the rules leave out stands in its place, with the reason.
+The steps are those of LD_DEBUG=libs (man ld.so); what the rules leave out stands in its place, with the reason. Of
+the tries in an absolute folder and its hardware capability subfolders, those in folders that exist are told, and one
+for a folder of which none exists: LD_DEBUG=libs shows the others too, the first time. In a relative folder every try is
+told, since the loader makes every one of them each time (glibc elf/dl-load.c, open_path).
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ from typing import cast
 
 import msgspec
 
-from linkscope.loader.glibc import Glibc
+from linkscope.loader import misfits
+from linkscope.loader.glibc import CACHE, Glibc
 from linkscope.loader.linkmap import LinkMap, Loaded, Refusal, Rules
 from linkscope.loader.luck import is_lucky
 from linkscope.loader.musl import Musl
@@ -131,7 +135,7 @@ def _search(name: str, request: Request, rules: Rules, asked_by: str) -> list[Se
     def watch(
         source: FoundBy, of: str | None, element: str | None, path: str | None, outcome: str, reason: str
     ) -> None:
-        seen.append(_step(source, of, element, path, outcome, reason, asked_by))
+        seen.append(_step(source, of, element, path, outcome, _in_full(rules, path, outcome, reason), asked_by))
 
     preloaded = request.kind == "preload"
     if isinstance(rules, Musl):
@@ -148,6 +152,17 @@ def _search(name: str, request: Request, rules: Rules, asked_by: str) -> list[Se
     return [
         step for source in _ORDER[: _ORDER.index(ended) + 1] for step in (*left_out, *seen) if step.source == source
     ]
+
+
+def _in_full(rules: Rules, path: str | None, outcome: str, reason: str) -> str:
+    """The REASON of a step as the rules tell it, with what only the files show."""
+    if not isinstance(rules, Glibc):
+        return reason
+    if outcome in ("wrong-class", "wrong-machine") and path is not None and rules.main.image is not None:
+        return misfits.of_another_kind(rules.system.candidate(path, rules.cwd), rules.main.image)
+    if reason == "no cache" and not rules.system.candidate(CACHE, "/").errno:
+        return f"{CACHE} is there, and is not one that the loader can use"
+    return reason
 
 
 def _given_up(step: SearchStep, following: SearchStep | None) -> SearchStep:

@@ -17,7 +17,7 @@ _CHAINS, _SERVED = 8, 12
 _OUTCOMES: dict[Outcome, Span] = {
     "found": ("found", "good"),
     "absent": ("not there", "faint"),
-    "wrong-class": ("passed over: 32/64 bit", "warn"),
+    "wrong-class": ("passed over: wrong class", "warn"),
     "wrong-machine": ("passed over: other machine", "warn"),
     "no-permission": ("passed over: no permission", "warn"),
     "refused": ("refused: the search ends", "bad"),
@@ -137,10 +137,18 @@ def _step(step: SearchStep, named: bool, width: int, page: Page) -> Iterator[lis
         yield from words(step.reason, _OUTCOMES[step.outcome][1], page, [*start, (" " * INDENT, "")])
 
 
+def _failure(document: WhyDocument) -> str:
+    for step in document.search:
+        if step.outcome == "refused" and step.made:
+            reason = f" ({step.reason})" if step.reason else ""
+            return f"{document.library} is not loaded: the search ends at {step.candidate}{reason}"
+    return f"{document.library} is not found"
+
+
 def _answer(document: WhyDocument, page: Page) -> Iterator[list[Span]]:
     if document.path_found is not None:
         yield [("found: ", "good"), (document.path_found, "title")]
     elif document.chains:
-        yield [(f"{document.library} is not found", "bad")]
+        yield from words(_failure(document), "bad", page, [])
     for hint in document.hints:
         yield from words(hint, "", page, [("→ ", "warn")])

@@ -187,6 +187,37 @@ def test_what_a_program_declares_to_open_itself(fixture_file: FixtureFile, tmp_p
     assert document.hints == [f"{declares}: {would}"]
 
 
+def _root(folder: Path, **app: Any) -> Path:
+    """A root with this machine's loader and C library, and with bin/app."""
+    for file in ("/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6"):
+        place = folder / file[1:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(Path(file).read_bytes())
+        place.chmod(0o755)
+    for name in ("bin", "etc", "opt"):
+        (folder / name).mkdir()
+    executable(folder / "bin/app", **app)
+    return folder
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage\n" * 9, b"glibc-ld.so.cache1.1\0\0"], ids=["empty", "text", "cut"])
+def test_a_cache_that_the_loader_cannot_use_is_told_from_none(tmp_path: Path, content: bytes) -> None:
+    root = _root(tmp_path, needed=("libgone.so",))
+    without = [step.reason for step in _why("/bin/app", "libgone.so", root=os.fspath(root)).search]
+    (root / "etc/ld.so.cache").write_bytes(content)
+    unusable = [step.reason for step in _why("/bin/app", "libgone.so", root=os.fspath(root)).search]
+    assert "no cache" in without
+    assert "/etc/ld.so.cache is there, and is not one that the loader can use" in unusable
+
+
+def test_a_file_of_another_class_is_described_in_the_loaders_words(tmp_path: Path) -> None:
+    shared_object(tmp_path / "libx.so", elf_class=32, machine=3)
+    app = executable(tmp_path / "app", needed=("libx.so",), runpath=os.fspath(tmp_path))
+    (reason,) = [step.reason for step in _why(app, "libx.so").search if step.outcome == "wrong-class"]
+    assert reason == "32-bit 386, the program is 64-bit x86_64 (wrong ELF class: ELFCLASS32)"
+    assert trace.trace(app).missing == ["libx.so"]
+
+
 def test_without_its_interpreter_nothing_is_found(fixture_file: FixtureFile) -> None:
     document = _why(fixture_file("needed/missing-interpreter"), "libc.so.6")
     assert _names(document) == [["missing-interpreter", "libc.so.6"]]
@@ -216,6 +247,7 @@ def test_why_in_another_root(tmp_path: Path) -> None:
     for folder in ("lib64", "bin", "opt"):
         (tmp_path / folder).mkdir()
     (tmp_path / "lib64/ld-linux-x86-64.so.2").write_bytes(Path("/lib64/ld-linux-x86-64.so.2").read_bytes())
+    (tmp_path / "lib64/ld-linux-x86-64.so.2").chmod(0o755)
     shared_object(tmp_path / "opt/libfar.so")
     executable(tmp_path / "bin/app", needed=("libfar.so", "libc.so.6"), runpath="/opt")
     document = _why("/bin/app", "libfar.so", root=os.fspath(tmp_path))

@@ -228,12 +228,13 @@ CASES = {
             _app(needed=("libleaf.so",), runpath="@/leaf"),
             _library("leaf/libleaf.so", elf_class=32, machine=I386),
         ),
-        "@/leaf/libleaf.so is passed over: it is for 32-bit 386, and the program is for 64-bit x86_64",
+        "@/leaf/libleaf.so is passed over: it is 32-bit 386, the program is 64-bit x86_64 "
+        "(wrong ELF class: ELFCLASS32)",
         _with(LEAF),
     ),
     "another machine": Case(
         _forest(_app(needed=("libleaf.so",), runpath="@/leaf"), _library("leaf/libleaf.so", machine=AARCH64)),
-        "@/leaf/libleaf.so is passed over: it is for 64-bit aarch64, and the program is for 64-bit x86_64",
+        "@/leaf/libleaf.so is passed over: it is 64-bit aarch64, the program is 64-bit x86_64",
         _with(LEAF),
     ),
     "no permission": Case(
@@ -264,7 +265,8 @@ CASES = {
         _forest(
             _app(needed=("libleaf.so",), runpath="@/first:@/leaf"), Node("first/libleaf.so", content=b"text\n"), LEAF
         ),
-        "@/first/libleaf.so ends the search: take it away, or put the right library in its place",
+        "@/first/libleaf.so is text (perhaps a linker script), and ends the search: "
+        "take it away, or put the right library in its place",
         lambda forest: msgspec.structs.replace(forest, removed=("first/libleaf.so",)),
     ),
     "beside the program": Case(

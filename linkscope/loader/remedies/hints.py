@@ -11,8 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from linkscope.elf import constants as c
-from linkscope.elf.machines import machine_name
-from linkscope.loader import ldcache
+from linkscope.loader import ldcache, misfits
 from linkscope.loader.glibc import Folder, Glibc, split_search_path
 from linkscope.loader.linkmap import Loaded
 from linkscope.loader.musl import Musl
@@ -44,7 +43,10 @@ def hints_for_missing(start: Start, missing: Loaded) -> list[str]:
     if refusal is not None:
         if refusal.path is None:
             return []
-        return [f"{refusal.path} ends the search: take it away, or put the right library in its place"]
+        system, cwd = (start.rules.system, start.rules.cwd) if isinstance(start.rules, Glibc | Musl) else (None, "/")
+        is_text = system is not None and misfits.is_text(system.candidate(refusal.path, cwd))
+        what = " is text (perhaps a linker script), and" if is_text else ""
+        return [f"{refusal.path}{what} ends the search: take it away, or put the right library in its place"]
     asked = missing.needed_by or [start.link_map.main]
     return list(dict.fromkeys(hint for asker in asked for hint in hints_for(missing.requested, asker, start)))
 
@@ -134,15 +136,9 @@ def _of_another_kind(want: Wanted) -> Iterator[str]:
     """Files of that name where the loader looks, which are for another class or machine: what is right is elsewhere."""
     for path, outcome, _ in _tried(want):
         if outcome in ("wrong-class", "wrong-machine"):
-            yield f"{path} is passed over: {_difference(want, path)}"
-
-
-def _difference(want: Wanted, path: str) -> str:
-    image, main = want.system.candidate(path, want.rules.cwd).image, want.rules.main.image
-    if image is None or main is None:
-        return "it is for another machine"
-    of_file, of_program = (f"{one.elf_class}-bit {machine_name(one.machine)}" for one in (image, main))
-    return f"it is for {of_file}, and the program is for {of_program}"
+            candidate, main = want.system.candidate(path, want.rules.cwd), want.rules.main.image
+            if main is not None:
+                yield f"{path} is passed over: it is {misfits.of_another_kind(candidate, main)}"
 
 
 def _first(want: Wanted, folders: tuple[Folder, ...]) -> tuple[Folder, Candidate] | None:
