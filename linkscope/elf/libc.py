@@ -87,7 +87,7 @@ _TEXTS: tuple[tuple[bytes, LibcFamily], ...] = (
 # for, and what has to stand before it.
 _GLIBC_VERSION = ((b" release version 2.", b""), (b"glibc 2.", b"\0"))
 _LONGEST_VERSION = 16
-_LAST_PIECES = 16  # 4 MiB: the C library is linked in last, so that its constants stand at the end
+_LAST_PIECES = 8  # 2 MiB: the C library is linked in last, so that its constants stand at the end
 
 
 def libc(reader: Reader, image: Image) -> Libc:

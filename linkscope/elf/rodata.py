@@ -42,9 +42,12 @@ def _places(reader: Reader, image: Image) -> Iterator[tuple[int, int]]:
     loaded = [s for s in image.segments if s.type == c.PT_LOAD and s.filesz]
     plain = [s for s in loaded if not s.flags & (c.PF_W | c.PF_X)]
     left = _LIMIT
+    unwind = image.segment(c.PT_GNU_EH_FRAME)
     for segment in reversed(plain[1:] or plain or [s for s in loaded if not s.flags & c.PF_W] or loaded):
         end = min(segment.filesz, left, reader.size - segment.offset)
         left -= max(end, 0)
+        if unwind is not None and 0 < unwind.offset - segment.offset < end:
+            end = unwind.offset - segment.offset  # tables for unwinding are all that linkers put behind this
         for at in reversed(range(0, end, _PIECE)):
             yield segment.offset + at, min(at + _PIECE + _OVERLAP, end) - at
 
