@@ -21,6 +21,7 @@ _MAX_SEGMENTS = 1 << 18
 _MAX_DYNAMIC = 1 << 16  # bytes; the largest in practice (libLLVM) is below one page
 _LONGEST_STRING = 1 << 15  # the longest in practice, search paths of some thousand characters, are far below
 _WHOLE_STRING_TABLE = 1 << 18
+_ALL_STRINGS = 1 << 22  # bytes of all strings that are asked for
 _STRING_CHUNK = 4096
 _SCRIPT_LINE = 256  # Linux: BINPRM_BUF_SIZE
 
@@ -287,6 +288,15 @@ def string_table(reader: Reader, image: Image, address: int, size: int | None) -
     """
     offset, available = file_offset(image.segments, address, image.path)
     length = available if size is None else min(size, available)
+    left = _ALL_STRINGS
+
+    def decoded(text: bytes) -> str:
+        nonlocal left
+        left -= len(text)
+        if left < 0:
+            raise MalformedElf(image.path, f"more than {_ALL_STRINGS} bytes of names", offset)
+        return os.fsdecode(text)
+
     if length <= _WHOLE_STRING_TABLE:
         whole = reader.read(offset, length)
 
@@ -294,7 +304,7 @@ def string_table(reader: Reader, image: Image, address: int, size: int | None) -
             end = whole.find(b"\0", index, index + _LONGEST_STRING) if 0 <= index < length else -1
             if end < 0:
                 raise MalformedElf(image.path, f"string {index} is not in the string table", offset)
-            return os.fsdecode(whole[index:end])
+            return decoded(whole[index:end])
 
         return from_whole
 
@@ -305,7 +315,7 @@ def string_table(reader: Reader, image: Image, address: int, size: int | None) -
             chunk = reader.read(offset + start, min(_STRING_CHUNK, length - start))
             text += chunk
             if b"\0" in chunk:
-                return os.fsdecode(text[: text.index(b"\0")])
+                return decoded(text[: text.index(b"\0")])
         raise MalformedElf(image.path, f"string {index} is not in the string table", offset)
 
     return from_file

@@ -95,12 +95,15 @@ def gnu_property(reader: Reader, layout: Layout, segments: tuple[Segment, ...], 
 
     It stands where PT_GNU_PROPERTY says; linkers before binutils 2.32 wrote none, and then the loader looks through
     the PT_NOTE segments aligned to 8 bytes, in 32-bit files to 4 (glibc sysdeps/x86/dl-prop.h, _dl_process_pt_note).
+    The loader begins with the last segment, and one that counts is enough (elf/dl-load.c, _dl_map_object_from_fd).
     """
-    areas = [segment for segment in segments if segment.type == c.PT_GNU_PROPERTY]
+    areas = [segment for segment in segments if segment.type == c.PT_GNU_PROPERTY][-1:]
     areas = areas or [s for s in segments if s.type == c.PT_NOTE and s.align == layout.word]
+    left = _MAX_NOTES
     for area in areas:
-        if area.filesz > _MAX_NOTES:
+        if not 0 < area.filesz <= left:
             continue
+        left -= area.filesz
         for owner, kind, descriptor in entries(reader.read(area.offset, area.filesz), layout.order, layout.word):
             if owner == b"GNU" and kind == NT_GNU_PROPERTY_TYPE_0:
                 for this, data in properties(descriptor, layout.order, layout.word):

@@ -45,7 +45,7 @@ class System:
 
     def __init__(self, root: Root) -> None:
         self.root = root
-        self._candidates: dict[str, Candidate] = {}
+        self._candidates: dict[str, Candidate | int] = {}  # a number: errno, and nothing else to keep
         self._contents: dict[tuple[int, int], tuple[bytes, Image | None, LinkScopeError | None]] = {}
         self._is_directory: dict[str, bool] = {}
         self._modes: dict[str, int] = {}
@@ -71,7 +71,10 @@ class System:
         absolute = path if path.startswith("/") else f"{cwd.rstrip('/')}/{path}"
         known = self._candidates.get(absolute)
         if known is None:
-            known = self._candidates[absolute] = self._look(absolute)
+            known = self._look(absolute)
+            self._candidates[absolute] = known.errno or known
+        if isinstance(known, int):
+            return Candidate(path, known)
         return known if known.path == path else msgspec.structs.replace(known, path=path)
 
     def remember(self, image: Image, head: bytes) -> None:

@@ -16,8 +16,8 @@ from tests.oracle import elfwriter
 from tests.oracle.recipe import Recipe, Symbol
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SECONDS = 8  # of processor time
-ROOM = 300_000  # kilobytes
+SECONDS = 12  # of processor time
+ROOM = 200_000  # kilobytes
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 MUSL = "/lib/ld-musl-x86_64.so.1"
 FOLDERS = b"\0/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0"
@@ -92,6 +92,49 @@ def a_musl_loader_with_a_long_version(root: Path) -> None:
     _put(root, MUSL, _loader(texts))
 
 
+def _with_dynamic(root: Path, entries: list[tuple[int, int]], texts: bytes) -> None:
+    """A program of one segment: its dynamic section at 0x1000, then its strings at 0x20000, and what is beside them."""
+    entries = [*entries, (5, 0x20000), (10, len(texts)), (0, 0)]
+    dynamic = b"".join(struct.pack("<qQ", *entry) for entry in entries)
+    head = _header(2) + _segment(1, 0, 0x20000 + len(texts)) + _segment(2, 0x1000, len(dynamic))
+    _put(root, "/app", head.ljust(0x1000, b"\0") + dynamic.ljust(0x1F000, b"\0") + texts)
+
+
+def needs_that_share_one_tail(root: Path) -> None:
+    _with_dynamic(root, [(1, number) for number in range(4000)], b"x" * 32_000 + b"\0")
+
+
+def needs_that_share_the_tail_of_a_large_table(root: Path) -> None:
+    _with_dynamic(root, [(1, number) for number in range(4000)], b"x" * 32_000 + bytes(1 << 20))
+
+
+def versions_that_share_one_tail(root: Path) -> None:
+    texts = b"x" * 32_000 + b"\0\0\0\0"
+    auxiliary = b"".join(struct.pack("<IHHII", 0, 0, 2, at, 16) for at in range(8000))
+    need = struct.pack("<HHIII", 1, 8000, 0, 16, 0)
+    _with_dynamic(root, [(0x6FFFFFFE, 0x20000 + len(texts))], texts + need + auxiliary)
+
+
+def many_property_segments_over_the_same_notes(root: Path) -> None:
+    count = 5000
+    start = 64 + 56 * count
+    _put(root, "/app", _header(count) + _segment(0x6474E553, start, 1 << 20, align=8) * count + bytes(1 << 20))
+
+
+def many_aligned_note_segments_over_the_same_notes(root: Path) -> None:
+    count = 5000
+    start = 64 + 56 * count
+    _put(root, "/app", _header(count) + _segment(4, start, 1 << 20, align=8) * count + bytes(1 << 20))
+
+
+def many_needs_in_many_folders(root: Path) -> None:
+    folders = [f"/opt/{number}" for number in range(1000)]
+    for folder in folders:
+        (root / folder.lstrip("/")).mkdir(parents=True)
+    _program(root, *(f"lib{number}.so" for number in range(100)), runpath=":".join(folders))
+    _put(root, LOADER, _loader(FOLDERS + BANNER))
+
+
 HOSTILE: list[Callable[[Path], None]] = [
     a_loader_of_many_segments_over_the_same_bytes,
     a_musl_loader_of_many_segments_over_the_same_bytes,
@@ -100,6 +143,12 @@ HOSTILE: list[Callable[[Path], None]] = [
     a_loader_with_many_folders,
     a_musl_loader_with_many_beginnings_of_a_list,
     a_musl_loader_with_a_long_version,
+    needs_that_share_one_tail,
+    needs_that_share_the_tail_of_a_large_table,
+    versions_that_share_one_tail,
+    many_property_segments_over_the_same_notes,
+    many_aligned_note_segments_over_the_same_notes,
+    many_needs_in_many_folders,
 ]
 CHILD = """
 import resource, sys
