@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from linkscope.analysis.request import Assumptions
-from linkscope.errors import BadAssumption
+from linkscope.errors import BadAssumption, LinkScopeError
 from linkscope.loader.environment import Environment, levels
 from linkscope.loader.root import Root
 from linkscope.loader.system import System
@@ -77,6 +77,14 @@ def place(path: str, system: System) -> Place:
             inside = below
     inside = inside or (f"/{path}" if path else path)
     return Place(inside, inside)
+
+
+def reason_for(error: LinkScopeError, path: str, system: System) -> str:
+    """Why there is no answer for PATH: what ERROR says, unless the file is there and lies outside the root."""
+    outside = not system.root.is_system and system.root.inside(path) is None and os.path.lexists(path)
+    if outside and not _exists(system, path if path.startswith("/") else f"/{path}"):
+        return f"not inside --root {system.root.directory} (nothing outside it is read)"
+    return error.reason
 
 
 def _exists(system: System, path: str) -> bool:

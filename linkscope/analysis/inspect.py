@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from linkscope.analysis import problems
-from linkscope.analysis.circumstances import Place, environment_for, place, system_for
+from linkscope.analysis.circumstances import Place, environment_for, place, reason_for, system_for
 from linkscope.analysis.closure import closure, missing
 from linkscope.analysis.facts import FileFacts, file_facts
 from linkscope.analysis.request import Assumptions, Depth
@@ -77,10 +77,8 @@ class _Run:
         try:
             return self.inspect(place(path, self._system))
         except LinkScopeError as error:
-            reason = error.reason
-            if isinstance(error, NotElf) and error.script is not None:
-                reason += "; --follow-scripts inspects what it is for"
-            return _error(path, reason)
+            line = error.script if isinstance(error, NotElf) else None
+            return _error(path, reason_for(error, path, self._system), line and line.partition(" ")[0])
         except (MemoryError, RecursionError):  # the boundary of one file: the others are still analysed
             return _error(path, _TOO_MUCH)
 
@@ -170,8 +168,9 @@ class _Run:
         )
 
 
-def _error(path: str, reason: str) -> AnalysisError:
-    return AnalysisError(path=text(path), error=text(reason), path_bytes=exact_bytes(path))
+def _error(path: str, reason: str, script: str | None = None) -> AnalysisError:
+    interpreter = None if script is None else text(script)
+    return AnalysisError(path=text(path), error=text(reason), path_bytes=exact_bytes(path), script=interpreter)
 
 
 def _dlopen(facts: FileFacts, started: Start | None) -> list[Dlopen]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from linkscope.analysis.circumstances import environment_for, place, system_for
+from linkscope.analysis.circumstances import environment_for, place, reason_for, system_for
 from linkscope.analysis.request import Assumptions
 from linkscope.elf import linkage, notes
 from linkscope.elf.image import read_image
@@ -55,7 +55,9 @@ def why(path: str, library: str, assumptions: Assumptions = _AS_THE_CALLER) -> W
             return _document(where.shown, library, [], [], [alone])
         started = start(system, program, environment)
     except LinkScopeError as error:
-        failed = AnalysisError(path=text(path), error=text(error.reason), path_bytes=exact_bytes(path))
+        failed = AnalysisError(
+            path=text(path), error=text(reason_for(error, path, system)), path_bytes=exact_bytes(path)
+        )
         return _document(where.shown, library, [], [], [], errors=[failed])
     everything = requests(started, system, environment)
     asked = _requests_for(library, everything, system, environment.cwd)
@@ -165,10 +167,16 @@ def _hints_for_unasked(library: str, everything: list[Request], started: Start, 
         yield from _declared(library, loaded, started, system)
     if started.rules is None:
         yield from (problem.message for problem in started.link_map.problems)
+    for name in dict.fromkeys(one.requested for one in started.link_map.objects if _is_missing(one)):
+        yield f"{name} is not found, so that what it needs in its turn is unknown"
     known = [name for request in everything for name in (request.name, *sorted(_names(request)))]
     near = near_names(library, known)
     if near:
         yield f"did you mean {' or '.join(near)}?"
+
+
+def _is_missing(loaded: Loaded) -> bool:
+    return loaded.image is None and loaded.role == "library"
 
 
 def _declared(library: str, loaded: Loaded, started: Start, system: System) -> Iterator[str]:

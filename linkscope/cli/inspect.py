@@ -103,6 +103,7 @@ class _Outcome:
         self.exit_code = exit_codes.FINE
         self._form = form
         self._output = output
+        self._scripts_explained = False
 
     def watching(self, results: Iterable[File | AnalysisError]) -> Iterator[File | AnalysisError]:
         """RESULTS, each looked at on its way."""
@@ -117,6 +118,13 @@ class _Outcome:
         name = quoted(exact(result.path, result.path_bytes))
         if isinstance(result, AnalysisError):
             if self._form != "json":
-                yield f"{name}: {result.error}"
+                yield f"{name}: {result.error}{self._advice(result)}"
         elif self._form == "paths":
             yield from (f"{name}: {problem.message}" for problem in result.problems if problem.fatal)
+
+    def _advice(self, error: AnalysisError) -> str:
+        """What can be done about a script, said of the first one only: there are hundreds in /usr/bin."""
+        if error.script is None or self._scripts_explained:
+            return ""
+        self._scripts_explained = True
+        return "; --follow-scripts inspects what it is for"

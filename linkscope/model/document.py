@@ -13,11 +13,12 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnalysisError(Document, frozen=True, kw_only=True, omit_defaults=True):
-    """Something named on the command line that could not be analysed."""
+    """Something named on the command line that could not be analysed. script: the interpreter that a script names."""
 
     path: str
     error: str
     path_bytes: str | None = None
+    script: str | None = None
 
 
 def text(value: str) -> str:

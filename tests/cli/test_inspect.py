@@ -187,6 +187,31 @@ def test_as_many_scripts_lead_on_to_one_another_as_the_kernel_allows(linkscope: 
     assert {*starts} == {True, False}
 
 
+def test_how_to_look_into_scripts_is_said_once(linkscope: Linkscope, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text("#!/bin/sh -e\n")
+    ran = linkscope("inspect", "one", "two")
+    assert [b"--follow-scripts" in line for line in ran.stderr.splitlines()] == [True, False]
+    errors = json.loads(linkscope("inspect", "--format", "json", "one", "two").stdout)["errors"]
+    assert [error["script"] for error in errors] == ["/bin/sh", "/bin/sh"]
+    assert "--follow-scripts" not in str(errors)
+
+
+@pytest.mark.parametrize("arguments", [["inspect"], ["why"]], ids=" ".join)
+def test_a_file_of_this_machine_outside_the_root_is_said_to_be_outside(
+    linkscope: Linkscope, tmp_path: Path, arguments: list[str]
+) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "file").touch()
+    library = ["libc.so.6"] if arguments == ["why"] else []
+    outside = linkscope(*arguments, "--root", "root", tmp_path / "file", *library)
+    root = tmp_path.resolve() / "root"
+    said = f"linkscope: {tmp_path}/file: not inside --root {root} (nothing outside it is read)\n"
+    assert (outside.returncode, outside.stderr.decode()) == (2, said)
+    nowhere = linkscope(*arguments, "--root", "root", "/no/such/file", *library)
+    assert nowhere.stderr == b"linkscope: /no/such/file: no such file or directory\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
