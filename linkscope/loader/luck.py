@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from linkscope.elf import constants as c
-from linkscope.loader import problems
+from linkscope.loader import preload, problems
+from linkscope.loader.glibc import Glibc
 from linkscope.loader.linkmap import LinkMap, Loaded, Rules
 from linkscope.model.inspect import Problem
 
@@ -16,11 +17,22 @@ _THERE_FIRST = frozenset(("main", "interpreter", "vdso"))
 def by_luck(link_map: LinkMap, rules: Rules) -> list[Problem]:
     """One problem for each object and name that is met so, in the order in which the loader meets them."""
     return [
-        problems.by_luck(name, asker.path or asker.requested, provider.path or provider.requested)
+        problems.by_luck(
+            name, asker.path or asker.requested, provider.path or provider.requested, _loaded_by(provider, rules)
+        )
         for asker, dependencies in link_map.dependencies.items()
         for tag, name, provider in dependencies
         if provider.image is not None and is_lucky(name, tag, asker, provider, rules)
     ]
+
+
+def _loaded_by(provider: Loaded, rules: Rules) -> str:
+    """What brought an object: the object that first asked for it, or what names it to be preloaded."""
+    if provider.role == "preload":
+        listed = preload.split_file(rules.system.read_small(preload.FILE) or b"") if isinstance(rules, Glibc) else []
+        return preload.FILE if provider.requested in listed else preload.VARIABLE
+    parent = provider.parent
+    return "something else" if parent is None else parent.path or parent.requested
 
 
 def is_lucky(name: str, tag: int, asker: Loaded, provider: Loaded, rules: Rules) -> bool:

@@ -84,11 +84,9 @@ def stale_cache_entry(path: str, name: str, asker: str, found: str | None) -> Pr
     return _problem("stale-cache-entry", False, path, asker, message)
 
 
-def by_luck(name: str, asker: str, provider: str) -> Problem:
-    """A dependency that is satisfied only because something else had loaded it first."""
-    message = (
-        f"{asker} would not find {name} by itself; it is satisfied by {provider}, which something else loads first"
-    )
+def by_luck(name: str, asker: str, provider: str, first: str) -> Problem:
+    """A dependency that is satisfied only because FIRST (an object, or what names a preload) had loaded it before."""
+    message = f"{asker} would not find {name} by itself; it is satisfied by {provider}, which {first} loads first"
     return _problem("by-luck", False, name, asker, message)
 
 

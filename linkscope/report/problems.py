@@ -23,11 +23,14 @@ _REMEDIES: dict[ProblemCode, str] = {
 }
 _FAILS = {"start": "fails at the start", "first-call": "fails at the first call"}
 _GAP = 2
+# A Python extension leaves hundreds to the program that loads it; more than these tell a person nothing new.
+_SYMBOLS = 12
 
 
 def problems(file: File, page: Page) -> Iterator[list[Span]]:
     """What keeps the file from starting first, then what deserves a look; a remedy is said once for all alike."""
     groups: dict[tuple[bool, ProblemCode], list[Problem]] = {}
+    told: set[ProblemCode] = set()
     for problem in file.problems:
         groups.setdefault((not problem.fatal, problem.code), []).append(problem)
     for (harmless, code), alike in sorted(groups.items(), key=lambda group: group[0][0]):
@@ -36,7 +39,8 @@ def problems(file: File, page: Page) -> Iterator[list[Span]]:
             yield from words(message, "", page, [(" " * INDENT, ""), (f"{mark} ", style)])
             for remedy in remedies:
                 yield from words(remedy, "", page, [(" " * (INDENT + 2), ""), ("→ ", "warn")])
-        if code in _REMEDIES:
+        if code in _REMEDIES and code not in told:
+            told.add(code)
             general = _REMEDIES[code].format(why=_why(file.path, alike[0].subject, page.given))
             yield from words(general, "faint", page, [(" " * (INDENT + 2), "")])
 
@@ -60,7 +64,9 @@ def symbols(file: File, page: Page) -> Iterator[list[Span]]:
     """What --symbols found: the symbols that nobody defines, and the libraries that nobody uses."""
     if file.unresolved:
         yield [(f"{'':{INDENT}}symbols that no library defines", "faint")]
-        yield from _unresolved(file.unresolved, page)
+        yield from _unresolved(file.unresolved[:_SYMBOLS], page)
+        if len(file.unresolved) > _SYMBOLS:
+            yield [(f"{'':{2 * INDENT}}and {len(file.unresolved) - _SYMBOLS} more", "faint")]
     elif file.unresolved is not None:
         yield [(f"{'':{INDENT}}symbols      ", "faint"), ("every one is defined", "good")]
     if file.unused:

@@ -218,6 +218,13 @@ def test_a_file_of_another_class_is_described_in_the_loaders_words(tmp_path: Pat
     assert trace.trace(app).missing == ["libx.so"]
 
 
+def test_what_a_missing_library_needs_is_said_to_be_unknown(tmp_path: Path) -> None:
+    shared_object(tmp_path / "libmid.so", needed=("libleaf.so",))
+    app = executable(tmp_path / "app", needed=("libmid.so",))
+    assert trace.trace(app).missing == ["libmid.so"]
+    assert _why(app, "libleaf.so").hints == ["libmid.so is not found, so that what it needs in its turn is unknown"]
+
+
 def test_without_its_interpreter_nothing_is_found(fixture_file: FixtureFile) -> None:
     document = _why(fixture_file("needed/missing-interpreter"), "libc.so.6")
     assert _names(document) == [["missing-interpreter", "libc.so.6"]]

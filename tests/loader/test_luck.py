@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from linkscope.analysis.circumstances import environment_for, system_for
-from linkscope.analysis.request import Assumptions
+from linkscope.analysis.inspect import inspect
+from linkscope.analysis.request import Assumptions, Depth
 from linkscope.elf.image import read_image
 from linkscope.errors import LinkScopeError
 from linkscope.loader.luck import by_luck
@@ -115,3 +116,21 @@ def _missing_alone(started: Start) -> set[tuple[str | None, str]]:
             _ALONE[loaded.path] = trace.trace(loaded.path).missing
         found |= {(loaded.path, name) for name in _ALONE[loaded.path] if name in loaded.image.needed}
     return found
+
+
+@pytest.mark.parametrize("source", ["LD_PRELOAD", "/etc/ld.so.preload"])
+def test_what_names_a_preload_that_brings_luck_is_named(tmp_path: Path, source: str) -> None:
+    loader = tmp_path / "lib64/ld-linux-x86-64.so.2"
+    for folder in ("lib64", "etc", "lib", "away"):
+        (tmp_path / folder).mkdir()
+    loader.write_bytes(Path("/lib64/ld-linux-x86-64.so.2").read_bytes())
+    loader.chmod(0o755)
+    shared_object(tmp_path / "away/libp.so", soname="libp.so")
+    shared_object(tmp_path / "lib/libasks.so", needed=("libp.so",))
+    app = executable(tmp_path / "app", needed=("libasks.so",), runpath="/lib")
+    if source != "LD_PRELOAD":
+        (tmp_path / "etc/ld.so.preload").write_text("/away/libp.so\n")
+    preloaded = "/away/libp.so" if source == "LD_PRELOAD" else ""
+    ran = inspect([os.fspath(app)], Assumptions(root=os.fspath(tmp_path), preload=preloaded, clean_env=True), Depth())
+    (problem,) = [problem for problem in ran.files[0].problems if problem.code == "by-luck"]
+    assert problem.message.endswith(f"it is satisfied by /away/libp.so, which {source} loads first")

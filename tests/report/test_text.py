@@ -236,6 +236,24 @@ def test_symbols_that_nobody_defines_are_listed_with_when_they_fail() -> None:
     assert "every one is defined" in _shown(program([], unresolved=[], unused=[]))
 
 
+def test_of_many_symbols_the_first_are_shown_and_the_others_counted() -> None:
+    names = [f"PyThing{number}" for number in range(300)]
+    symbols = [Unresolved(symbol=name, version=None, needed_by="x.so", fails="first-call") for name in names]
+    lines = _shown(program([], unresolved=symbols)).splitlines()
+    shown = [line for line in lines if "PyThing" in line]
+    assert shown
+    assert len(shown) < 20
+    assert f"    and {300 - len(shown)} more" in lines
+
+
+def test_what_can_be_done_is_said_once_for_fatal_and_harmless_problems_of_a_kind() -> None:
+    alike = [
+        Problem(code="unresolved-symbol", fatal=fatal, subject="f", needed_by="app", message="…")
+        for fatal in (True, False)
+    ]
+    assert _shown(program([], problems=alike)).count("A library that defines it is not linked") == 1
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_no_line_is_wider_than_the_page(width: int) -> None:
     deep = [library("libfirst.so", ["app"])]
