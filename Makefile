@@ -28,6 +28,8 @@ help: ## this list
 # The environment is made once, and again when pyproject.toml changes. The project itself is installed in place.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "LinkScope needs Python 3.11 or later, and this is " + sys.version)'
+	@test -x $(BIN)/python || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	    { echo 'This Python cannot make a .venv; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
