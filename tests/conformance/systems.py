@@ -63,7 +63,7 @@ def _this_machine(progress: Callable[[str], None]) -> System:
         progress(f"this machine, {peer.name}")
         if peer.is_here:
             errors[peer.name] = len(whole.errors(peer, own))
-    told = len(whole.answered(own))  # those that all were asked about
+    told = len(whole.for_everyone(own))  # those that all were asked about
     return System(name=f"this machine, glibc {_glibc('/')}", files=told, errors=errors, differences=own.differences)
 
 

@@ -108,14 +108,18 @@ def _difference_from_trace(file: File, answer: Trace) -> str | None:
     return disagreement_with_trace(file, answer, ())
 
 
-def answered(compared: Comparison) -> dict[str, Trace]:
-    """The loader's answers, save its refusals of separate debug files, which nobody asks other tools about."""
-    return {path: answer for path, answer in compared.traces.items() if answer.fatal is None}
+def for_everyone(compared: Comparison) -> dict[str, Trace]:
+    """The loader's answers about those files of this machine that other tools are asked about as well.
+
+    Not separate debug files, which it refuses, nor files that would gain privileges: some versions of ldd start those.
+    """
+    answers = compared.traces.items()
+    return {path: one for path, one in answers if one.fatal is None and not files.gains_privileges(path)}
 
 
 def errors(peer: Peer, compared: Comparison) -> list[str]:
     """The files of this machine on which another tool errs: it names other files, or calls other names missing."""
-    expected = answered(compared)
+    expected = for_everyone(compared)
     said = peer.of_machine(list(expected))
     return [path for path, answer in expected.items() if not _agrees(answer, said[path])]
 
