@@ -75,16 +75,13 @@ def _absence(start: Start, loaded: Loaded, asker: str) -> Problem:
 
 
 def of_cross_check(location: str, image: Image) -> list[Problem]:
-    """Each fact on which the three readers of `--cross-check` disagree."""
+    """Each fact on which the three readers of `--cross-check` disagree; the first one says what that means."""
     from linkscope.elf.crosscheck import disagreements
 
+    found = disagreements(location, image)
+    meaning = "the file contradicts itself: it is damaged, or made to deceive; "
     return [
-        _warning(
-            "disagreement",
-            one.fact,
-            text(f"{one.fact}: LinkScope reads {one.own}, pyelftools {one.pyelftools}, lief {one.lief}"),
-        )
-        for one in disagreements(location, image)
+        _warning("disagreement", one.fact, text((meaning if one is found[0] else "") + one.sentence())) for one in found
     ]
 
 

@@ -46,6 +46,25 @@ class Disagreement(msgspec.Struct, frozen=True):
     pyelftools: str | None
     lief: str | None
 
+    def sentence(self) -> str:
+        """What each reader says, of a list only what the others do not all say as well."""
+        if self.fact == "readable":
+            others = {"pyelftools": self.pyelftools, "lief": self.lief}
+            return "; ".join(f"{name} {said}" for name, said in others.items() if said and said != "yes")
+        told = {"LinkScope": self.own, "pyelftools": self.pyelftools, "lief": self.lief}
+        parts = {name: said.split(", ") for name, said in told.items() if said is not None}
+        common = set.intersection(*map(set, parts.values()))
+        words = [f"{name} reads {_differing(said, common)}" for name, said in parts.items()]
+        words += [f"{name} does not tell" for name, said in told.items() if said is None]
+        return f"{self.fact}: {'; '.join(words)}"
+
+
+def _differing(parts: list[str], common: set[str]) -> str:
+    own = [part for part in parts if part not in common]
+    if not common:
+        return ", ".join(parts)
+    return f"{', '.join(own)} beside what all read" if own else "no more than what all read"
+
 
 def disagreements(path: str, image: Image) -> list[Disagreement]:
     """The facts on which the readers differ, [] for a file on which they agree.

@@ -143,6 +143,35 @@ def test_a_reader_that_dies_or_hangs_does_not_take_us_with_it(
     assert str(found.lief).startswith(f"refuses: {said}")
 
 
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (
+            Disagreement("needed", "a.so, c.so", "b.so, c.so", None),
+            (
+                "needed: LinkScope reads a.so beside what all read; pyelftools reads b.so beside what all read; "
+                "lief does not tell"
+            ),
+        ),
+        (
+            Disagreement("needed", "a.so", "a.so, b.so", "a.so"),
+            (
+                "needed: LinkScope reads no more than what all read; pyelftools reads b.so beside what all read; "
+                "lief reads no more than what all read"
+            ),
+        ),
+        (
+            Disagreement("entry", "0x10", "0x20", "0x10"),
+            "entry: LinkScope reads 0x10; pyelftools reads 0x20; lief reads 0x10",
+        ),
+        (Disagreement("readable", "yes", "yes", "refuses: not parsed"), "lief refuses: not parsed"),
+    ],
+    ids=["a list", "one more", "a value", "refused"],
+)
+def test_a_disagreement_in_words_has_only_what_differs(found: Disagreement, sentence: str) -> None:
+    assert found.sentence() == sentence
+
+
 def _is_interrupted(path: str, loaded: bool) -> dict[str, str]:
     os.kill(os.getpid(), signal.SIGINT)
     return crosscheck._pyelftools_facts(path, loaded)
