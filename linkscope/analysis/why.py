@@ -169,16 +169,10 @@ def _hints_for_unasked(library: str, everything: list[Request], started: Start, 
         yield from (problem.message for problem in started.link_map.problems)
     for name in dict.fromkeys(one.requested for one in started.link_map.objects if _is_missing(one)):
         yield f"{name} is not found, so that what it needs in its turn is unknown"
-    for name in dict.fromkeys(one.requested for one in started.link_map.objects if _is_missing(one)):
-        yield f"{name} is not found, so that what it needs in its turn is unknown"
     known = [name for request in everything for name in (request.name, *sorted(_names(request)))]
     near = near_names(library, known)
     if near:
         yield f"did you mean {' or '.join(near)}?"
-
-
-def _is_missing(loaded: Loaded) -> bool:
-    return loaded.image is None and loaded.role == "library"
 
 
 def _is_missing(loaded: Loaded) -> bool:
