@@ -20,7 +20,9 @@ _KINDS = (
 
 
 class Reader:
-    """One open file. `read` never returns fewer bytes than asked for: it raises instead.
+    """One open file, which is a regular one: FileUnreadable for any other, whatever stood at its path before.
+
+    `read` never returns fewer bytes than asked for: it raises instead.
 
     path: the name for messages. identity: (device, inode). The first page is read at once and kept, since
     nearly everything of the loader's view of a small file lies there. memory: what was read and is wanted again while
@@ -31,6 +33,8 @@ class Reader:
 
     def __init__(self, descriptor: int, path: str) -> None:
         status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_regular(path, status.st_mode)
         self._descriptor = descriptor
         self.memory: dict[str, object] = {}
         self.path = path
@@ -73,6 +77,10 @@ class Reader:
         self.close()
 
 
+def _not_regular(path: str, mode: int) -> FileUnreadable:
+    return FileUnreadable(path, next((says for test, says in _KINDS if test(mode)), "is not a regular file"))
+
+
 def open_reader(location: str, path: str | None = None) -> Reader:
     """The regular file at LOCATION, open; PATH is its name in messages.
 
@@ -82,10 +90,9 @@ def open_reader(location: str, path: str | None = None) -> Reader:
     name = location if path is None else path
     try:
         mode = os.stat(location).st_mode
-        if stat.S_ISREG(mode):
-            descriptor = os.open(location, _OPEN_FLAGS)
-        else:
-            raise FileUnreadable(name, next((says for test, says in _KINDS if test(mode)), "is not a regular file"))
+        if not stat.S_ISREG(mode):
+            raise _not_regular(name, mode)
+        descriptor = os.open(location, _OPEN_FLAGS)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError):
             raise FileUnreadable.from_os_error(name, error) from error

@@ -24,6 +24,10 @@ _EXTENSION_MAGIC = 0xEAA42174
 _TAG_GLIBC_HWCAPS = 1
 _HWCAP_EXTENSION = 1 << 62
 _ISA_LEVEL_MASK = (1 << 10) - 1
+# Real names (x86-64-v3) are some dozen characters long, and there are as many as folders below glibc-hwcaps.
+_MAX_HWCAP_NAMES = 1024
+_LONGEST_STRING = 1 << 15  # as in a file's own string table
+_LONGEST_HWCAP_NAME = 255  # a folder cannot have a longer one
 _OLD_HEADER, _OLD_ENTRY = 16, 12
 _NEW_HEADER, _NEW_ENTRY = 48, 24
 # cache_file_new.flags, the lowest two bits: 0 unset, 1 invalid, 2 little, 3 big.
@@ -41,12 +45,12 @@ class LdCache(msgspec.Struct, frozen=True):
     hwcap_names: tuple[str, ...]
 
     def string(self, at: int) -> bytes | None:
-        """The string at an offset; None where the offset is outside the file."""
+        """The string at an offset, no more than 32 KiB of it; None where the offset is outside the file."""
         start = self.strings + at
         if start >= len(self.data):
             return None
-        end = self.data.find(b"\0", start)
-        return self.data[start : len(self.data) if end < 0 else end]
+        end = self.data.find(b"\0", start, start + _LONGEST_STRING)
+        return self.data[start : start + _LONGEST_STRING if end < 0 else end]
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -128,17 +132,16 @@ def _hwcap_names(data: bytes, base: int, offset: int, order: str) -> tuple[str, 
         return ()
     for index in range(count):
         tag, _flags, start, size = struct.unpack_from(order + "IIII", data, at + 8 + index * 16)
-        if tag == _TAG_GLIBC_HWCAPS and start + size <= len(data) and not size % 4:
-            names = struct.unpack_from(f"{order}{size // 4}I", data, base + start)
+        if tag == _TAG_GLIBC_HWCAPS and base + start + size <= len(data) and not size % 4:
+            names = struct.unpack_from(f"{order}{min(size // 4, _MAX_HWCAP_NAMES)}I", data, base + start)
             return tuple(_text(data, base + name) for name in names)
     return ()
 
 
 def _text(data: bytes, at: int) -> str:
-    if at >= len(data):
-        return ""
-    end = data.find(b"\0", at)
-    return data[at : len(data) if end < 0 else end].decode("utf-8", "surrogateescape")
+    """The name at AT, "" (which no loader asks for) where it is outside the file or too long for any folder."""
+    end = data.find(b"\0", at, at + _LONGEST_HWCAP_NAME + 1)
+    return data[at:end].decode("utf-8", "surrogateescape") if end >= 0 else ""
 
 
 def compare(left: bytes, right: bytes) -> int:

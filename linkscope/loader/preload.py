@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ FILE = "/etc/ld.so.preload"
 VARIABLE = "LD_PRELOAD"
 _SECURE_NAME_LIMIT = 255  # glibc elf/rtld.c
 _SECURE_PATH_LIMIT = 4096
+_MAX_NAMES = 4096  # in the file; the real one has a few
 
 
 def asked_for(system: System, variable: str | None, secure: bool) -> list[tuple[str, str]]:
@@ -44,24 +46,31 @@ def split_for_musl(value: str) -> list[str]:
 def split_file(data: bytes) -> list[str]:
     """The names in /etc/ld.so.preload: separated by spaces, tabs, newlines and colons, `#` begins a comment.
 
+    No more than 4096 of them: each stands in the answer several times.
+
     As in glibc elf/rtld.c, where the search for the next `#` always begins at the start of the file but covers only
     as many bytes as are left behind the last comment: a comment beyond that is not taken out.
     """
     if not data:
         return []
-    content = bytearray(data)
-    rest = len(content)
-    while rest > 0:
-        at = content.find(b"#", 0, rest)
-        if at < 0:
-            break
-        rest -= at
-        while True:
-            content[at : at + 1] = b" "
-            rest -= 1
-            at += 1
-            if rest <= 0 or content[at : at + 1] == b"\n":
-                break
+    content = _without_comments(data)
     for separator in (b":", b"\t", b"\n"):
         content = content.replace(separator, b" ")
-    return [os.fsdecode(bytes(name.split(b"\0", 1)[0])) for name in content.split(b" ") if name.split(b"\0", 1)[0]]
+    names = (name.split(b"\0", 1)[0] for name in content.split(b" "))
+    return list(itertools.islice((os.fsdecode(name) for name in names if name), _MAX_NAMES))
+
+
+def _without_comments(data: bytes) -> bytes:
+    """DATA with spaces for the comments that glibc takes out.
+
+    What stands before a comment that was taken out holds no `#` any more, so the search goes on behind it.
+    """
+    content = bytearray(data)
+    rest, behind = len(content), 0
+    while (at := content.find(b"#", behind, rest)) >= 0:
+        rest -= at
+        end = content.find(b"\n", at + 1, at + rest)
+        behind = at + rest if end < 0 else end
+        content[at:behind] = b" " * (behind - at)
+        rest -= behind - at
+    return bytes(content)

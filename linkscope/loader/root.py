@@ -77,6 +77,8 @@ class Root:
 
     def _walk(self, path: str) -> str:
         """PATH without symlinks, as seen from inside, "" for the root itself. Directories are remembered."""
+        if "\0" in path:  # no file has such a name; lstat would raise ValueError
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         directory, _, name = path.rstrip("/").rpartition("/")
         if name in ("", ".", ".."):
             return self._follow([part for part in path.split("/") if part])

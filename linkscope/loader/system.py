@@ -162,11 +162,11 @@ class System:
         except (OSError, ValueError):
             return None
 
-    def read_small(self, path: str, limit: int = 1 << 24) -> bytes | None:
-        """The whole of a configuration file, None where it cannot be read or is no regular file."""
+    def read_small(self, path: str, limit: int = 1 << 20) -> bytes | None:
+        """The whole of a configuration file, None where it cannot be read, is not regular or has over LIMIT bytes."""
         try:
             with self.open(path) as reader:
-                return reader.read(0, min(reader.size, limit))
+                return reader.read(0, reader.size) if reader.size <= limit else None
         except LinkScopeError:
             return None
 
@@ -175,7 +175,7 @@ class System:
         if path not in self._ldcaches:
             from linkscope.loader.ldcache import parse
 
-            data = self.read_small(path, 1 << 28)
+            data = self.read_small(path, 1 << 24)
             self._ldcaches[path] = None if data is None else parse(data)
         return self._ldcaches[path]
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from linkscope.elf.reader import Reader
+from linkscope.errors import FileUnreadable
 from tests.oracle import elfwriter
 from tests.oracle.recipe import Recipe, Symbol
 
@@ -135,6 +137,48 @@ def many_needs_in_many_folders(root: Path) -> None:
     _put(root, LOADER, _loader(FOLDERS + BANNER))
 
 
+def configuration_files_that_include_one_another(root: Path) -> None:
+    _program(root, "liba.so")
+    _put(root, LOADER, _loader(FOLDERS + BANNER))
+    _put(root, "/etc/ld.so.conf", b"include /etc/ld.so.conf.d/*.conf\n")
+    for number in range(4):
+        _put(root, f"/etc/ld.so.conf.d/{number}.conf", b"include *.conf\n/opt/lib\n")
+
+
+def _cache(sections: bytes, more: bytes = b"") -> bytes:
+    """A cache without entries whose extension stands right behind its header, then MORE."""
+    head = b"glibc-ld.so.cache1.1" + struct.pack("<IIBxxxI12x", 0, 0, 2, 48)
+    return head + struct.pack("<II", 0xEAA42174, len(sections) // 16) + sections + more
+
+
+def a_cache_of_names_that_share_one_string(root: Path) -> None:
+    _program(root, "liba.so")
+    _put(root, LOADER, _loader(FOLDERS + BANNER))
+    count = 2000
+    names = struct.pack("<I", 72 + 4 * count) * count
+    _put(root, "/etc/ld.so.cache", _cache(struct.pack("<IIII", 1, 0, 72, len(names)), names + b"x" * 500_000))
+
+
+def a_cache_whose_names_leave_it(root: Path) -> None:
+    """An old one with a new one inside, so that its offsets do not count from the file's beginning."""
+    _program(root, "liba.so")
+    _put(root, LOADER, _loader(FOLDERS + BANNER))
+    inner = _cache(struct.pack("<IIII", 1, 0, 72, 32), bytes(16))
+    _put(root, "/etc/ld.so.cache", b"ld.so-1.7.0\0" + struct.pack("<I", 0) + inner)
+
+
+def a_preload_file_of_comments(root: Path) -> None:
+    _program(root, "liba.so")
+    _put(root, LOADER, _loader(FOLDERS + BANNER))
+    _put(root, "/etc/ld.so.preload", b"#\n" * 400_000)
+
+
+def a_preload_file_of_names(root: Path) -> None:
+    _program(root, "liba.so")
+    _put(root, LOADER, _loader(FOLDERS + BANNER))
+    _put(root, "/etc/ld.so.preload", b"\n".join(b"lib%d" % number for number in range(100_000)))
+
+
 HOSTILE: list[Callable[[Path], None]] = [
     a_loader_of_many_segments_over_the_same_bytes,
     a_musl_loader_of_many_segments_over_the_same_bytes,
@@ -149,6 +193,11 @@ HOSTILE: list[Callable[[Path], None]] = [
     many_property_segments_over_the_same_notes,
     many_aligned_note_segments_over_the_same_notes,
     many_needs_in_many_folders,
+    configuration_files_that_include_one_another,
+    a_cache_of_names_that_share_one_string,
+    a_cache_whose_names_leave_it,
+    a_preload_file_of_comments,
+    a_preload_file_of_names,
 ]
 CHILD = """
 import resource, sys
@@ -182,3 +231,22 @@ def test_a_hostile_file_costs_little(made: Callable[[Path], None], tmp_path: Pat
     assert "Traceback" not in run.stderr
     assert "memory" not in run.stdout
     assert int(run.stderr.split()[-1]) < ROOM
+
+
+def test_a_name_with_a_nul_is_no_file_of_any_root(tmp_path: Path) -> None:
+    """A path in the analysed file cannot hold one; one of the list of names can."""
+    (tmp_path / "names").write_bytes(b"/a\0b\n")
+    run = inspected(["--root", tmp_path, "--files-from", tmp_path / "names"])
+    assert run.returncode == 2, run.stderr
+    assert "no such file" in run.stdout + run.stderr
+
+
+def test_what_is_open_must_be_a_regular_file() -> None:
+    """Whatever stood at its path when it was looked at, before it was opened."""
+    descriptor, other = os.pipe()
+    try:
+        with pytest.raises(FileUnreadable, match="FIFO"):
+            Reader(descriptor, "swapped")
+    finally:
+        os.close(descriptor)
+        os.close(other)

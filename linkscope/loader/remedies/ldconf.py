@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from linkscope.loader.system import System
 
 FILE = "/etc/ld.so.conf"
-_MAX_DEPTH = 10  # files that include one another
 
 
 def configured_folders(system: System) -> list[str]:
@@ -17,18 +16,21 @@ def configured_folders(system: System) -> list[str]:
 
     Source: glibc elf/ldconfig.c, parse_conf: `#` begins a comment, `include` takes patterns, `hwcap` is ignored.
     """
-    return list(dict.fromkeys(_folders(system, FILE, 0)))
+    return list(dict.fromkeys(_folders(system, FILE, set())))
 
 
-def _folders(system: System, path: str, depth: int) -> Iterator[str]:
+def _folders(system: System, path: str, visited: set[str]) -> Iterator[str]:
+    """The folders of one file, unless VISITED has it: its folders stand in the answer already."""
+    if path in visited:
+        return
+    visited.add(path)
     for line in os.fsdecode(system.read_small(path) or b"").split("\n"):
         line = line.split("#", 1)[0].strip()
         word, _, rest = line.replace("\t", " ").partition(" ")
         if word == "include":
             for pattern in rest.split():
                 for included in _matches(system, os.path.join(os.path.dirname(path), pattern)):
-                    if depth < _MAX_DEPTH:
-                        yield from _folders(system, included, depth + 1)
+                    yield from _folders(system, included, visited)
         elif line.startswith("/") and word != "hwcap":
             yield line.split("=", 1)[0].rstrip("/") or "/"
 
