@@ -94,8 +94,8 @@ def test_an_auditor_is_told_of_where_it_speaks(name: str, audit: str, fixture_fi
     variables = {"LD_AUDIT": audit} if audit else {}
     done = subprocess.run([program], env=variables, capture_output=True, text=True)
     problems = _started(program, variables).link_map.problems
-    told = [problem.subject for problem in problems if problem.code == "audit"]
-    assert told == ([str(fixture_file("runtime/auditor.so"))] if "audited" in done.stdout else [])
+    told = [Path(problem.subject).name for problem in problems if problem.code == "audit"]
+    assert told == (["auditor.so"] if "audited" in done.stdout else [])
     absent = [problem.subject for problem in problems if problem.code == "missing-audit"]
     assert len(absent) == done.stderr.count("cannot be loaded as audit interface")
     assert all(f"'{subject}'" in done.stderr for subject in absent)
