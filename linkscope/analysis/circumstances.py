@@ -48,6 +48,7 @@ def environment_for(assumptions: Assumptions, system: System, variables: Mapping
         audit=variables.get("LD_AUDIT"),
         tunables=variables.get("GLIBC_TUNABLES"),
         cwd=cwd,
+        bind_now=bool(variables.get("LD_BIND_NOW")),
         cpu_level=assumptions.cpu,
         secure={"auto": None, "yes": True, "no": False}[assumptions.secure],
         ordinary_user=not own,

@@ -150,7 +150,7 @@ class _Run:
             if self._depth.symbols:
                 from linkscope.loader.binding import bind
 
-                binding = bind(self._system, started, program)
+                binding = bind(self._system, started, program, self._environment.bind_now)
                 found += binding.problems
         if self._depth.cross_check:
             found += problems.of_cross_check(location, facts.image)

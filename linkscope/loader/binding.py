@@ -43,8 +43,11 @@ class Binding(msgspec.Struct, frozen=True):
     problems: list[Problem]
 
 
-def bind(system: System, start: Start, program: Program) -> Binding:
-    """The symbols of a program (or library) and of all that is loaded for it, bound over its scope."""
+def bind(system: System, start: Start, program: Program, at_once: bool = False) -> Binding:
+    """The symbols of a program (or library) and of all that is loaded for it, bound over its scope.
+
+    at_once: LD_BIND_NOW is set, which glibc obeys in secure execution too (elf/rtld.c, process_envvars).
+    """
     scope = _Scope(system, start, program)
     unresolved: list[Unresolved] = []
     found: list[Problem] = []
@@ -55,7 +58,8 @@ def bind(system: System, start: Start, program: Program) -> Binding:
         fault = scope.tables(loaded).fault
         if fault is not None:
             found.append(problems.unreadable_symbols(path, fault))
-        for (symbol, version), fails in scope.unresolved(loaded).items():
+        for (symbol, version), lazily in scope.unresolved(loaded).items():
+            fails: Fails = "start" if at_once else lazily
             one = Unresolved(symbol=text(symbol), version=version and text(version), needed_by=text(path), fails=fails)
             unresolved.append(one)
             found.append(problems.unresolved_symbol(symbol, version, path, fails))

@@ -48,6 +48,7 @@ class Cpu(msgspec.Struct, frozen=True):
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """All that a start depends on besides files. A variable that is not set is None.
 
+    bind_now: whether LD_BIND_NOW is set, to anything.
     cpu_level: a glibc-hwcaps name such as `x86-64-v2`, None for the CPU at hand (the baseline elsewhere).
     secure: True or False where it is decided, None where the file's own mode and capabilities decide. ordinary_user:
     judge setuid files as an ordinary user's start would, whoever the caller is.
@@ -58,6 +59,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     audit: str | None = None
     tunables: str | None = None
     cwd: str = "/"
+    bind_now: bool = False
     cpu_level: str | None = None
     secure: bool | None = None
     ordinary_user: bool = False

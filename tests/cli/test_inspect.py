@@ -248,3 +248,17 @@ def test_the_command_that_a_report_shows_speaks_of_the_same_start(
     command = shlex.split(shown.partition("`")[2].partition("`")[0])
     assert [word for word in command if word in options] == sorted(options, key=command.index)
     assert f"{library_path}/" in linkscope(*command[1:]).stdout.decode()
+
+
+@pytest.mark.parametrize("value", ["", "1", "0"])
+def test_ld_bind_now_of_the_caller_decides_whether_a_symbol_is_missed_at_the_start(
+    linkscope: Linkscope, fixture_file: FixtureFile, value: str
+) -> None:
+    """The program never calls the function that nobody defines."""
+    app = fixture_file("symbols/function-lazy")
+    started = subprocess.run([app], env={"LD_BIND_NOW": value}, capture_output=True)
+    ran = linkscope("inspect", "--symbols", "--format", "json", app, env={"LD_BIND_NOW": value})
+    (missed,) = json.loads(ran.stdout)["files"][0]["unresolved"]
+    assert (missed["fails"] == "start") is (b"symbol lookup error" in started.stderr)
+    cleaned = linkscope("inspect", "--symbols", "--clean-env", "--format", "json", app, env={"LD_BIND_NOW": value})
+    assert json.loads(cleaned.stdout)["files"][0]["unresolved"][0]["fails"] == "first-call"
