@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MAX_SYMBOLS = 1 << 20  # of one dynamic table; the largest in practice (browsers in one piece) have some 200 000
 _MAX_TABLE = 1 << 27  # bytes of one string table, or of .symtab, that are read
-_TAKEN_APART = 1 << 24  # bytes of a string table of which every string is told apart
+_TAKEN_APART = 1 << 23  # bytes of a string table of which every string is told apart
 _LONGEST_ASKED = 64  # bytes of the names that are asked for
 _CHUNK = 1 << 20
 _CHAIN_PIECE = 256
@@ -50,7 +50,7 @@ class _Names:
         offsets = fields.tolist()
         if table.order != _NATIVE:
             offsets = [int.from_bytes(offset.to_bytes(4, "little"), "big") for offset in offsets]
-        self._offsets = frozenset(offsets)
+        self._offsets = dict.fromkeys(offsets)  # once each, in order: the table is read from one end to the other
         last = len(text)
         tails = [at for at in self._offsets if 0 < at < last and text[at - 1]]
         ends = [text.find(b"\0", at, at + _LONGEST_ASKED) for at in tails]
