@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
 from linkscope.errors import FileUnreadable, MalformedElf
 
@@ -81,8 +82,8 @@ def _not_regular(path: str, mode: int) -> FileUnreadable:
     return FileUnreadable(path, next((says for test, says in _KINDS if test(mode)), "is not a regular file"))
 
 
-def open_reader(location: str, path: str | None = None) -> Reader:
-    """The regular file at LOCATION, open; PATH is its name in messages.
+def open_reader(location: str, path: str | None = None, how: Callable[[str, int], int] = os.open) -> Reader:
+    """The regular file at LOCATION, open; PATH is its name in messages. how: what opens it (`Root.open`).
 
     Anything that is not a regular file is refused before it is opened: opening a FIFO could block, and opening
     a device can do things. Raises FileUnreadable.
@@ -92,7 +93,7 @@ def open_reader(location: str, path: str | None = None) -> Reader:
         mode = os.stat(location).st_mode
         if not stat.S_ISREG(mode):
             raise _not_regular(name, mode)
-        descriptor = os.open(location, _OPEN_FLAGS)
+        descriptor = how(location, _OPEN_FLAGS)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError):
             raise FileUnreadable.from_os_error(name, error) from error

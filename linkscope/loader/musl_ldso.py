@@ -44,7 +44,7 @@ def musl_facts(system: System, loader: Candidate) -> MuslFacts | None:
     """
     memory = cast("dict[tuple[int, int], MuslFacts | None]", system.memory.setdefault(_MEMORY, {}))
     if loader.image is not None and loader.identity not in memory:
-        with open_reader(loader.location, loader.path) as reader:
+        with open_reader(loader.location, loader.path, system.root.open) as reader:
             memory[loader.identity] = _read(reader, loader.image, loader.path)
     return memory.get(loader.identity)
 

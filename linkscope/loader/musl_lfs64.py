@@ -51,15 +51,15 @@ def large_file_names(system: System, loader: Candidate) -> LargeFileNames:
     memory = cast("dict[tuple[int, int], LargeFileNames]", system.memory.setdefault("large-file names", {}))
     known = memory.get(loader.identity)
     if known is None:
-        known = memory[loader.identity] = _read(loader)
+        known = memory[loader.identity] = _read(system, loader)
     return known
 
 
-def _read(loader: Candidate) -> LargeFileNames:
+def _read(system: System, loader: Candidate) -> LargeFileNames:
     if loader.image is None:
         return _NONE
     try:
-        with open_reader(loader.location, loader.path) as reader:
+        with open_reader(loader.location, loader.path, system.root.open) as reader:
             data = loader_constants(reader, loader.image, c.PF_W)
     except LinkScopeError:
         return _NONE

@@ -13,6 +13,7 @@ import stat
 from linkscope.errors import RootUnusable
 
 _MAX_SYMLINKS = 40  # Linux include/linux/namei.h, MAXSYMLINKS
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Root:
@@ -39,6 +40,25 @@ class Root:
         if self.is_system:
             return path
         return self.outside(self._walk(path))
+
+    def open(self, location: str, flags: int) -> int:
+        """A descriptor of the file at LOCATION, which `locate` gave. OSError where that cannot be opened.
+
+        The path is walked again without following any symlink, so that a part of it that was swapped for one since it
+        was looked up does not lead out of the root.
+        """
+        if self.is_system:
+            return os.open(location, flags)
+        *folders, name = location.removeprefix(self.directory + "/").split("/")
+        folder = os.open(self.directory, _FOLDER)
+        try:
+            for part in folders:
+                inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+        finally:
+            os.close(folder)
 
     def real(self, path: str) -> str:
         """PATH with every symlink followed, as seen from inside; OSError where it leads nowhere."""
@@ -81,11 +101,11 @@ class Root:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         directory, _, name = path.rstrip("/").rpartition("/")
         if name in ("", ".", ".."):
-            return self._follow([part for part in path.split("/") if part])
+            return self._follow(_parts(path))
         parent = self._directory(directory)
         place = f"{parent}/{name}"
         if stat.S_ISLNK(os.lstat(self._prefix + place).st_mode):
-            return self._follow([part for part in path.split("/") if part])
+            return self._follow(_parts(path))
         if path.endswith("/") and not stat.S_ISDIR(os.lstat(self._prefix + place).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         return place
@@ -94,7 +114,7 @@ class Root:
         known = self._directories.get(path)
         if known is None:
             try:
-                known = self._follow([part for part in path.split("/") if part])
+                known = self._follow(_parts(path))
                 if not stat.S_ISDIR(os.lstat(self._prefix + known or "/").st_mode):
                     known = errno.ENOTDIR
             except OSError as error:
@@ -125,9 +145,15 @@ class Root:
                 target = os.readlink(place)
                 if target.startswith("/"):
                     done.clear()
-                pending.extend(piece for piece in reversed(target.split("/")) if piece)
+                pending.extend(reversed(_parts(target)))
                 continue
             if pending and not stat.S_ISDIR(mode):
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), place)
             done.append(part)
         return "".join("/" + part for part in done)
+
+
+def _parts(path: str) -> list[str]:
+    """The components of PATH; a slash at its end asks for a directory, as `.` does."""
+    parts = [part for part in path.split("/") if part]
+    return [*parts, "."] if path.endswith("/") else parts

@@ -64,7 +64,7 @@ class System:
             location = self.root.locate(path)
         except OSError as error:
             raise FileUnreadable.from_os_error(name or path, error) from error
-        return open_reader(location, name or path)
+        return open_reader(location, name or path, self.root.open)
 
     def candidate(self, path: str, cwd: str) -> Candidate:
         """What stands at PATH, a relative one being taken from CWD."""
@@ -96,7 +96,7 @@ class System:
                     return Candidate(path, errno.EACCES)
                 return Candidate(path, 0, mode, identity, location=location)
             try:
-                with open_reader(location, path) as reader:
+                with open_reader(location, path, self.root.open) as reader:
                     content = self._read(reader)
             except LinkScopeError as error:
                 cause = error.__cause__
@@ -194,7 +194,7 @@ class System:
             place = self.candidate(path, cwd)
             if place.image is None:
                 return None
-            with open_reader(place.location, path) as reader:
+            with open_reader(place.location, path, self.root.open) as reader:
                 facts = read_loader(reader, place.image)
             self._loaders[path] = facts if facts.version else self._dated(facts, path, cwd)
         return self._loaders[path]
@@ -208,5 +208,5 @@ class System:
         libc = self.candidate(f"{real.rpartition('/')[0]}/libc.so.6", cwd)
         if libc.image is None:
             return dated(facts, real, ())
-        with open_reader(libc.location, libc.path) as reader:
+        with open_reader(libc.location, libc.path, self.root.open) as reader:
             return dated(facts, real, pieces(reader, libc.image))
