@@ -54,7 +54,8 @@ def inspect_each(
 
     head = len(paths) // _LEARNT_FROM
     yield from map(run.result, paths[:head])  # what the loader's cache and the common libraries say is read once
-    for path, frame in zip(paths[head:], in_processes(run.encoded_result, paths[head:], workers), strict=True):
+    rest = paths[head:]
+    for path, frame in zip(rest, in_processes(run.encoded_result, rest, workers, run.share), strict=True):
         if frame is None:
             yield _error(path, _ENDED)
         elif frame[:1] == _FILE:
@@ -81,6 +82,13 @@ class _Run:
             return _error(path, reason_for(error, path, self._system), line and line.partition(" ")[0])
         except (MemoryError, RecursionError):  # the boundary of one file: the others are still analysed
             return _error(path, _TOO_MUCH)
+
+    def share(self, path: str) -> int:
+        """Equal for the names of one file, so that the process that has read it answers for all of them."""
+        try:
+            return os.stat(self._locate(place(path, self._system))).st_ino
+        except (LinkScopeError, OSError, ValueError):
+            return 0
 
     def encoded_result(self, path: str) -> bytes:
         """`result` as bytes, for another process: what it is, then the value."""

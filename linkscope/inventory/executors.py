@@ -18,23 +18,28 @@ _LENGTH = struct.Struct("=Q")
 _BLOCK = 1 << 16
 
 
-def in_processes(function: Callable[[_Item], bytes], items: Sequence[_Item], workers: int) -> Iterator[bytes | None]:
-    """function(item) for each item, in their order, every WORKERS-th item in the same process.
+def in_processes(
+    function: Callable[[_Item], bytes], items: Sequence[_Item], workers: int, share: Callable[[_Item], int]
+) -> Iterator[bytes | None]:
+    """function(item) for each item, in their order; items of the same SHARE (modulo WORKERS) in the same process.
 
     None for an item at which its process ended (killed for its memory, say); another goes on with the next one.
     Processes that are not needed any more, since nobody takes the results, are ended.
     """
+    shares = [share(item) % workers for item in items]
+    left = [[item for item, its in zip(items, shares, strict=True) if its == number] for number in range(workers)]
     running: list[_Worker] = []
     try:
         for number in range(workers):
-            running.append(_Worker(function, items[number::workers], [worker.reading for worker in running]))
-        for index in range(len(items)):
-            worker = running[index % workers]
-            frame = next(worker.frames, None)
+            running.append(_Worker(function, left[number], [worker.reading for worker in running]))
+        done = [0] * workers
+        for number in shares:
+            done[number] += 1
+            frame = next(running[number].frames, None)
             if frame is None:
-                worker.end()
-                others = [other.reading for other in running if other is not worker]
-                running[index % workers] = _Worker(function, items[index + workers :: workers], others)
+                running[number].end()
+                others = [other.reading for other in running if other is not running[number]]
+                running[number] = _Worker(function, left[number][done[number] :], others)
             yield frame
     finally:
         for worker in running:

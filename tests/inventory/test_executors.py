@@ -17,19 +17,24 @@ def _doubled(number: int) -> bytes:
 @pytest.mark.parametrize("count", [0, 1, 5, 100])
 def test_results_come_in_the_order_of_the_items(count: int, workers: int) -> None:
     """Whatever the number of processes, and with results larger than a pipe holds."""
-    assert list(in_processes(_doubled, range(count), workers)) == [_doubled(number) for number in range(count)]
+    assert list(in_processes(_doubled, range(count), workers, lambda number: number)) == [
+        _doubled(number) for number in range(count)
+    ]
 
 
 def test_the_work_is_done_in_other_processes() -> None:
     """Each item by one of as many processes as were asked for."""
-    seen = {int(frame or 0) for frame in in_processes(lambda _: str(os.getpid()).encode(), range(20), 2)}
+    seen = {
+        int(frame or 0)
+        for frame in in_processes(lambda _: str(os.getpid()).encode(), range(20), 2, lambda number: number // 3)
+    }
     assert len(seen) == 2
     assert os.getpid() not in seen
 
 
 def test_processes_end_when_nobody_takes_the_results_any_more() -> None:
     """As when the reader of our output goes away."""
-    results = in_processes(lambda _: str(os.getpid()).encode() + b" " * 100_000, range(1000), 2)
+    results = in_processes(lambda _: str(os.getpid()).encode() + b" " * 100_000, range(1000), 2, lambda number: number)
     process = int(next(results) or 0)
     results.close()  # type: ignore[attr-defined]
     with pytest.raises(ProcessLookupError):
@@ -46,7 +51,7 @@ def test_an_item_that_ends_its_process_costs_no_other_item(workers: int) -> None
         return b"%d" % number
 
     expected = [None if number in (0, 7, 8, 19) else b"%d" % number for number in range(20)]
-    assert list(in_processes(dies, range(20), workers)) == expected
+    assert list(in_processes(dies, range(20), workers, lambda number: number * number)) == expected
 
 
 def test_many_files_give_the_same_answer_as_one_by_one() -> None:
