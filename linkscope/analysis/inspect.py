@@ -141,7 +141,7 @@ class _Run:
         else:
             known = self._facts.get((status.st_dev, status.st_ino))
         if known is None:
-            with open_reader(location, where.shown) as reader:
+            with open_reader(location, where.shown, self._system.root.open) as reader:
                 image = read_image(reader)
                 self._system.remember(image, reader.head)
                 known = self._facts[image.identity] = file_facts(reader, image)

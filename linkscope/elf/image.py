@@ -141,8 +141,10 @@ def _layout_of(reader: Reader) -> Layout:
     """
     head = reader.head
     named = LAYOUTS.get((head[4], head[5]))
+    if named is not None and _fits(head, named):
+        return named
     fitting = [layout for layout in LAYOUTS.values() if _fits(head, layout)]
-    if named is not None and (named in fitting or len(fitting) != 1):
+    if named is not None and len(fitting) != 1:
         if len(head) < named.header.size:
             raise MalformedElf(reader.path, "truncated: shorter than an ELF header", len(head))
         return named
@@ -284,7 +286,8 @@ def string_table(reader: Reader, image: Image, address: int, size: int | None) -
     """A function from an offset in the dynamic string table to its string.
 
     size: DT_STRSZ; the loaders do not need it, so without it the table reaches to the end of its segment.
-    A small table is read at once; of a large one only what is asked for.
+    A small table is read at once; of a large one only what is asked for. Strings may share their bytes, so it is their
+    sum that is bounded: more than 4 MiB of them are refused.
     """
     offset, available = file_offset(image.segments, address, image.path)
     length = available if size is None else min(size, available)

@@ -132,7 +132,7 @@ class _Scope:
         candidate = loaded.finding.candidate if loaded.finding else None
         location = self._program.location if candidate is None else candidate.location
         try:
-            with open_reader(location, loaded.path) as reader:
+            with open_reader(location, loaded.path, self._system.root.open) as reader:
                 return how(reader, self.images[loaded], self.dialect)
         except LinkScopeError as error:
             return lookup.without_tables(error.reason)

@@ -30,17 +30,14 @@ class LoaderFacts(msgspec.Struct, frozen=True):
     """The compiled-in facts of one glibc loader.
 
     folders: the default search folders in order, each ending with `/`. lib: the value of $LIB. version: (2, 36), or
-    None where the file does not tell. vendor: who built it, as it says itself (`Debian GLIBC 2.36-9`). has_nohwcap:
-    it honours /etc/ld.so.nohwcap (Debian's patch, some machines).
+    None where the file does not tell. vendor: who built it, as it says itself (`Debian GLIBC 2.36-9`).
     """
 
     path: str
-    soname: str | None
     folders: tuple[str, ...]
     lib: str
     version: tuple[int, int] | None
     vendor: str
-    has_nohwcap: bool
 
     def before(self, *version: int) -> bool:
         """Whether the loader is older than this glibc version. An unknown version counts as the newest."""
@@ -66,12 +63,10 @@ def read_loader(reader: Reader, image: Image) -> LoaderFacts:
     lib = _LIB.search(data)
     return LoaderFacts(
         path=image.path,
-        soname=image.soname,
         folders=folders,
         lib=os.fsdecode(lib[1]) if lib else (folders[0].strip("/") if folders else "lib"),
         version=version_number(os.fsdecode(banner[2])) if banner else None,
         vendor=os.fsdecode(banner[1]) if banner else "",
-        has_nohwcap=b"/etc/ld.so.nohwcap\0" in data,
     )
 
 

@@ -19,6 +19,7 @@ from linkscope.elf.reader import open_reader
 from linkscope.elf.symbols import dynamic_table, read_symbols
 from linkscope.errors import LinkScopeError, NotElf
 from linkscope.loader.linkmap import Finding, LinkMap, Loaded, Refusal, Watch
+from linkscope.loader.root import Root
 from linkscope.loader.system import Candidate, System
 from linkscope.model.inspect import FoundBy
 
@@ -294,7 +295,7 @@ class Musl:
         """Whether the file is a C library, by the symbols that it defines. Remembered by device and inode."""
         memory = self.system.memory.setdefault("musl: C libraries", {})
         if candidate.identity not in memory:
-            memory[candidate.identity] = _defines_libc(candidate)
+            memory[candidate.identity] = _defines_libc(candidate, self.system.root)
         return bool(memory[candidate.identity])
 
 
@@ -319,13 +320,13 @@ def _extent(image: Image) -> tuple[int, int]:
     return low & -_PAGE, high + _PAGE - 1 & -_PAGE
 
 
-def _defines_libc(candidate: Candidate) -> bool:
+def _defines_libc(candidate: Candidate, root: Root) -> bool:
     """Whether find_sym of musl finds both symbols in the file alone; a file whose symbols cannot be read has none."""
     image = candidate.image
     if image is None:
         return False
     try:
-        with open_reader(candidate.location, candidate.path) as reader:
+        with open_reader(candidate.location, candidate.path, root.open) as reader:
             table = dynamic_table(reader, image)
             if table is None or any(name.encode() + b"\0" not in table.strings for name in _LIBC_SYMBOLS):
                 return False

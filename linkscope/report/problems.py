@@ -11,7 +11,7 @@ from linkscope.report.page import INDENT, Page, Span, cells, cut, padded, words
 
 # What can be done about it. A code that is not here says in its message all that there is to say.
 _REMEDIES: dict[ProblemCode, str] = {
-    "missing-interpreter": "Install the C library that brings it, or name the system that has it with --root.",
+    "missing-interpreter": "Install the C library that brings it; --root answers for another system that has it.",
     "bad-interpreter": "Reinstall the package that the interpreter belongs to.",
     "missing-library": "`{why}` shows every place where the loader looks.",
     "bad-candidate": "Take that file out of the search path, or put the right library in its place.",
