@@ -23,7 +23,7 @@ from linkscope.model.document import AnalysisError, exact_bytes, text
 from linkscope.model.inspect import Dlopen, File, InspectDocument, Script
 
 _WORTH_DIVIDING = 128
-_LEARNT_FROM = 16
+_LEARNT_FROM = 8
 _FILE, _ERROR = b"F", b"E"
 _AS_THE_CALLER, _PLAIN = Assumptions(), Depth()
 _ENDED = "the process that analysed it was ended, for its use of memory perhaps"

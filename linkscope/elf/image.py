@@ -298,7 +298,7 @@ def string_table(reader: Reader, image: Image, address: int, size: int | None) -
         left -= len(text)
         if left < 0:
             raise MalformedElf(image.path, f"more than {_ALL_STRINGS} bytes of names", offset)
-        return os.fsdecode(text)
+        return text.decode("utf-8", "surrogateescape")
 
     if length <= _WHOLE_STRING_TABLE:
         whole = reader.read(offset, length)
