@@ -249,7 +249,7 @@ class Musl:
 
         The first file that can be opened ends the search, whatever it is, and so does any error but those four.
         """
-        failed = errno.ENXIO if stat.S_ISSOCK(candidate.mode) else candidate.errno
+        failed = candidate.errno
         if failed == errno.EACCES:
             return "no-permission", ""
         if failed in _PASSED_OVER:

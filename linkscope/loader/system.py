@@ -92,8 +92,10 @@ class System:
         content = self._contents.get(identity)
         if content is None:
             if not stat.S_ISREG(mode):
-                if not os.access(location, os.R_OK):
+                if not os.access(location, os.R_OK, effective_ids=True):
                     return Candidate(path, errno.EACCES)
+                if stat.S_ISSOCK(mode):  # open(2)
+                    return Candidate(path, errno.ENXIO)
                 return Candidate(path, 0, mode, identity, location=location)
             try:
                 with open_reader(location, path, self.root.open) as reader:
