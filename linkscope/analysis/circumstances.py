@@ -10,7 +10,7 @@ import msgspec
 from linkscope.analysis.request import Assumptions
 from linkscope.errors import BadAssumption, LinkScopeError
 from linkscope.loader.environment import Environment, levels
-from linkscope.loader.root import Root
+from linkscope.loader.root import Root, absolute
 from linkscope.loader.system import System
 
 
@@ -69,8 +69,7 @@ def place(path: str, system: System) -> Place:
     Both forms are accepted for another root, since a shell completes the second; the first counts where both exist.
     """
     if system.root.is_system:
-        absolute = path if path.startswith("/") or not path else f"{_working_directory().rstrip('/')}/{path}"
-        return Place(absolute, path)
+        return Place(absolute(path, _working_directory()) if path else path, path)
     inside = path if path.startswith("/") else None
     if inside is None or not _exists(system, inside):
         below = system.root.inside(path)

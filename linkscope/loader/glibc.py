@@ -18,6 +18,7 @@ from linkscope.loader import hwcaps, ldcache, verify
 from linkscope.loader.environment import Cpu
 from linkscope.loader.ldso import LoaderFacts
 from linkscope.loader.linkmap import Finding, LinkMap, Loaded, Refusal, Watch
+from linkscope.loader.root import absolute
 from linkscope.loader.system import Candidate, System
 from linkscope.loader.tokens import TokenValues, expand, has_token
 from linkscope.model.inspect import FoundBy
@@ -150,15 +151,14 @@ class Glibc:
 
     def _lists_key(self, requester: Loaded, paths: _Paths) -> object | None:
         """Equal for objects whose names are looked for alike; None where what was looked for before counts as well."""
-        nodeflib = bool(requester.image and requester.image.dt_flags_1 & c.DF_1_NODEFLIB)
         chain = self.rpath_chain(requester)
         if self._slash_in_library_path:
             return None
         if not chain and not paths.runpath:
-            return nodeflib
+            return requester.shuns_defaults
         if any(folder.prefix == "/" for folder in (*chain, *paths.runpath)):
             return None
-        return (nodeflib, chain, paths.runpath)
+        return (requester.shuns_defaults, chain, paths.runpath)
 
     def _search_lists(self, name: str, requester: Loaded, watch: Watch | None, suid_only: bool) -> Finding:
         other_class = False
@@ -168,7 +168,7 @@ class Glibc:
                 return finding
             other_class |= finding.other_class
         stale = None
-        nodeflib = bool(requester.image and requester.image.dt_flags_1 & c.DF_1_NODEFLIB)
+        nodeflib = requester.shuns_defaults
         if not (suid_only and self.secure):
             cached = self._from_cache(name, nodeflib, watch)
             if cached.candidate is not None or cached.refusal is not None:
@@ -366,5 +366,4 @@ def split_search_path(text: str, separators: str) -> list[str]:
 
 def folder_of(path: str, cwd: str) -> str:
     """$ORIGIN of an object that was found by PATH: its folder as text, symlinks kept (dl-object.c)."""
-    absolute = path if path.startswith("/") else f"{cwd.rstrip('/')}/{path}"
-    return absolute.rpartition("/")[0] or "/"
+    return absolute(path, cwd).rpartition("/")[0] or "/"

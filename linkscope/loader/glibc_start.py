@@ -11,7 +11,7 @@ from linkscope.loader.environment import Environment, has_file_privileges, tunab
 from linkscope.loader.glibc import Glibc, folder_of
 from linkscope.loader.isa import check_isa_levels
 from linkscope.loader.ldso import LoaderFacts
-from linkscope.loader.linkmap import Finding, LinkMap, Loaded, walk
+from linkscope.loader.linkmap import Finding, LinkMap, Loaded, take_in, walk
 from linkscope.loader.program import Program, Start
 from linkscope.loader.safety import unsafe_search_paths
 from linkscope.loader.system import Candidate, System
@@ -103,16 +103,12 @@ def _preload_one(name: str, source: str, rules: Glibc, link_map: LinkMap) -> Loa
     if known is not None:
         return known
     finding = rules.search(name, link_map.main, suid_only=True)
-    if finding.candidate is None:
+    candidate = finding.candidate
+    if candidate is None:
         link_map.problems.append(problems.bad_preload(name, source, finding))
         return None
-    same = rules.same_file(name, finding.candidate, link_map)
-    if same is not None:
-        return same
-    one = Loaded(name, finding.candidate.path, finding.candidate.image, "preload", link_map.main, finding)
-    link_map.objects.append(one)
-    rules.admit(one, link_map)
-    return one
+    one = Loaded(name, candidate.path, candidate.image, "preload", link_map.main, finding)
+    return take_in(one, candidate, link_map, rules)
 
 
 def _note_audits(rules: Glibc, link_map: LinkMap, environment: Environment) -> None:

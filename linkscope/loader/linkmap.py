@@ -107,6 +107,11 @@ class Loaded:
         twin.rules_memory = self.rules_memory
         return twin
 
+    @property
+    def shuns_defaults(self) -> bool:
+        """Whether it is linked with `-z nodefaultlib` (DF_1_NODEFLIB), and takes nothing from the default folders."""
+        return self.image is not None and bool(self.image.dt_flags_1 & c.DF_1_NODEFLIB)
+
     def __repr__(self) -> str:
         return f"Loaded({self.requested!r}, {self.path!r}, {self.role})"
 
@@ -315,10 +320,16 @@ def _search_and_map(name: str, tag: int, requester: Loaded, link_map: LinkMap, r
             link_map.problems.append(problems.missing_auxiliary(name, requester, finding))
             return None
         return _without_image(name, finding, requester, link_map)
-    same = rules.same_file(name, candidate, link_map)
+    return take_in(
+        Loaded(name, candidate.path, candidate.image, "library", requester, finding), candidate, link_map, rules
+    )
+
+
+def take_in(loaded: Loaded, candidate: Candidate, link_map: LinkMap, rules: Rules) -> Loaded:
+    """LOADED at the end of the link map, or the object there already that is CANDIDATE's very file."""
+    same = rules.same_file(loaded.requested, candidate, link_map)
     if same is not None:
         return same
-    loaded = Loaded(name, candidate.path, candidate.image, "library", requester, finding)
     link_map.objects.append(loaded)
     rules.admit(loaded, link_map)
     return loaded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from linkscope.elf import constants as c
 from linkscope.loader import preload, problems
 from linkscope.loader.glibc import Glibc
 from linkscope.loader.linkmap import LinkMap, Loaded, Rules
@@ -46,12 +45,7 @@ def is_lucky(name: str, tag: int, asker: Loaded, provider: Loaded, rules: Rules)
         if provider.parent is asker:
             return False
         finding = provider.finding
-        if finding is not None and finding.found_by in _FOR_ALL and not _shuns_defaults(asker):
+        if finding is not None and finding.found_by in _FOR_ALL and not asker.shuns_defaults:
             return False
     expanded = rules.expand_name(name, tag, asker)
     return isinstance(expanded, str) and "/" not in expanded and rules.search(expanded, asker).candidate is None
-
-
-def _shuns_defaults(loaded: Loaded) -> bool:
-    """Whether the object is linked with `-z nodefaultlib`, and so does not take all that the cache offers."""
-    return loaded.image is not None and bool(loaded.image.dt_flags_1 & c.DF_1_NODEFLIB)

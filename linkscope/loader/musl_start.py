@@ -11,7 +11,7 @@ from linkscope.elf import constants as c
 from linkscope.elf.machines import machine_name
 from linkscope.loader import preload, problems
 from linkscope.loader.environment import Environment, has_file_privileges
-from linkscope.loader.linkmap import Finding, LinkMap, Loaded, walk
+from linkscope.loader.linkmap import Finding, LinkMap, Loaded, take_in, walk
 from linkscope.loader.musl import Musl
 from linkscope.loader.musl_ldso import MuslFacts
 from linkscope.loader.program import Program, Start
@@ -77,16 +77,12 @@ def _preload(rules: Musl, link_map: LinkMap, value: str) -> list[Loaded]:
 
 def _preload_one(name: str, rules: Musl, link_map: LinkMap) -> Loaded | None:
     finding = rules.search(name, None)
-    if finding.candidate is None:
+    candidate = finding.candidate
+    if candidate is None:
         link_map.problems.append(problems.bad_preload(name, preload.VARIABLE, finding))
         return None
-    same = rules.same_file(name, finding.candidate, link_map)
-    if same is not None:
-        return same
-    one = Loaded(name, finding.candidate.path, finding.candidate.image, "preload", finding=finding)
-    link_map.objects.append(one)
-    rules.admit(one, link_map)
-    return one
+    one = Loaded(name, candidate.path, candidate.image, "preload", finding=finding)
+    return take_in(one, candidate, link_map, rules)
 
 
 def _for_other_machines(link_map: LinkMap, machine: int) -> list[Problem]:

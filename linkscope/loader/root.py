@@ -16,6 +16,11 @@ _MAX_SYMLINKS = 40  # Linux include/linux/namei.h, MAXSYMLINKS
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
+def absolute(path: str, cwd: str) -> str:
+    """PATH, a relative one taken from CWD; nothing of it is normalised."""
+    return path if path.startswith("/") else f"{cwd.rstrip('/')}/{path}"
+
+
 class Root:
     """One root. Paths going in and out are as seen from inside; `locate` gives the place on this machine."""
 

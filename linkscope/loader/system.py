@@ -5,19 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from linkscope.elf.image import Image, read_image
 from linkscope.elf.reader import Reader, open_reader
-from linkscope.errors import LinkScopeError
+from linkscope.elf.rodata import pieces
+from linkscope.errors import FileUnreadable, LinkScopeError
 from linkscope.loader.environment import Cpu, cpu_for
-from linkscope.loader.root import Root
-
-if TYPE_CHECKING:
-    from linkscope.loader.ldcache import LdCache
-    from linkscope.loader.ldso import LoaderFacts
+from linkscope.loader.ldcache import LdCache, parse
+from linkscope.loader.ldso import LoaderFacts, dated, read_loader
+from linkscope.loader.root import Root, absolute
 
 _HEADER = 64  # bytes: an ELF header of either class
 
@@ -58,8 +56,6 @@ class System:
 
     def open(self, path: str, name: str | None = None) -> Reader:
         """The file at PATH (absolute, as seen from inside); NAME is what messages call it. Raises FileUnreadable."""
-        from linkscope.errors import FileUnreadable
-
         try:
             location = self.root.locate(path)
         except OSError as error:
@@ -68,11 +64,11 @@ class System:
 
     def candidate(self, path: str, cwd: str) -> Candidate:
         """What stands at PATH, a relative one being taken from CWD."""
-        absolute = path if path.startswith("/") else f"{cwd.rstrip('/')}/{path}"
-        known = self._candidates.get(absolute)
+        place = absolute(path, cwd)
+        known = self._candidates.get(place)
         if known is None:
-            known = self._look(absolute)
-            self._candidates[absolute] = known.errno or known
+            known = self._look(place)
+            self._candidates[place] = known.errno or known
         if isinstance(known, int):
             return Candidate(path, known)
         return known if known.path == path else msgspec.structs.replace(known, path=path)
@@ -135,14 +131,14 @@ class System:
 
     def realpath(self, path: str, cwd: str) -> str | None:
         """PATH with every symlink followed, None where it leads nowhere."""
-        absolute = path if path.startswith("/") else f"{cwd.rstrip('/')}/{path}"
-        known = self._real.get(absolute)
+        place = absolute(path, cwd)
+        known = self._real.get(place)
         if known is None:
             try:
-                known = self.root.real(absolute)
+                known = self.root.real(place)
             except OSError:
                 return None
-            self._real[absolute] = known
+            self._real[place] = known
         return known
 
     def names_in(self, folder: str) -> tuple[str, ...]:
@@ -175,8 +171,6 @@ class System:
     def ldcache(self, path: str) -> LdCache | None:
         """The loader's cache at PATH, None where there is none that it would use."""
         if path not in self._ldcaches:
-            from linkscope.loader.ldcache import parse
-
             data = self.read_small(path, 1 << 24)
             self._ldcaches[path] = None if data is None else parse(data)
         return self._ldcaches[path]
@@ -191,8 +185,6 @@ class System:
     def loader(self, path: str, cwd: str) -> LoaderFacts | None:
         """What the glibc loader at PATH says of itself, None where no such file can be read."""
         if path not in self._loaders:
-            from linkscope.loader.ldso import read_loader
-
             place = self.candidate(path, cwd)
             if place.image is None:
                 return None
@@ -203,9 +195,6 @@ class System:
 
     def _dated(self, facts: LoaderFacts, path: str, cwd: str) -> LoaderFacts:
         """FACTS with the version that the names and files around the loader tell."""
-        from linkscope.elf.rodata import pieces
-        from linkscope.loader.ldso import dated
-
         real = self.realpath(path, cwd) or path
         libc = self.candidate(f"{real.rpartition('/')[0]}/libc.so.6", cwd)
         if libc.image is None:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import msgspec
 
-from linkscope.elf import constants as c
 from linkscope.loader import ldcache, misfits
 from linkscope.loader.glibc import Folder, Glibc, split_search_path
 from linkscope.loader.linkmap import Loaded
@@ -226,8 +225,7 @@ def _secure_execution(want: Wanted, rules: Glibc) -> Iterator[Hint]:
 
 def _no_default_folders(want: Wanted, rules: Glibc) -> Iterator[Hint]:
     """What DF_1_NODEFLIB of the asker keeps it from."""
-    image = want.asker.image
-    if image is None or not image.dt_flags_1 & c.DF_1_NODEFLIB:
+    if not want.asker.shuns_defaults:
         return
     cached = ldcache.lookup(rules.cache, want.name, rules.accepted) if rules.cache else None
     candidate = acceptable(want, cached) if cached else None

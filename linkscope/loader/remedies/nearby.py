@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from linkscope.elf import constants as c
 from linkscope.loader import ldcache
 from linkscope.loader.glibc import Glibc
 from linkscope.loader.program import Start
@@ -92,7 +91,7 @@ def _not_in_the_cache(want: Wanted, rules: Glibc, configured: list[str]) -> Iter
     stale = rules.search(want.name, want.asker).stale
     if stale is None and rules.cache is not None and ldcache.lookup(rules.cache, want.name, rules.accepted):
         return
-    nodeflib = want.asker.image is not None and want.asker.image.dt_flags_1 & c.DF_1_NODEFLIB
+    nodeflib = want.asker.shuns_defaults
     knows = f"still names {stale}, and that file is gone" if stale is not None else "does not know it"
     for folder in configured:
         if nodeflib and f"{folder}/".startswith(rules.facts.folders):

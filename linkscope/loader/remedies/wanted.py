@@ -6,7 +6,7 @@ import os
 
 import msgspec
 
-from linkscope.loader import verify
+from linkscope.loader import root, verify
 from linkscope.loader.glibc import Glibc
 from linkscope.loader.linkmap import Loaded, Rules
 from linkscope.loader.musl import Musl
@@ -43,7 +43,7 @@ def called(loaded: Loaded) -> str:
 
 def absolute(want: Wanted, path: str) -> str:
     """PATH, a relative one taken from the working directory."""
-    return path if path.startswith("/") else f"{want.rules.cwd.rstrip('/')}/{path}"
+    return root.absolute(path, want.rules.cwd)
 
 
 def acceptable(want: Wanted, path: str) -> Candidate | None:
