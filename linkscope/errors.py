@@ -55,3 +55,32 @@ class BadAssumption(LinkScopeError):
 
 class RootUnusable(LinkScopeError):
     """`--root` names something that is not a directory that can be read."""
+
+
+class ProcessUnreadable(LinkScopeError):
+    """Something of the process `pid` could not be read; `reason` is one line."""
+
+    def __init__(self, pid: int, reason: str) -> None:
+        super().__init__(f"process {pid}", reason)
+        self.pid = pid
+
+
+class ProcessGone(ProcessUnreadable):
+    """There is no such process, or it ended while it was looked at."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(pid, "no such process")
+
+
+class NotPermitted(ProcessUnreadable):
+    """The process is somebody else's, or guards its memory (PR_SET_DUMPABLE): the caller may not look into it."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(pid, "not permitted: it is another user's or guards its memory; root may look into it")
+
+
+class ProcessUnsteady(ProcessUnreadable):
+    """The process replaced its program or its libraries every time that it was looked at."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(pid, "its program or its libraries changed each time that it was read; try again")

@@ -1,0 +1,288 @@
+"""The files of /proc/PID as values. A process may vanish between two reads: ProcessGone says so, wherever it happens.
+
+Source: proc(5) and its pages (proc_pid_stat(5), proc_pid_status(5) …), Linux fs/proc/.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+from linkscope.errors import NotPermitted, ProcessGone, ProcessUnreadable
+from linkscope.model.pid import State
+
+PROC = "/proc"
+_PIECE = 1 << 20
+_MOST_BYTES = 1 << 28  # of one file; smaps of 65530 mappings has some 50 MiB
+# proc_pid_stat(5), field 3; Linux fs/proc/array.c, task_state_array. "I" is an idle kernel thread.
+_STATES: dict[str, State] = {
+    "R": "running",
+    "S": "sleeping",
+    "D": "disk-sleep",
+    "T": "stopped",
+    "t": "tracing-stop",
+    "Z": "zombie",
+    "X": "dead",
+    "x": "dead",
+    "I": "idle",
+    "P": "idle",  # parked
+}
+_PF_KTHREAD = 0x00200000  # Linux include/linux/sched.h
+# getauxval(3)
+AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_ENTRY = 3, 4, 5, 6, 7, 9
+AT_SECURE, AT_RANDOM, AT_EXECFN, AT_SYSINFO_EHDR = 23, 25, 31, 33
+
+
+class Stat(msgspec.Struct, frozen=True):
+    """/proc/PID/stat. starttime: clock ticks since the boot. exit_signal: -1 of a thread, 17 of an ordinary child."""
+
+    pid: int
+    name: str
+    state: State
+    ppid: int
+    pgrp: int
+    session: int
+    flags: int
+    threads: int
+    starttime: int
+
+    @property
+    def is_kernel_thread(self) -> bool:
+        """Whether it has no program at all (PF_KTHREAD)."""
+        return bool(self.flags & _PF_KTHREAD)
+
+
+class Ids(msgspec.Struct, frozen=True):
+    """Who a process is, from /proc/PID/status: real, effective, saved and file system ids."""
+
+    uids: tuple[int, int, int, int]
+    gids: tuple[int, int, int, int]
+    tracer: int
+
+
+def path_of(pid: int, name: str) -> str:
+    """The place of one file of a process."""
+    return f"{PROC}/{pid}/{name}"
+
+
+def read(pid: int, name: str) -> bytes:
+    """The whole of /proc/PID/NAME. Raises ProcessGone, NotPermitted, ProcessUnreadable."""
+    try:
+        descriptor = os.open(f"{PROC}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise trouble(pid, error) from error
+    try:
+        return _whole(descriptor)
+    except OSError as error:
+        raise trouble(pid, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def _whole(descriptor: int) -> bytes:
+    pieces = []
+    left = _MOST_BYTES
+    while left > 0 and (piece := os.read(descriptor, min(_PIECE, left))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
+
+
+def trouble(pid: int, error: OSError) -> ProcessUnreadable:
+    """What an error of the operating system says of the process: it is gone, it is somebody else's, or something else."""
+    if error.errno in (errno.ENOENT, errno.ESRCH) and not os.path.exists(f"{PROC}/{pid}"):
+        return ProcessGone(pid)
+    if error.errno == errno.ESRCH:
+        return ProcessGone(pid)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return NotPermitted(pid)
+    return ProcessUnreadable(pid, os.strerror(error.errno).lower() if error.errno else str(error))
+
+
+def link(pid: int, name: str) -> str:
+    """What the symlink /proc/PID/NAME says. Raises as `read` does."""
+    try:
+        return os.readlink(f"{PROC}/{pid}/{name}")
+    except OSError as error:
+        raise trouble(pid, error) from error
+
+
+def identity(pid: int, name: str) -> tuple[int, int]:
+    """Device and inode of what the magic link /proc/PID/NAME leads to. Raises as `read` does."""
+    status = status_of(pid, name)
+    return status.st_dev, status.st_ino
+
+
+def status_of(pid: int, name: str) -> os.stat_result:
+    """stat(2) of what the magic link /proc/PID/NAME leads to, also where that file was deleted. Raises as `read` does."""
+    try:
+        return os.stat(f"{PROC}/{pid}/{name}")
+    except OSError as error:
+        raise trouble(pid, error) from error
+
+
+def pids() -> Iterator[int]:
+    """Every process that can be seen, in order of their numbers."""
+    return iter(sorted(int(name) for name in os.listdir(PROC) if name.isdecimal()))
+
+
+def stat(pid: int) -> Stat:
+    """/proc/PID/stat, which everybody may read. The name may hold spaces and parentheses. Raises as `read` does."""
+    data = read(pid, "stat")
+    end = data.rfind(b")")
+    name = os.fsdecode(data[data.find(b"(") + 1 : end])
+    fields = data[end + 2 :].split()
+    if len(fields) < 20:
+        raise ProcessGone(pid)
+    return Stat(
+        pid=pid,
+        name=name,
+        state=_STATES.get(fields[0].decode("ascii", "replace"), "sleeping"),
+        ppid=int(fields[1]),
+        pgrp=int(fields[2]),
+        session=int(fields[3]),
+        flags=int(fields[6]),
+        threads=int(fields[17]),
+        starttime=int(fields[19]),
+    )
+
+
+def ids(pid: int) -> Ids:
+    """Whose the process is, and who traces it (0: nobody). Raises as `read` does."""
+    fields = status_fields(pid)
+    return Ids(_four(fields.get(b"Uid", b"")), _four(fields.get(b"Gid", b"")), int(fields.get(b"TracerPid", b"0")))
+
+
+def status_fields(pid: int) -> dict[bytes, bytes]:
+    """/proc/PID/status, each line's name with its value. Raises as `read` does."""
+    lines = (line.partition(b":") for line in read(pid, "status").split(b"\n"))
+    return {name: value.strip() for name, separator, value in lines if separator}
+
+
+def _four(text: bytes) -> tuple[int, int, int, int]:
+    numbers = [int(word) for word in text.split()] + [-1] * 4
+    return numbers[0], numbers[1], numbers[2], numbers[3]
+
+
+def cmdline(pid: int) -> list[str]:
+    """The arguments as they stand in memory now, which the program may have written over; [] of a kernel thread."""
+    data = read(pid, "cmdline")
+    if not data:
+        return []
+    # A title that setproctitle wrote may end in many NUL bytes, or in none.
+    return [os.fsdecode(word) for word in data.rstrip(b"\0").split(b"\0")]
+
+
+def environ(pid: int) -> dict[str, str] | None:
+    """The environment with which the program was started; None where it has been written over. Raises as `read` does.
+
+    A name that stands there twice has its last value, as the loader takes it (glibc elf/rtld.c, process_envvars).
+    """
+    data = read(pid, "environ")
+    words = [word for word in data.split(b"\0") if word]
+    if data and not data.strip(b"\0"):
+        return None
+    # A program that sets its title writes over the arguments, and on over the environment (setproctitle(3bsd)).
+    if words and b"=" not in words[0]:
+        return None
+    pairs = (word.partition(b"=") for word in words)
+    return {os.fsdecode(name): os.fsdecode(value) for name, separator, value in pairs if separator}
+
+
+def auxv(pid: int, word: int, order: str = "<") -> dict[int, int]:
+    """The auxiliary vector, by type; empty once the process has ended. WORD: bytes of one. Raises as `read` does."""
+    data = read(pid, "auxv")
+    pair = struct.Struct(f"{order}{'QQ' if word == 8 else 'II'}")
+    found: dict[int, int] = {}
+    for kind, value in pair.iter_unpack(data[: len(data) - len(data) % pair.size]):
+        if kind == 0:
+            break
+        found.setdefault(kind, value)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """The children of all its threads, each thread's in the order in which it got them. Raises as `read` does.
+
+    Source: Linux fs/proc/array.c, get_children_pid (CONFIG_PROC_CHILDREN).
+    """
+    found: list[int] = []
+    for thread in names_in(pid, "task"):
+        try:
+            found += [int(word) for word in read(pid, f"task/{thread}/children").split()]
+        except ProcessUnreadable:
+            continue
+    return found
+
+
+def names_in(pid: int, folder: str) -> list[str]:
+    """The names in /proc/PID/FOLDER. Raises as `read` does."""
+    try:
+        return os.listdir(f"{PROC}/{pid}/{folder}")
+    except OSError as error:
+        raise trouble(pid, error) from error
+
+
+def boot_time() -> float:
+    """When the machine was started, in seconds since the epoch, by the clocks as they go now."""
+    import time
+
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def start_time(status: Stat, booted: float) -> float:
+    """When the process was forked, in seconds since the epoch, true to a clock tick; BOOTED: `boot_time`."""
+    return booted + status.starttime / os.sysconf("SC_CLK_TCK")
+
+
+class Memory:
+    """The memory of one process through /proc/PID/mem, which is opened for reading alone. Use it in a `with`.
+
+    Raises NotPermitted or ProcessGone when it is made.
+    """
+
+    __slots__ = ("_descriptor", "pid")
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        try:
+            self._descriptor = os.open(f"{PROC}/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise trouble(pid, error) from error
+
+    def read(self, address: int, size: int) -> bytes | None:
+        """SIZE bytes at ADDRESS; None where not all of them are mapped and readable."""
+        if not 0 <= address < 1 << 63 or not 0 <= size <= _MOST_BYTES:
+            return None
+        try:
+            data = os.pread(self._descriptor, size, address)
+        except (OSError, OverflowError):
+            return None
+        return data if len(data) == size else None
+
+    def string(self, address: int, most: int = 4096) -> bytes | None:
+        """The bytes at ADDRESS up to a NUL; None where there is none within MOST bytes of readable memory."""
+        text = b""
+        while len(text) < most:
+            at = address + len(text)
+            piece = self.read(at, min(256 - at % 256, most - len(text)))
+            if piece is None:
+                return None
+            text += piece
+            if b"\0" in piece:
+                return text[: text.index(b"\0")]
+        return None
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
