@@ -32,7 +32,7 @@ _STATES: dict[str, State] = {
     "P": "idle",  # parked
 }
 _PF_KTHREAD = 0x00200000  # Linux include/linux/sched.h
-# getauxval(3)
+# The types of the auxiliary vector; getauxval(3) lists them.
 AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_ENTRY = 3, 4, 5, 6, 7, 9
 AT_SECURE, AT_RANDOM, AT_EXECFN, AT_SYSINFO_EHDR = 23, 25, 31, 33
 
@@ -93,7 +93,7 @@ def _whole(descriptor: int) -> bytes:
 
 
 def trouble(pid: int, error: OSError) -> ProcessUnreadable:
-    """What an error of the operating system says of the process: it is gone, it is somebody else's, or something else."""
+    """What an error of the operating system says of the process: gone, somebody else's, or something else."""
     if error.errno in (errno.ENOENT, errno.ESRCH) and not os.path.exists(f"{PROC}/{pid}"):
         return ProcessGone(pid)
     if error.errno == errno.ESRCH:
@@ -118,7 +118,7 @@ def identity(pid: int, name: str) -> tuple[int, int]:
 
 
 def status_of(pid: int, name: str) -> os.stat_result:
-    """stat(2) of what the magic link /proc/PID/NAME leads to, also where that file was deleted. Raises as `read` does."""
+    """stat(2) of what the magic link /proc/PID/NAME leads to, be it deleted or not. Raises as `read` does."""
     try:
         return os.stat(f"{PROC}/{pid}/{name}")
     except OSError as error:
