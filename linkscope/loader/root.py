@@ -1,7 +1,8 @@
 """A directory seen as `/`: every path is looked up inside it, absolute symlinks included, and nothing outside is read.
 
 For the real `/` the kernel does the walking. For any other root the walk is made here, component by component, by
-the rules of path_resolution(7): `..` at the root stays there, and the 41st symlink ends in ELOOP.
+the rules of path_resolution(7): `..` at the root stays there, and the 41st symlink ends in ELOOP. The root of a process
+is reached through its link in /proc, which leads into mount namespaces as well; behind it the walk is the same.
 """
 
 from __future__ import annotations
@@ -22,23 +23,67 @@ def absolute(path: str, cwd: str) -> str:
 
 
 class Root:
-    """One root. Paths going in and out are as seen from inside; `locate` gives the place on this machine."""
+    """One root. Paths going in and out are as seen from inside; `locate` gives the place on this machine.
+
+    directory: where the root lies on this machine, without symlinks; of a process, its /proc/PID/root as it stands.
+    """
 
     def __init__(self, directory: str = "/") -> None:
         try:
-            self.directory = os.path.realpath(directory, strict=True)
+            real = os.path.realpath(directory, strict=True)
         except OSError as error:
             raise RootUnusable(directory, os.strerror(error.errno or 0).lower()) from error
-        if not os.path.isdir(self.directory):
+        if not os.path.isdir(real):
             raise RootUnusable(directory, "is not a directory")
-        self.is_system = self.directory == "/"
-        self._prefix = "" if self.is_system else self.directory
+        self._begin(real, by_process=False)
+
+    @classmethod
+    def of_process(cls, pid: int, proc: str = "/proc") -> Root:
+        """What process PID sees as `/`: its chroot, in its mount namespace. Never `is_system`, not even for our own.
+
+        /proc/PID/root is no symlink that has a path for its target: the kernel goes straight to the folder, in whatever
+        mount namespace it lies, and what readlink says of it need not exist here (proc(5); Linux fs/proc/base.c,
+        proc_root_link). So it stays a part of each place; only what stands behind it is walked. The places are good for
+        as long as the process lives and keeps its root.
+
+        Raises RootUnusable where the process has ended, or the caller may not look at it (ptrace(2),
+        PTRACE_MODE_READ_FSCREDS).
+        """
+        directory = f"{os.path.abspath(proc)}/{pid}/root"
+        try:
+            os.stat(directory)
+        except OSError as error:
+            raise RootUnusable(directory, os.strerror(error.errno or 0).lower()) from error
+        root = cls.__new__(cls)
+        root._begin(directory, by_process=True)  # noqa: SLF001 (it is one of this class)
+        return root
+
+    def _begin(self, directory: str, by_process: bool) -> None:
+        self.directory = directory
+        self.is_system = directory == "/"
+        self._by_process = by_process
+        self._prefix = "" if self.is_system else directory
         self._directories: dict[str, str | int] = {"": ""}
         self._real_directories: dict[str, str] = {}
 
+    def view(self) -> tuple[int, int, int]:
+        """Equal for roots in which every path leads to the same file: the mount, device and inode of the folder.
+
+        A mount belongs to one mount namespace, and no two have the same number (proc(5), fdinfo; Linux fs/namespace.c,
+        mnt_alloc_id). OSError where it cannot be opened any more.
+        """
+        descriptor = os.open(self.directory, _FOLDER)
+        try:
+            status = os.fstat(descriptor)
+            with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
+                number = int(file.read().partition(b"mnt_id:")[2].split(None, 1)[0])
+        finally:
+            os.close(descriptor)
+        return number, status.st_dev, status.st_ino
+
     def outside(self, real: str) -> str:
-        """The place on this machine of a path that holds no symlink."""
-        return self._prefix + real or "/"
+        """The place on this machine of a path that holds no symlink; that of the root itself ends with `/`."""
+        return self._prefix + (real or "/")
 
     def locate(self, path: str) -> str:
         """Where PATH (absolute, as seen from inside) lies on this machine; OSError where it leads nowhere."""
@@ -61,7 +106,7 @@ class Root:
                 inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
                 os.close(folder)
                 folder = inner
-            return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+            return os.open(name or ".", flags | os.O_NOFOLLOW, dir_fd=folder)
         finally:
             os.close(folder)
 
@@ -91,11 +136,16 @@ class Root:
         return os.path.realpath(place, strict=True) if os.path.islink(place) else place
 
     def inside(self, place: str) -> str | None:
-        """How a file of this machine is seen from inside; None where it does not lie below the root."""
+        """How a file of this machine is seen from inside; None where it does not lie below the root.
+
+        Below the root of a process is what is named by its /proc/PID/root.
+        """
         absolute = os.path.abspath(place)
         if self.is_system:
             return absolute
-        parent = os.path.realpath(os.path.dirname(absolute))
+        parent = os.path.dirname(absolute)
+        if not self._by_process:
+            parent = os.path.realpath(parent)
         if parent != self.directory and not parent.startswith(self.directory + "/"):
             return None
         return os.path.join(parent[len(self.directory) :] or "/", os.path.basename(absolute))
@@ -120,7 +170,7 @@ class Root:
         if known is None:
             try:
                 known = self._follow(_parts(path))
-                if not stat.S_ISDIR(os.lstat(self._prefix + known or "/").st_mode):
+                if not stat.S_ISDIR(os.lstat(self.outside(known)).st_mode):
                     known = errno.ENOTDIR
             except OSError as error:
                 known = error.errno or errno.EIO

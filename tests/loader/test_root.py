@@ -32,7 +32,7 @@ PATHS = (
 )
 
 
-def _furnish(root: Path) -> None:
+def furnish(root: Path) -> None:
     (root / "folder").mkdir(parents=True)
     (root / "file").write_bytes(b"f")
     (root / "folder/inner").write_bytes(b"i")
@@ -62,7 +62,7 @@ def _answer(root: Root, path: str) -> str:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may confine a process")
 def test_a_path_leads_where_a_confined_process_finds_it(tmp_path: Path) -> None:
-    _furnish(tmp_path / "root")
+    furnish(tmp_path / "root")
     run = subprocess.run(
         [sys.executable, "-c", CONFINED, tmp_path / "root"], input="\0".join(PATHS), capture_output=True, text=True
     )
@@ -73,7 +73,7 @@ def test_a_path_leads_where_a_confined_process_finds_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("swapped", ["folder", "folder/inner"])
 def test_a_part_swapped_for_a_link_after_it_was_looked_up_is_not_followed(swapped: str, tmp_path: Path) -> None:
-    _furnish(tmp_path / "root")
+    furnish(tmp_path / "root")
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/inner").write_bytes(b"secret")
     root = Root(str(tmp_path / "root"))
