@@ -1,0 +1,289 @@
+"""The link map as it stands in a process's memory: what the loader has loaded, by which names, in which order.
+
+A debugger finds it the same way: DT_DEBUG of the program leads to r_debug, and that to the list of link maps. Nothing
+is attached or stopped, so the list may change while it is read: `state` tells, and a list that breaks off says so.
+Layouts: glibc elf/link.h, struct r_debug, r_debug_extended and link_map; musl include/link.h has the same.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping as Table
+from typing import Literal
+
+import msgspec
+
+from linkscope.elf import constants as c
+from linkscope.elf.image import Image
+from linkscope.elf.reader import Reader
+from linkscope.elf.segments import Layout, Segment
+from linkscope.elf.symbols import dynamic_table, section_table
+from linkscope.errors import LinkScopeError
+from linkscope.process import procfs
+from linkscope.process.image_memory import (
+    Names,
+    Places,
+    header_segments,
+    load_addresses,
+    pointer,
+    read_dynamic,
+    read_names,
+    segments_at,
+)
+from linkscope.process.mappings import Mapping
+
+State = Literal["consistent", "adding", "deleting"]
+_STATES: tuple[State, ...] = ("consistent", "adding", "deleting")  # RT_CONSISTENT, RT_ADD, RT_DELETE
+_PT_PHDR = 6  # gABI, Program Header
+_MOST_ENTRIES = 1 << 16  # of all namespaces; a process may have 65530 mappings
+_MOST_NAMESPACES = 1 << 8  # glibc has 16
+_MOST_HEADERS = 1 << 12  # mapped files whose own headers are tried
+_HIGHEST_VERSION = 1 << 8
+# r_version, r_map, r_brk, r_state; r_next (r_version 2 and above) stands behind r_ldbase. By bytes of a word.
+_DEBUG = {8: ("i4xQQi", 40), 4: ("iIIi", 20)}
+_LINK = {8: "5Q", 4: "5I"}  # l_addr, l_name, l_ld, l_next, l_prev
+# glibc and uClibc export r_debug itself, musl a pointer to it.
+_SYMBOL, _POINTER_SYMBOL = b"_r_debug", b"_dl_debug_addr"
+
+
+class LinkMapEntry(msgspec.Struct, frozen=True):
+    """One object in a link map.
+
+    namespace: 0 is the base one; others, of dlmopen and of auditors, are counted in the order of the loader's list,
+    which is glibc's own number (elf/dl-debug.c, _dl_debug_initialize). base: l_addr, by which the object was moved.
+    name: l_name as the loader has it: "" of the program itself with glibc. dynamic: l_ld, 0 where it has none. names:
+    from the dynamic section in memory.
+    """
+
+    namespace: int
+    base: int
+    name: str
+    dynamic: int
+    names: Names = Names()
+
+
+class LinkMapMemory(msgspec.Struct, frozen=True):
+    """The link maps of all namespaces that can be seen.
+
+    version: r_version. 1: since glibc 2.35 there is only the base namespace; an older loader shows no others, be there
+    any or not, and neither do other C libraries, which have none. state: what the loader was doing. broken: why the
+    list ends where it does, None where it is whole.
+    """
+
+    entries: tuple[LinkMapEntry, ...]
+    version: int
+    state: State
+    broken: str | None = None
+
+
+class NoLinkMap(msgspec.Struct, frozen=True):
+    """There is no link map to read. early: the program has only just been started, and its loader makes one soon."""
+
+    reason: str
+    early: bool = False
+
+
+class Carrier(msgspec.Struct, frozen=True):
+    """A mapped file that may lead to the link map by its dynamic section or its symbols. base: l_addr."""
+
+    base: int
+    image: Image
+    reader: Reader
+
+
+def read_link_map(
+    memory: procfs.Memory,
+    mappings: Sequence[Mapping],
+    vector: Table[int, int],
+    layout: Layout,
+    carriers: Iterable[Carrier] = (),
+) -> LinkMapMemory | NoLinkMap:
+    """The link map of a process, or why there is none.
+
+    vector: `procfs.auxv`. layout: of its executable (`Image.layout`). Without a DT_DEBUG entry that leads to it (a
+    static program that has loaded something after all, a library started through the loader), the symbols of the
+    CARRIERS do: the executable of a static program, the loader of a dynamic one.
+    """
+    places = Places(mappings)
+    early = False
+    for address in _rendezvous(memory, places, vector, layout, carriers):
+        if address == 0:
+            early = True
+            continue
+        found = _walked(memory, address, layout, places)
+        if found is not None:
+            return found
+        early = early or _is_blank(memory, address)
+    if early:
+        return NoLinkMap("the loader has not made its link map yet", early=True)
+    return NoLinkMap("no dynamic section in memory leads to a link map")
+
+
+def entry_mapping(entry: LinkMapEntry, places: Places) -> Mapping | None:
+    """The mapping of the entry's file that holds its dynamic section, else the one at its base; None without either."""
+    found = places.at(entry.dynamic) if entry.dynamic else None
+    if found is None and entry.base:
+        found = places.at(entry.base)
+    return found
+
+
+def _rendezvous(
+    memory: procfs.Memory, places: Places, vector: Table[int, int], layout: Layout, carriers: Iterable[Carrier]
+) -> Iterator[int]:
+    """Where r_debug may be, the surest first; 0 where a place for its address is still empty."""
+    for segments, base in _dynamic_objects(memory, places, vector, layout):
+        yield from _debug_entries(memory, segments, base, layout)
+    # A program whose headers are not mapped, or that was linked without DT_DEBUG.
+    carriers = tuple(carriers)
+    for carrier in carriers:
+        yield from _debug_entries(memory, carrier.image.segments, carrier.base, layout)
+    if len(_files_with_code(places)) > 1:  # a static program alone has not loaded anything
+        for carrier in carriers:
+            yield from _debug_symbols(memory, carrier, layout)
+
+
+def _dynamic_objects(
+    memory: procfs.Memory, places: Places, vector: Table[int, int], layout: Layout
+) -> Iterator[tuple[tuple[Segment, ...], int]]:
+    """Program headers in memory with their object's base: those that the kernel names, then those of mapped files.
+
+    AT_PHDR is the loader's own where the program was started through it: `ld.so ./app`.
+    """
+    table = vector.get(procfs.AT_PHDR, 0)
+    if table and vector.get(procfs.AT_PHENT) == layout.segment.size:
+        segments = segments_at(memory, table, vector.get(procfs.AT_PHNUM, 0), layout)
+        for segment in segments:
+            if segment.type == _PT_PHDR:
+                yield segments, table - segment.vaddr & _mask(layout)
+                break
+    code = _files_with_code(places)
+    heads = [mapping for mapping in places.mappings if mapping.offset == 0 and mapping.identity in code]
+    for head in heads[:_MOST_HEADERS]:
+        segments = header_segments(memory, head.start, layout)
+        if any(segment.type == c.PT_DYNAMIC for segment in segments):
+            own = [mapping for mapping in places.mappings if mapping.identity == head.identity]
+            for base in load_addresses(segments, own, layout.word):
+                yield segments, base
+
+
+def _files_with_code(places: Places) -> set[tuple[int, int]]:
+    return {mapping.identity for mapping in places.mappings if mapping.executable and mapping.is_file}
+
+
+def _mask(layout: Layout) -> int:
+    return (1 << layout.word * 8) - 1
+
+
+def _debug_entries(memory: procfs.Memory, segments: tuple[Segment, ...], base: int, layout: Layout) -> Iterator[int]:
+    """What DT_DEBUG and its likes hold, in the object with these program headers."""
+    # Nobody fills in the entry of a static program, save glibc since 2.35; then it is no sign of a start.
+    starts = any(segment.type == c.PT_INTERP for segment in segments)
+    for segment in segments:
+        if segment.type == c.PT_DYNAMIC:
+            address = base + segment.vaddr & _mask(layout)
+            for index, (tag, value) in enumerate(read_dynamic(memory, address, layout) or ()):
+                if tag == c.DT_DEBUG and (value or starts):
+                    yield value
+                # On MIPS the dynamic section is read-only: it says where the address is, as such or seen from the
+                # entry itself (glibc sysdeps/mips/ldsodefs.h and dl-debug.h, elf_setup_debug_entry).
+                elif tag == c.DT_MIPS_RLD_MAP:
+                    yield _word(memory, value, layout)
+                elif tag == c.DT_MIPS_RLD_MAP_REL:
+                    at = address + index * layout.dynamic.size
+                    yield _word(memory, at + value & _mask(layout), layout)
+
+
+def _word(memory: procfs.Memory, address: int, layout: Layout) -> int:
+    data = memory.read(address, layout.word)
+    return int.from_bytes(data, "little" if layout.order == "<" else "big") if data else 0
+
+
+def _debug_symbols(memory: procfs.Memory, carrier: Carrier, layout: Layout) -> Iterator[int]:
+    """Where the symbols of a carrier say that r_debug is."""
+    try:
+        tables = [dynamic_table(carrier.reader, carrier.image)]
+        if carrier.image.dynamic is None or carrier.image.interpreter is None:
+            tables.append(section_table(carrier.reader, carrier.image))
+    except LinkScopeError:
+        return
+    for table in tables:
+        if table is not None:
+            for name in (_SYMBOL, _POINTER_SYMBOL):
+                for value in sorted(table.addresses_of(frozenset((name,)))):
+                    address = carrier.base + value & _mask(layout)
+                    yield address if name == _SYMBOL else _word(memory, address, layout)
+
+
+def _is_blank(memory: procfs.Memory, address: int) -> bool:
+    """Whether r_debug is there but has not been filled in."""
+    data = memory.read(address, 16)
+    return data is not None and not any(data)
+
+
+def _walked(memory: procfs.Memory, address: int, layout: Layout, places: Places) -> LinkMapMemory | None:
+    """The link maps that r_debug at ADDRESS lists; None where it is no r_debug with a list."""
+    fields, next_at = _DEBUG[layout.word]
+    debug = struct.Struct(layout.order + fields)
+    entries: list[LinkMapEntry] = []
+    seen: set[int] = set()
+    first: tuple[int, State] | None = None
+    broken = None
+    for namespace in range(_MOST_NAMESPACES):
+        data = memory.read(address, debug.size) if address not in seen else None
+        if data is None:
+            broken = f"namespace {namespace} cannot be read"
+            break
+        seen.add(address)
+        version, head, _, state = debug.unpack(data)
+        if first is None:
+            if not 0 < version < _HIGHEST_VERSION or state not in range(len(_STATES)) or not head:
+                return None
+            first = version, _STATES[state]
+        elif state in (1, 2):  # any namespace that changes makes the whole unsteady
+            first = first[0], _STATES[state]
+        broken = broken or _listed(memory, head, namespace, layout, places, entries, seen)
+        address = _word(memory, address + next_at, layout) if first[0] >= 2 else 0
+        if not address:
+            break
+    if first is None or not entries:
+        return None
+    return LinkMapMemory(tuple(entries), *first, broken)
+
+
+def _listed(
+    memory: procfs.Memory,
+    address: int,
+    namespace: int,
+    layout: Layout,
+    places: Places,
+    entries: list[LinkMapEntry],
+    seen: set[int],
+) -> str | None:
+    """Add the link maps of one list to ENTRIES; why it breaks off, None where it ends as it should."""
+    link = struct.Struct(layout.order + _LINK[layout.word])
+    previous = 0
+    while address:
+        data = memory.read(address, link.size)
+        if data is None or address in seen:
+            return f"the list of namespace {namespace} breaks off after {len(entries)} objects"
+        if len(entries) >= _MOST_ENTRIES:
+            return f"more than {_MOST_ENTRIES} objects"
+        seen.add(address)
+        base, name_at, dynamic, following, before = link.unpack(data)
+        name = memory.string(name_at) if name_at else b""
+        if name is None or before != previous:
+            return f"the list of namespace {namespace} contradicts itself after {len(entries)} objects"
+        names = _names_of(memory, base, dynamic, layout, places)
+        entries.append(LinkMapEntry(namespace, base, os.fsdecode(name), dynamic, names))
+        previous, address = address, following
+    return None
+
+
+def _names_of(memory: procfs.Memory, base: int, dynamic: int, layout: Layout, places: Places) -> Names:
+    pairs = read_dynamic(memory, dynamic, layout) if dynamic else None
+    strings = dict(pairs).get(c.DT_STRTAB) if pairs else None
+    if pairs is None or strings is None:
+        return Names()
+    return read_names(memory, pairs, pointer(strings, base, dynamic, places, layout.word))
