@@ -48,7 +48,7 @@ _LINK = {8: "5Q", 4: "5I"}  # l_addr, l_name, l_ld, l_next, l_prev
 _SYMBOL, _POINTER_SYMBOL = b"_r_debug", b"_dl_debug_addr"
 
 
-class LinkMapEntry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True):
     """One object in a link map.
 
     namespace: 0 is the base one; others, of dlmopen and of auditors, are counted in the order of the loader's list,
@@ -72,7 +72,7 @@ class LinkMapMemory(msgspec.Struct, frozen=True):
     list ends where it does, None where it is whole.
     """
 
-    entries: tuple[LinkMapEntry, ...]
+    entries: tuple[Entry, ...]
     version: int
     state: State
     broken: str | None = None
@@ -121,7 +121,7 @@ def read_link_map(
     return NoLinkMap("no dynamic section in memory leads to a link map")
 
 
-def entry_mapping(entry: LinkMapEntry, places: Places) -> Mapping | None:
+def entry_mapping(entry: Entry, places: Places) -> Mapping | None:
     """The mapping of the entry's file that holds its dynamic section, else the one at its base; None without either."""
     found = places.at(entry.dynamic) if entry.dynamic else None
     if found is None and entry.base:
@@ -226,7 +226,7 @@ def _walked(memory: procfs.Memory, address: int, layout: Layout, places: Places)
     """The link maps that r_debug at ADDRESS lists; None where it is no r_debug with a list."""
     fields, next_at = _DEBUG[layout.word]
     debug = struct.Struct(layout.order + fields)
-    entries: list[LinkMapEntry] = []
+    entries: list[Entry] = []
     seen: set[int] = set()
     first: tuple[int, State] | None = None
     broken = None
@@ -258,7 +258,7 @@ def _listed(
     namespace: int,
     layout: Layout,
     places: Places,
-    entries: list[LinkMapEntry],
+    entries: list[Entry],
     seen: set[int],
 ) -> str | None:
     """Add the link maps of one list to ENTRIES; why it breaks off, None where it ends as it should."""
@@ -276,7 +276,7 @@ def _listed(
         if name is None or before != previous:
             return f"the list of namespace {namespace} contradicts itself after {len(entries)} objects"
         names = _names_of(memory, base, dynamic, layout, places)
-        entries.append(LinkMapEntry(namespace, base, os.fsdecode(name), dynamic, names))
+        entries.append(Entry(namespace, base, os.fsdecode(name), dynamic, names))
         previous, address = address, following
     return None
 
