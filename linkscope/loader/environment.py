@@ -19,6 +19,8 @@ _X86_LEVELS = (
 )
 # glibc sysdeps/x86/cpu-features.c: an Intel CPU with all of these calls its platform "haswell" instead of "x86_64".
 _HASWELL = frozenset("avx2 bmi1 bmi2 abm movbe popcnt fma".split())
+# And where it has these, but not AVX512ER, up to glibc 2.36 one more capability name, "avx512_1".
+_AVX512_1 = frozenset("avx512cd avx512bw avx512dq avx512vl".split())
 # glibc sysdeps/*/dl-hwcaps-subdirs.c, best first. Every level includes the ones behind it.
 _LEVELS = {
     c.EM_X86_64: ("x86-64-v4", "x86-64-v3", "x86-64-v2"),
@@ -74,15 +76,16 @@ def cpu_for(machine: int, level: str | None, tunables: str | None) -> Cpu:
     """The processor to assume for files of MACHINE: the one at hand, or LEVEL, or the baseline of a foreign machine."""
     names = _LEVELS.get(machine, ())
     platform = _PLATFORMS.get(machine)
-    legacy = _LEGACY.get(machine, ())
+    legacy: tuple[str, ...] = _LEGACY.get(machine, ())
     if level is not None:
         active = names[names.index(level) :] if level in names else ()
     elif machine in _HOST_MACHINES.get(os.uname().machine, ()):
         flags, vendor = _processor()
         flags = flags - _masked(tunables)
         active = _active_x86(flags) if machine == c.EM_X86_64 else ()
-        if machine == c.EM_X86_64 and vendor == "GenuineIntel" and flags >= _HASWELL:
-            platform = "haswell"
+        if machine == c.EM_X86_64 and vendor == "GenuineIntel":
+            platform = "haswell" if flags >= _HASWELL else platform
+            legacy += ("avx512_1",) if flags >= _AVX512_1 and "avx512er" not in flags else ()
     else:
         active = ()
     return Cpu(active, platform, legacy, 1 + len(active) if machine == c.EM_X86_64 else 0)

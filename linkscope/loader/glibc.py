@@ -90,6 +90,7 @@ class Glibc:
         # What a search gives depends on these alone, and on the lists of the object that asks.
         key = (facts.path, image.machine, image.flags, cpu, cwd, secure, tuple(f.prefix for f in self.library_path))
         self._memory = system.memory.setdefault(key, {})
+        self._present = system.memory.setdefault(("folders", self.subfolders), {})
 
     # -- names ------------------------------------------------------------------------------------------------------
 
@@ -265,11 +266,8 @@ class Glibc:
         other_class = False
         for folder in folders:
             here, errno_of_last = False, 0
-            for subfolder in self.subfolders:
-                directory = folder.prefix + subfolder
+            for directory in self.tried_in(folder.prefix):
                 if directory == "/" and self._slash_was_missed:
-                    continue
-                if directory.startswith("/") and not self.system.is_directory(directory):
                     continue
                 here = True
                 candidate = self.system.candidate(directory + name, self.cwd)
@@ -290,6 +288,16 @@ class Glibc:
             if here and errno_of_last not in self._errors_passed_over(folder):
                 break  # the rest of this list is given up; the next source is tried
         return Finding(None, None, other_class=other_class)
+
+    def tried_in(self, prefix: str) -> tuple[str, ...]:
+        """Where a name is tried for one folder, best first. Absolute folders that are not there are left out."""
+        known = self._present.get(prefix)
+        if not isinstance(known, tuple):
+            known = tuple(prefix + subfolder for subfolder in self.subfolders)
+            if prefix.startswith("/"):
+                known = tuple(directory for directory in known if self.system.is_directory(directory))
+            self._present[prefix] = known
+        return known
 
     def _errors_passed_over(self, folder: Folder) -> tuple[int, ...]:
         """The errors after which the next folder is tried. 2.39 added ENOTDIR (glibc bug 31035)."""

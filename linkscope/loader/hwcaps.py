@@ -68,6 +68,8 @@ def cache_wants(facts: LoaderFacts, cpu: Cpu, target: verify.Target) -> ldcache.
     legacy = _LEGACY_BITS.get(machine, 0) | _TLS_BIT
     if machine == c.EM_X86_64 and cpu.platform == "haswell":
         legacy |= 1 << 50
+    if "avx512_1" in cpu.legacy:
+        legacy |= 1 << 2
     return ldcache.Wanted(
         flags=_cache_flags(target),
         hwcaps=None if facts.before(2, 33) else cpu.hwcaps,

@@ -61,8 +61,8 @@ def acceptable(want: Wanted, path: str) -> Candidate | None:
 def in_folder(want: Wanted, folder: str) -> Candidate | None:
     """What the loader would take if FOLDER was searched, its hardware capability subfolders first."""
     place = absolute(want, folder).rstrip("/") + "/"
-    for subfolder in want.rules.subfolders if isinstance(want.rules, Glibc) else ("",):
-        path = place + subfolder + want.name
+    for directory in want.rules.tried_in(place) if isinstance(want.rules, Glibc) else (place,):
+        path = directory + want.name
         if want.system.candidate(path, want.rules.cwd).errno == 0:
             return acceptable(want, path)
     return None
