@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import weakref
 
 from linkscope.errors import RootUnusable
 
@@ -43,19 +44,20 @@ class Root:
 
         /proc/PID/root is no symlink that has a path for its target: the kernel goes straight to the folder, in whatever
         mount namespace it lies, and what readlink says of it need not exist here (proc(5); Linux fs/proc/base.c,
-        proc_root_link). So it stays a part of each place; only what stands behind it is walked. The places are good for
-        as long as the process lives and keeps its root.
+        proc_root_link). The folder is held open, and each place begins at the descriptor's own link, which is of the
+        same kind: places are good for as long as this root is kept, also when the process has ended.
 
         Raises RootUnusable where the process has ended, or the caller may not look at it (ptrace(2),
         PTRACE_MODE_READ_FSCREDS).
         """
         directory = f"{os.path.abspath(proc)}/{pid}/root"
         try:
-            os.stat(directory)
+            held = os.open(directory, _FOLDER)
         except OSError as error:
             raise RootUnusable(directory, os.strerror(error.errno or 0).lower()) from error
         root = cls.__new__(cls)
-        root._begin(directory, by_process=True)  # noqa: SLF001 (it is one of this class)
+        root._begin(f"/proc/self/fd/{held}", by_process=True)  # noqa: SLF001 (it is one of this class)
+        weakref.finalize(root, os.close, held)
         return root
 
     def _begin(self, directory: str, by_process: bool) -> None:
@@ -138,7 +140,7 @@ class Root:
     def inside(self, place: str) -> str | None:
         """How a file of this machine is seen from inside; None where it does not lie below the root.
 
-        Below the root of a process is what is named by its /proc/PID/root.
+        Below the root of a process is what its places name: `outside` turned round.
         """
         absolute = os.path.abspath(place)
         if self.is_system:

@@ -158,9 +158,9 @@ def test_a_file_is_opened_in_the_root_of_the_process(inhabited: tuple[Dweller, P
     finally:
         os.close(descriptor)
     assert root.real("/to folder/../absolute") == "/folder/inner"
-    assert root.outside("/folder/inner") == f"/proc/{process.pid}/root/folder/inner"
-    assert root.inside(f"/proc/{process.pid}/root/to folder/inner") == "/to folder/inner"
-    assert root.inside(f"/proc/{process.pid}/root/..") is None
+    assert os.path.samefile(root.outside("/folder/inner"), f"/proc/{process.pid}/root/folder/inner")
+    assert root.inside(root.outside("/to folder/inner")) == "/to folder/inner"
+    assert root.inside(root.outside("/..")) is None
     assert root.inside(str(at / "folder/inner")) is None
     assert System(root).link_target("/absolute") == "/folder/inner"
 
@@ -194,6 +194,14 @@ def test_roots_with_one_view_are_told_from_others(inhabited: tuple[Dweller, Path
     assert other.view() != own.view()
     in_our_namespace = os.readlink(f"/proc/{process.pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt")
     assert (other.view() == Root(str(at)).view()) == in_our_namespace
+
+
+def test_a_root_outlives_its_process() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        root = Root.of_process(process.pid)
+        process.kill()
+        process.wait()
+    assert os.path.samefile(root.locate(sys.executable), sys.executable)
 
 
 def test_a_process_that_has_ended_has_no_root(tmp_path: Path) -> None:
