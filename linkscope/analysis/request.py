@@ -24,6 +24,23 @@ class Assumptions(msgspec.Struct, frozen=True, kw_only=True):
     cpu: str | None = None
 
 
+class Looking(msgspec.Struct, frozen=True, kw_only=True):
+    """How closely to look at processes.
+
+    objects: list them. memory: what they cost (smaps, which takes the kernel time). verify_text: compare code in memory
+    with the files. tree: the whole family, with the channels inside. stale_only: nothing but what must be restarted.
+    scripts: whether an interpreter's script changed. kernel: whether a newer kernel is installed.
+    """
+
+    objects: bool = True
+    memory: bool = True
+    verify_text: bool = False
+    tree: bool = False
+    stale_only: bool = False
+    scripts: bool = False
+    kernel: bool = False
+
+
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
     """What is done beyond the plain answer."""
 

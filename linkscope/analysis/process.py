@@ -1,0 +1,194 @@
+"""`linkscope pid` and `linkscope ps`: what processes have mapped, against what they should have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from linkscope.analysis.objects import Objects, disk_of
+from linkscope.analysis.request import Looking
+from linkscope.elf import linkage
+from linkscope.errors import ProcessGone, ProcessUnreadable
+from linkscope.model.document import exact_bytes, text
+from linkscope.model.pid import (
+    Executable,
+    Family,
+    FamilyTree,
+    PidDocument,
+    Process,
+    ProcessError,
+    ProcessFinding,
+    ProcessMemory,
+)
+from linkscope.process import findings, procfs
+from linkscope.process.family import Census, census, children_of, parent_of, zombies_of
+from linkscope.process.linkmap_memory import NoLinkMap
+from linkscope.process.observation import Observation, Observer
+from linkscope.process.suspicion import Suspicion
+from linkscope.process.units import placement_of
+from linkscope.process.usage import process_memory
+
+_CLOSELY = Looking()
+Result = Process | ProcessError | FamilyTree
+
+
+def processes(pids: Sequence[int], looking: Looking = _CLOSELY) -> PidDocument:
+    """All of PIDS in one document."""
+    results = list(each_process(pids, looking))
+    trees = [result for result in results if isinstance(result, FamilyTree)]
+    return PidDocument(
+        processes=[result for result in results if isinstance(result, Process)],
+        trees=trees if looking.tree else None,
+        errors=[result for result in results if isinstance(result, ProcessError)],
+    )
+
+
+def each_process(pids: Sequence[int] | None, looking: Looking = _CLOSELY) -> Iterator[Result]:
+    """The answers for PIDS in their order, made when asked for; None: for every process, in the order of the numbers.
+
+    One that can be read only in part gives a Process and a ProcessError. Of all processes, those that end meanwhile are
+    left out.
+    """
+    run = _Run(looking)
+    for pid in procfs.pids() if pids is None else pids:
+        yield from run.results(pid, named=pids is not None)
+
+
+class _Run:
+    """One call: what was learnt of the machine's files and roots, for all processes."""
+
+    def __init__(self, looking: Looking) -> None:
+        self._looking = looking
+        self._observer = Observer()
+        self._people: Census | None = None
+        self._suspicion = Suspicion(self._observer.views, self._observer.disks)
+        self._booted = procfs.boot_time()
+
+    def results(self, pid: int, named: bool) -> Iterator[Result]:
+        """The answer for one process, and why there is none, or only a part."""
+        try:
+            if self._looking.stale_only and not self._is_suspicious(pid):
+                return
+            observation = self._observer.observe(pid, self._looking.memory)
+            process = self._process(observation)
+        except ProcessGone as error:
+            if named:
+                yield _error(error)
+            return
+        except ProcessUnreadable as error:
+            yield _error(error)
+            return
+        yield process
+        if observation.snapshot.mappings is None:
+            yield ProcessError(pid=pid, error=findings.not_permitted().message)
+
+    def _is_suspicious(self, pid: int) -> bool:
+        """Whether a close look may show that the process must be restarted."""
+        return self._suspicion.falls_on(pid, procfs.start_time(procfs.stat(pid), self._booted))
+
+    def _process(self, observation: Observation) -> Process:
+        snapshot = observation.snapshot
+        started = procfs.start_time(snapshot.stat, self._booted)
+        objects = Objects(observation, self._observer, started)
+        found = [*objects.findings(), *_about_the_answer(observation), *_about_the_process(observation)]
+        libraries = [one for one in observation.objects if observation.match.origins[one] not in ("executable", "vdso")]
+        seen = snapshot.mappings is not None
+        placement = placement_of(snapshot.pid)
+        return Process(
+            pid=snapshot.pid,
+            ppid=snapshot.stat.ppid,
+            name=text(snapshot.stat.name),
+            cmdline=[text(word) for word in snapshot.cmdline],
+            state=snapshot.stat.state,
+            threads=snapshot.stat.threads,
+            user=_user(snapshot.ids.uids[1]),
+            started=started,
+            executable=_executable(observation),
+            objects=objects.documents() if seen and self._looking.objects else None,
+            libraries=len(libraries) if seen else None,
+            absent=objects.absent(),
+            findings=found,
+            family=self._family(snapshot.pid),
+            memory=_memory(observation),
+            unit=placement.unit,
+            container=placement.container,
+            root=observation.sight.now.shown if observation.sight else None,
+        )
+
+    def _family(self, pid: int) -> Family:
+        people = self._people = self._people or census()
+        parent = parent_of(pid, people)
+        return Family(
+            parent=parent.pid if parent else 0,
+            children=children_of(pid, people),
+            zombies=zombies_of(pid, people),
+            orphan=None,
+        )
+
+
+def _error(error: ProcessUnreadable) -> ProcessError:
+    return ProcessError(pid=error.pid, error=text(error.reason))
+
+
+def _user(uid: int) -> str | None:
+    """The user's name, the number where it has none."""
+    import pwd  # of the machine's own accounts, which may be asked over a network
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _executable(observation: Observation) -> Executable | None:
+    program = observation.program
+    if program is None:
+        return None
+    loader = observation.ran.loader if observation.ran else None
+    image = program.image
+    return Executable(
+        path=text(program.path),
+        path_bytes=exact_bytes(program.path),
+        disk=disk_of(program),
+        linkage=None if image is None else linkage.linkage(image) or "dynamic",
+        pie=None if image is None else linkage.pie(image),
+        started_through=text(loader.path) if loader else None,
+    )
+
+
+def _memory(observation: Observation) -> ProcessMemory | None:
+    snapshot = observation.snapshot
+    if snapshot.mappings is None or snapshot.costs is None:
+        return None
+    return process_memory(snapshot.mappings, snapshot.costs)
+
+
+def _about_the_answer(observation: Observation) -> Iterator[ProcessFinding]:
+    """Why parts of the answer are not known."""
+    snapshot = observation.snapshot
+    if snapshot.mappings is None:
+        yield findings.not_permitted()
+        return
+    if not snapshot.mappings:
+        return
+    if observation.unpredicted:
+        yield findings.not_predicted(observation.unpredicted)
+    dynamic = observation.ran is not None
+    if dynamic and snapshot.environ is None:
+        yield findings.environment_unknown(written_over=True)
+    if dynamic and isinstance(snapshot.link_map, NoLinkMap):
+        yield findings.link_map_unknown(snapshot.link_map.reason)
+    if dynamic and snapshot.link_map is None:
+        yield findings.link_map_unknown("the caller may not read its memory")
+
+
+def _about_the_process(observation: Observation) -> Iterator[ProcessFinding]:
+    """What the process is, where that is no ordinary running program."""
+    stat = observation.snapshot.stat
+    if stat.is_kernel_thread:
+        yield findings.kernel_thread()
+    if stat.state == "zombie":
+        yield findings.zombie(stat.ppid)
+    if observation.program is not None and observation.program.image is not None:
+        opened = sum(1 for origin in observation.match.origins.values() if origin in ("dlopen", "dlopen-needed"))
+        if opened and linkage.linkage(observation.program.image) == "static":
+            yield findings.loaded_by_static(opened)

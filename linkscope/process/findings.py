@@ -1,0 +1,127 @@
+"""What there is to say of a process, each kind of finding with its text in one place."""
+
+from __future__ import annotations
+
+from linkscope.loader.linkmap import Loaded
+from linkscope.model.document import text
+from linkscope.model.pid import Disk, FindingCode, MappedObject, ProcessFinding, Restart
+
+_STALE: dict[Disk, str] = {
+    "replaced": "another file has taken its place",
+    "deleted": "the file has been deleted",
+    "overwritten": "the file has been written over in place",
+}
+
+
+def _finding(code: FindingCode, path: str | None, message: str) -> ProcessFinding:
+    return ProcessFinding(code=code, level="warning", path=path, message=text(message))
+
+
+def _note(code: FindingCode, path: str | None, message: str) -> ProcessFinding:
+    return ProcessFinding(code=code, level="note", path=path, message=text(message))
+
+
+def stale(path: str, disk: Disk, reason: str | None, restart: Restart | None) -> ProcessFinding:
+    """The process runs code that is no longer what stands on the disk."""
+    why = f" ({reason})" if reason else ""
+    instead = ""
+    if restart is not None:
+        what = f"load {restart.path}" if restart.path != path else "load the file that is there now"
+        instead = f"; a restart would {what if restart.path else 'not find it'}"
+    return _finding("stale-object", path, f"{path}: {_STALE[disk]} since it was mapped{why}{instead}")
+
+
+def other_path(path: str, restart: Restart) -> ProcessFinding:
+    """The loader would take another file for the same name than the one that is mapped."""
+    return _finding("other-path", path, f"the loader would now load {restart.path}, and {path} is mapped")
+
+
+def missing(loaded: Loaded, path: str) -> ProcessFinding:
+    """Something that the closure asks for is not mapped."""
+    message = f"{loaded.requested} would be loaded from {path} at a start, and is not mapped"
+    return _note("missing-object", path, message)
+
+
+def disk_unknown(path: str, reason: str) -> ProcessFinding:
+    """Whether the mapped file is the one on the disk cannot be told."""
+    return _note("disk-unknown", path, f"whether {path} is still the file that was mapped cannot be told: {reason}")
+
+
+def not_predicted(reason: str) -> ProcessFinding:
+    """There is no prediction to compare with."""
+    return _note("not-predicted", None, f"what a start would load is not predicted: {reason}")
+
+
+def environment_unknown(written_over: bool) -> ProcessFinding:
+    """The variables with which the program was started are not known."""
+    why = "the program has written over it" if written_over else "the caller may not read it"
+    return _note(
+        "environment-unknown",
+        None,
+        f"the environment at its start cannot be read ({why}): LD_LIBRARY_PATH and LD_PRELOAD are taken to be unset",
+    )
+
+
+def link_map_unknown(reason: str) -> ProcessFinding:
+    """The names by which libraries were loaded, and their order, are not known."""
+    return _note("link-map-unknown", None, f"the loader's own list of objects cannot be read: {reason}")
+
+
+def preloaded(path: str, source: str | None) -> ProcessFinding:
+    """Something was put before all libraries; SOURCE: what names it, None where only memory shows it."""
+    if source is not None:
+        return _note("preloaded", path, f"{path} is preloaded: {source} names it")
+    how = "nothing that can be read names it; only its place in the link map shows it"
+    return _finding("preloaded", path, f"{path} is preloaded: {how}")
+
+
+def audited(path: str) -> ProcessFinding:
+    """An auditor may have changed every look-up."""
+    return _finding("audited", path, f"{path} audits the loader, and may have changed where anything was found")
+
+
+def loaded_by_static(count: int) -> ProcessFinding:
+    """A static program has mapped libraries after all."""
+    what = "a shared library" if count == 1 else f"{count} shared libraries"
+    message = f"the program is static, and has loaded {what} all the same (NSS, iconv, dlopen)"
+    return _note("loaded-by-static", None, message)
+
+
+def zombie(parent: int) -> ProcessFinding:
+    """The process has ended, and its parent has not asked how."""
+    return _note("zombie", None, f"it has ended, and its parent {parent} has not waited for it")
+
+
+def zombie_children(pids: list[int]) -> ProcessFinding:
+    """Children have ended, and this process has not waited for them."""
+    what = "a child that has ended" if len(pids) == 1 else f"{len(pids)} children that have ended"
+    named = ", ".join(map(str, pids[:8])) + (" …" if len(pids) > 8 else "")
+    return ProcessFinding(
+        code="zombie-children",
+        level="warning",
+        path=None,
+        message=f"it has not waited for {what}: {named}",
+        pids=pids,
+    )
+
+
+def kernel_thread() -> ProcessFinding:
+    """There is no program at all."""
+    return _note("kernel-thread", None, "a thread of the kernel: it has no program and no libraries")
+
+
+def orphan_unknown(reason: str) -> ProcessFinding:
+    """Whether the parent is the one that forked it cannot be told."""
+    return _note("orphan-unknown", None, reason)
+
+
+def not_permitted() -> ProcessFinding:
+    """The caller may not look into the process."""
+    return _note(
+        "not-permitted", None, "its mappings may not be read: it is another user's, or guards its memory; ask as root"
+    )
+
+
+def is_stale(found: ProcessFinding | MappedObject) -> bool:
+    """Whether a restart is called for."""
+    return found.code == "stale-object" if isinstance(found, ProcessFinding) else found.disk in _STALE
