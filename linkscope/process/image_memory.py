@@ -76,16 +76,23 @@ def load_addresses(segments: Sequence[Segment], mappings: Iterable[Mapping], wor
     mappings: those of this one file. Each PT_LOAD segment has to begin where its bytes of the file are mapped.
     """
     places = Places(mappings)
-    mask = (1 << word * 8) - 1
     loads = [segment for segment in segments if segment.type == c.PT_LOAD and segment.filesz]
+    possible = possible_addresses(segments, places.mappings, word)
+    mask = (1 << word * 8) - 1
+    return [base for base in possible if all(_lies_at(s, base + s.vaddr & mask, places) for s in loads)]
+
+
+def possible_addresses(segments: Sequence[Segment], mappings: Iterable[Mapping], word: int) -> list[int]:
+    """Every such address by which some code is where it was mapped, wherever the other segments are."""
+    code = [segment for segment in segments if segment.type == c.PT_LOAD and segment.filesz and segment.flags & c.PF_X]
     found = {
-        mapping.start + segment.offset - mapping.offset - segment.vaddr & mask: None
-        for mapping in places.mappings
+        mapping.start - mapping.offset + segment.offset - segment.vaddr & (1 << word * 8) - 1: None
+        for mapping in mappings
         if mapping.executable
-        for segment in loads
-        if segment.flags & c.PF_X and 0 <= segment.offset - mapping.offset < mapping.size
+        for segment in code
+        if segment.offset < mapping.offset + mapping.size and mapping.offset < segment.offset + segment.filesz
     }
-    return [base for base in found if all(_lies_at(segment, base + segment.vaddr & mask, places) for segment in loads)]
+    return list(found)
 
 
 def _lies_at(segment: Segment, address: int, places: Places) -> bool:

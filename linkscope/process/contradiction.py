@@ -1,0 +1,249 @@
+"""Whether memory contradicts a file that was written in place after it was mapped.
+
+Pages that nobody has written to show the new bytes already. What shows the old file is what the loader has made of it:
+where it mapped which part, the dynamic section and the relocated data, which were copied when they were written to
+(mmap(2), MAP_PRIVATE). A file that was only touched, or got the same bytes, contradicts nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping as Table
+
+from linkscope.elf import constants as c
+from linkscope.elf.image import Image
+from linkscope.elf.reader import Reader
+from linkscope.elf.segments import Segment, file_offset
+from linkscope.errors import LinkScopeError
+from linkscope.process import procfs
+from linkscope.process.image_memory import Places, load_addresses, possible_addresses, read_dynamic
+from linkscope.process.mappings import Mapping
+from linkscope.process.procfs import Memory
+
+_DT_RELRSZ = 35  # gABI, Dynamic Section
+_WORD = {8: "Q", 4: "I"}
+_LONGEST_PACKED = 1 << 18  # bytes of DT_RELR; a large browser's has some 100 000
+_LOOKED_AT = 1 << 10  # relocations of one table, evenly spread; those in protected data are compared
+# How many of those may differ in a file that nobody changed: loaders and libraries set some of their own protected
+# variables after the relocation and before the protection (glibc include/libc-symbols.h, attribute_relro), and programs
+# that hook functions write over some.
+_TOLERATED = 8  # one in so many
+
+
+def contradicts(
+    memory: Memory,
+    base: int | None,
+    image: Image,
+    reader: Reader,
+    mappings: Sequence[Mapping],
+    *,
+    dynamic: int = 0,
+    vector: Table[int, int] | None = None,
+) -> str | None:
+    """What in memory shows that the file was another one when it was mapped, in a few words; None where nothing does.
+
+    base: l_addr of the object; None where no link map tells, and then the mappings do. image, reader: of the file as it
+    is now. mappings: all of that file. dynamic: l_ld, 0 where it is unknown. vector: the auxiliary vector, for the file
+    that the kernel started (/proc/PID/exe) and no other.
+    """
+    if any(mapping.executable and mapping.offset >= reader.size for mapping in mappings):
+        return "the file has become shorter than what is mapped of it"
+    places = Places(mappings)
+    bases = [base] if base is not None else load_addresses(image.segments, mappings, image.layout.word)
+    sure = bool(bases)  # otherwise no address fits wholly; an unchanged file may have been unmapped in part
+    bases = bases or possible_addresses(image.segments, mappings, image.layout.word)
+    if not bases or not all(_is_loaded(image, mapping) for mapping in mappings if mapping.executable):
+        return "its code was mapped from another place of the file"
+    linked = dynamic if base is not None else 0
+    all_found = [_at(memory, address, image, reader, places, linked, vector) for address in bases]
+    if sure:
+        return next((found for found in all_found if found), None)
+    return all_found[0] if all(all_found) else None
+
+
+def _at(
+    memory: Memory,
+    base: int,
+    image: Image,
+    reader: Reader,
+    places: Places,
+    linked: int,
+    vector: Table[int, int] | None,
+) -> str | None:
+    """What contradicts that the file was mapped at BASE."""
+    return (
+        _other_code(image, base, places)
+        or _other_segment(image, base, places)
+        or _other_start(image, base, vector)
+        or _other_dynamic(memory, image, base, linked)
+        or _other_data(memory, image, base, reader, places)
+    )
+
+
+def _loads(image: Image) -> list[Segment]:
+    return [segment for segment in image.segments if segment.type == c.PT_LOAD and segment.filesz]
+
+
+def _mask(image: Image) -> int:
+    return (1 << image.layout.word * 8) - 1
+
+
+def _is_loaded(image: Image, mapping: Mapping) -> bool:
+    """Whether some of the mapping is part of a PT_LOAD segment.
+
+    It may reach beyond that: musl leaves the gaps between segments mapped (ldso/dynlink.c, map_library).
+    """
+    start, end = mapping.offset, mapping.offset + mapping.size
+    return any(segment.offset < end and start < segment.offset + segment.filesz for segment in _loads(image))
+
+
+def _other_code(image: Image, base: int, places: Places) -> str | None:
+    """Whether code lies within the object that no PT_LOAD segment would put there.
+
+    Elsewhere a process may well have mapped the same code again (V8 does, for calls over short distances:
+    src/heap/code-range.cc, RemapEmbeddedBuiltins).
+    """
+    loads = _loads(image)
+    shifts = {base + segment.vaddr - segment.offset & _mask(image) for segment in loads}
+    start = min((base + segment.vaddr & _mask(image) for segment in loads), default=0)
+    end = max((base + segment.vaddr + segment.filesz & _mask(image) for segment in loads), default=0)
+    for mapping in places.mappings:
+        near = mapping.executable and start <= mapping.start < end
+        if near and mapping.start - mapping.offset & _mask(image) not in shifts:
+            return "its code was mapped from another place of the file"
+    return None
+
+
+def _other_segment(image: Image, base: int, places: Places) -> str | None:
+    """Whether another part of the file, or one that is no code, lies where a PT_LOAD segment says.
+
+    What the process has unmapped, or put something else in the place of, says nothing.
+    """
+    for segment in _loads(image):
+        start = base + segment.vaddr
+        for address in (start, start + segment.filesz - 1):
+            mapping = places.at(address & _mask(image))
+            if mapping is None or not mapping.readable:
+                continue
+            if (mapping.start - mapping.offset) & _mask(image) != (start - segment.offset) & _mask(image):
+                return "its segments were mapped from other places of the file"
+            if segment.flags & c.PF_X and not mapping.executable and not mapping.writable:
+                return "what is code in the file was mapped as data"
+    return None
+
+
+def _other_start(image: Image, base: int, vector: Table[int, int] | None) -> str | None:
+    """Whether the kernel saw another entry point, or another number of program headers (getauxval(3))."""
+    if not vector:
+        return None
+    if vector.get(procfs.AT_ENTRY, base + image.entry & _mask(image)) != base + image.entry & _mask(image):
+        return "the program was entered at another address"
+    if vector.get(procfs.AT_PHNUM, len(image.segments)) != len(image.segments):
+        return "the program had another number of segments"
+    return None
+
+
+def _other_dynamic(memory: Memory, image: Image, base: int, linked: int) -> str | None:
+    """Whether the dynamic section lies elsewhere, or is another one.
+
+    A loader adds the base to some values and fills in DT_DEBUG (glibc elf/get-dynamic-info.h); all else stays.
+    """
+    segment = next((s for s in reversed(image.segments) if s.type == c.PT_DYNAMIC), None)
+    if segment is None or image.dynamic is None:
+        return "the file has no dynamic section any more" if linked else None
+    mask = _mask(image)
+    address = base + segment.vaddr & mask
+    if linked and linked != address:
+        return "its dynamic section was at another address"
+    now = read_dynamic(memory, address, image.layout)
+    if now is None:
+        return None
+    if len(now) != len(image.dynamic):
+        return "its dynamic section had another length"
+    for (tag, value), (seen_tag, seen) in zip(image.dynamic, now, strict=True):
+        if tag != seen_tag or (tag != c.DT_DEBUG and seen != value and seen != value + base & mask):
+            return "its dynamic section had other entries"
+    return None
+
+
+def _other_data(memory: Memory, image: Image, base: int, reader: Reader, places: Places) -> str | None:
+    """Whether data that was relocated and then protected (PT_GNU_RELRO) is not what the file's relocations make of it.
+
+    Only relative ones are compared: base and addend. Where the protection is not on, the process may write itself.
+    """
+    word = struct.Struct(image.layout.order + _WORD[image.layout.word])
+    compared = differing = 0
+    try:
+        for target, addend in _protected(image, reader):
+            mapping = places.at(base + target & _mask(image))
+            if mapping is None or mapping.writable:
+                continue
+            data = memory.read(base + target & _mask(image), image.layout.word)
+            if data is not None:
+                compared += 1
+                differing += word.unpack(data)[0] != base + addend & _mask(image)
+    except LinkScopeError:  # the file is being written at this moment, or always was like that
+        return None
+    return "its relocated data is that of another file" if differing * _TOLERATED > compared else None
+
+
+def _protected(image: Image, reader: Reader) -> Iterator[tuple[int, int]]:
+    """Targets of relative relocations in PT_GNU_RELRO, with their addends."""
+    relro = image.segment(c.PT_GNU_RELRO)
+    if relro is None:
+        return
+    end = relro.vaddr + relro.memsz
+    word = struct.Struct(image.layout.order + _WORD[image.layout.word])
+    for target, addend in _relative(image, reader):
+        if relro.vaddr <= target <= end - word.size:
+            if addend is None:
+                offset, _ = file_offset(image.segments, target, image.path)
+                (addend,) = word.unpack(reader.read(offset, word.size))
+            yield target, addend
+
+
+def _relative(image: Image, reader: Reader) -> Iterator[tuple[int, int | None]]:
+    """Some relative relocations of each table, evenly spread: target and addend, None where that stands at the target.
+
+    Linkers sort them to the front and count them in DT_RELACOUNT and DT_RELCOUNT; DT_RELR holds nothing else.
+    """
+    letter = _WORD[image.layout.word]
+    tags = dict(image.dynamic or ())
+    for table, number, fields in ((c.DT_RELA, c.DT_RELACOUNT, 3), (c.DT_REL, c.DT_RELCOUNT, 2)):
+        record = struct.Struct(f"{image.layout.order}{fields}{letter}")
+        offset, size = _place(image, tags.get(table), tags.get(number, 0) * record.size)
+        count = size // record.size
+        for index in range(0, count, max(1, count // _LOOKED_AT)):
+            words = record.unpack(reader.read(offset + index * record.size, record.size))
+            yield words[0], words[2] if fields == 3 else None
+    offset, size = _place(image, tags.get(c.DT_RELR), min(tags.get(_DT_RELRSZ, 0), _LONGEST_PACKED))
+    packed = struct.Struct(f"{image.layout.order}{size // image.layout.word}{letter}")
+    targets = list(_unpacked(packed.unpack(reader.read(offset, packed.size)), image.layout.word))
+    for target in targets[:: max(1, len(targets) // _LOOKED_AT)]:
+        yield target, None
+
+
+def _place(image: Image, address: int | None, size: int) -> tuple[int, int]:
+    """Where a table stands in the file, and how much of it is there; (0, 0) for none."""
+    if address is None or not size:
+        return 0, 0
+    offset, available = file_offset(image.segments, address, image.path)
+    return offset, min(size, available)
+
+
+def _unpacked(words: Iterable[int], word: int) -> Iterator[int]:
+    """The targets that a DT_RELR table packs: an even word is one, an odd one is a bitmap of those that follow it.
+
+    Source: gABI, Relative Relocation Table.
+    """
+    at = 0
+    for entry in words:
+        if entry & 1 == 0:
+            yield entry
+            at = entry + word
+            continue
+        for bit in range(1, word * 8):
+            if entry >> bit & 1:
+                yield at + (bit - 1) * word
+        at += (word * 8 - 1) * word
