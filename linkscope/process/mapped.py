@@ -12,6 +12,7 @@ from linkscope.elf import notes
 from linkscope.elf.image import Image, read_image
 from linkscope.elf.reader import Reader, open_reader
 from linkscope.errors import LinkScopeError, NotElf
+from linkscope.loader.system import System
 from linkscope.process import procfs
 from linkscope.process.disk import Disks, Standing
 from linkscope.process.linkmap_memory import Entry
@@ -42,25 +43,30 @@ class Files:
         if standing.location is None:
             return None
         if status is None:
-            return _read(standing.location, standing.path)
+            return _read(standing.location, standing.path, None)
         key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if key not in self._known:
-            self._known[key] = _read(standing.location, standing.path)
+            system = standing.view.system if standing.view and standing.disk == "same" else None
+            self._known[key] = _read(standing.location, standing.path, system)
         return self._known[key]
 
     def build_id(self, path: str, standing_like: Callable[[str], str]) -> str | None:
         """The build id of the file at PATH, which STANDING_LIKE locates on this machine; None where it has none."""
         try:
-            found = _read(standing_like(path), path)
+            found = _read(standing_like(path), path, None)
         except OSError:
             return None
         return found.build_id if found else None
 
 
-def _read(location: str, path: str) -> Facts | None:
+def _read(location: str, path: str, system: System | None) -> Facts | None:
+    """The facts of one file. SYSTEM: is told of it, so that the prediction does not read it again."""
     try:
         with open_reader(location, path) as reader:
-            return _facts(reader)
+            facts = _facts(reader)
+            if system is not None and facts is not None and facts.image is not None:
+                system.remember(facts.image, reader.head)
+            return facts
     except LinkScopeError:
         return None
 

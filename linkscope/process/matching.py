@@ -43,13 +43,14 @@ def match(
         result.origins[program] = "executable"
     if interpreter is not None and interpreter is not program:
         result.origins[interpreter] = "interpreter"
+    names = Names(objects)
     if start is not None:
-        _match_prediction(objects, start, result)
+        _match_prediction(names, start, result)
     _match_audits(objects, frozenset(auditors), result)
     if program is not None:
-        _match_needs(objects, [program, *_of(result, "preload")], result)
+        _match_needs(names, [program, *_of(result, "preload")], result)
     _match_preloads(objects, result)
-    _match_opened(objects, result)
+    _match_opened(objects, names, result)
     return result
 
 
@@ -57,59 +58,78 @@ def _of(result: Match, origin: Origin) -> list[Mapped]:
     return [one for one, its in result.origins.items() if its == origin]
 
 
-def _match_prediction(objects: Sequence[Mapped], start: Start, result: Match) -> None:
+class Names:
+    """The objects of a process by all that they answer to; of two with one name, the first in the link map counts."""
+
+    def __init__(self, objects: Sequence[Mapped]) -> None:
+        self._by_file: dict[tuple[int, int], Mapped] = {}
+        self._by_path: dict[str, Mapped] = {}
+        self._by_name: dict[str, list[Mapped]] = {}
+        for one in objects:
+            if one.standing is None:
+                continue
+            if one.standing.identity is not None:
+                self._by_file.setdefault(one.standing.identity, one)
+            for path in (one.loaded_as, one.path):
+                if path:
+                    self._by_path.setdefault(path, one)
+            for name in dict.fromkeys((one.soname, basename(one.loaded_as or ""), basename(one.path))):
+                if name:
+                    self._by_name.setdefault(name, []).append(one)
+
+    def file_of(self, loaded: Loaded) -> Mapped | None:
+        """The object that is the very file of the prediction."""
+        return self._by_file.get(loaded.image.identity) if loaded.image else None
+
+    def path_of(self, loaded: Loaded) -> Mapped | None:
+        """The object that was loaded by the path of the prediction, or has it now."""
+        return self._by_path.get(loaded.path or "")
+
+    def soname_of(self, loaded: Loaded) -> Mapped | None:
+        """The object that has the name of the predicted one."""
+        soname = loaded.image.soname if loaded.image else None
+        return self.needed(soname or basename(loaded.requested))
+
+    def needed(self, name: str) -> Mapped | None:
+        """What a needed NAME led to: by its soname, or by the name it was loaded by."""
+        if "/" in name:
+            return self._by_path.get(name)
+        return next(iter(self._by_name.get(name, ())), None)
+
+    def answering(self, name: str) -> list[Mapped]:
+        """All that a needed NAME may have led to."""
+        if "/" in name:
+            return [self._by_path[name]] if name in self._by_path else []
+        return self._by_name.get(name, [])
+
+
+def _match_prediction(names: Names, start: Start, result: Match) -> None:
     """What the loader would map now, against what is mapped: by inode, by the name it was loaded by, by soname."""
-    expected = [one for one in start.link_map.objects if one.role not in ("main", "vdso") and one.image is not None]
-    left = list(expected)
-    for answers in (_same_file, _same_name, _same_soname):
+    left = [one for one in start.link_map.objects if one.role not in ("main", "vdso") and one.image is not None]
+    for answering in (names.file_of, names.path_of, names.soname_of):
         remaining: list[Loaded] = []
         for loaded in left:
-            found = next((one for one in objects if one not in result.predicted and answers(one, loaded)), None)
-            if found is None:
+            found = answering(loaded)
+            if found is None or found in result.predicted:
                 remaining.append(loaded)
                 continue
             result.predicted[found] = loaded
-            if found not in result.origins:
-                result.origins[found] = "preload" if loaded.role == "preload" else "needed"
+            result.origins.setdefault(found, "preload" if loaded.role == "preload" else "needed")
         left = remaining
     result.absent = [loaded for loaded in left if not (loaded.role == "interpreter" and not loaded.needed_by)]
 
 
-def _same_file(one: Mapped, loaded: Loaded) -> bool:
-    identity = one.standing.identity if one.standing else None
-    return loaded.image is not None and identity == loaded.image.identity
-
-
-def _same_name(one: Mapped, loaded: Loaded) -> bool:
-    return loaded.path in (one.loaded_as, one.path) and not one.is_vdso
-
-
-def _same_soname(one: Mapped, loaded: Loaded) -> bool:
-    if one.is_vdso:
-        return False
-    soname = loaded.image.soname if loaded.image else None
-    return (soname or basename(loaded.requested)) in (one.soname, basename(one.loaded_as or ""), basename(one.path))
-
-
-def answers_to(one: Mapped, name: str) -> bool:
-    """Whether an object is what a needed NAME led to: by its soname, or by the name it was loaded by."""
-    if "/" in name:
-        return name in (one.loaded_as, one.path)
-    return name in (one.soname, basename(one.loaded_as or ""), basename(one.path))
-
-
-def _match_needs(objects: Sequence[Mapped], roots: Iterable[Mapped], result: Match) -> None:
+def _match_needs(names: Names, roots: Iterable[Mapped], result: Match) -> None:
     """What the mapped files themselves need, breadth-first: the files on the disk may be others by now."""
     pending = list(roots)
     seen = set(pending)
     for one in pending:
         for name in one.needed:
-            found = next((other for other in objects if answers_to(other, name)), None)
-            if found is None or found in seen or found.is_vdso:
-                continue
-            seen.add(found)
-            pending.append(found)
-            result.origins.setdefault(found, "needed")
+            found = names.needed(name)
+            if found is not None and found not in seen:
+                seen.add(found)
+                pending.append(found)
+                result.origins.setdefault(found, "needed")
 
 
 def _match_audits(objects: Sequence[Mapped], auditors: frozenset[str], result: Match) -> None:
@@ -146,14 +166,17 @@ def _match_preloads(objects: Sequence[Mapped], result: Match) -> None:
             result.unforeseen.append(one)
 
 
-def _match_opened(objects: Sequence[Mapped], result: Match) -> None:
+def _match_opened(objects: Sequence[Mapped], names: Names, result: Match) -> None:
     """The rest came by dlopen: by itself, or because one that came so before it needs it.
 
     dlopen puts an object at the end of the link map and what it needs behind it (glibc elf/dl-open.c). Without the link
     map's order, whatever another one needs counts as needed.
     """
     rest = [one for one in objects if one not in result.origins]
-    for place, one in enumerate(rest):
-        before = rest[:place] if one.entries else rest
-        wanted = any(answers_to(one, name) for other in before if other is not one for name in other.needed)
-        result.origins[one] = "dlopen-needed" if wanted else "dlopen"
+    wanted: set[Mapped] = set()
+    if not all(one.entries for one in rest):
+        wanted = {found for one in rest for name in one.needed for found in names.answering(name) if found is not one}
+    for one in rest:
+        result.origins[one] = "dlopen-needed" if one in wanted else "dlopen"
+        if one.entries:
+            wanted.update(found for name in one.needed for found in names.answering(name) if found is not one)
