@@ -18,18 +18,18 @@ _LINE = re.compile(
 )
 _DELETED = " (deleted)"
 _KIB = 1024
-# The rows of smaps that are summed, by the field of Cost.
-_ROWS = {
-    b"Rss": "rss",
-    b"Pss": "pss",
-    b"Shared_Clean": "shared_clean",
-    b"Shared_Dirty": "shared_dirty",
-    b"Private_Clean": "private_clean",
-    b"Private_Dirty": "private_dirty",
-    b"Anonymous": "anonymous",
-    b"Swap": "swap",
-}
-_ROW = re.compile(rb"^(%s): +(\d+) kB" % b"|".join(_ROWS), re.MULTILINE)
+# The rows of smaps that are summed, in the order of the fields of Cost.
+_ROWS = (
+    b"Rss:",
+    b"Pss:",
+    b"Shared_Clean:",
+    b"Shared_Dirty:",
+    b"Private_Clean:",
+    b"Private_Dirty:",
+    b"Anonymous:",
+    b"Swap:",
+)
+_VALUE = slice(15, -3)  # of a row: "Rss:            %8lu kB" (Linux fs/proc/task_mmu.c, __show_smap)
 
 
 class Mapping(msgspec.Struct, frozen=True):
@@ -115,11 +115,27 @@ def read_smaps(pid: int) -> list[tuple[Mapping, Cost]]:
 
 
 def _costs(data: bytes) -> Iterator[tuple[Mapping, Cost]]:
-    heads = list(_LINE.finditer(data))
-    ends = [head.start() for head in heads[1:]] + [len(data)]
-    for head, end in zip(heads, ends, strict=True):
-        rows = {_ROWS[name]: int(kib) * _KIB for name, kib in _ROW.findall(data, head.end(), end)}
-        yield _mapping(head), Cost(**rows)
+    lines = data.removesuffix(b"\n").split(b"\n")  # a name may hold other ends of line, which are left as they are
+    # Rows begin with a capital letter, the line of a mapping with a digit of its address, which has small ones.
+    heads = [at for at, line in enumerate(lines) if not line[:1].isupper()]
+    layouts: dict[int, list[int]] = {}  # where the rows stand in a block of so many lines
+    for head, end in zip(heads, [*heads[1:], len(lines)], strict=True):
+        match = _LINE.match(lines[head])
+        if match is None:
+            continue
+        rows = layouts.get(end - head)
+        if rows is None:
+            rows = layouts[end - head] = _layout(lines[head:end])
+        yield _mapping(match), Cost(*[int(lines[head + row][_VALUE]) * _KIB for row in rows])
+
+
+def _layout(block: list[bytes]) -> list[int]:
+    """Where the rows that are summed stand in the lines of one mapping; [] where it does not have them all.
+
+    A kernel writes the same rows for every mapping, in the same order.
+    """
+    names = [line.split(b" ", 1)[0] for line in block]
+    return [names.index(row) for row in _ROWS] if set(_ROWS) <= set(names) else []
 
 
 def without_mark(name: str) -> str:
