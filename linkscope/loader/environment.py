@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from linkscope.elf import constants as c
 from linkscope.elf.image import Image
+
+if TYPE_CHECKING:
+    from linkscope.loader.explicit import ExplicitLoader
 
 # glibc sysdeps/x86_64/dl-hwcaps-subdirs.c: the features that each level asks for, under the kernel's names in
 # /proc/cpuinfo (arch/x86/include/asm/cpufeatures.h: pni is SSE3, abm is LZCNT).
@@ -53,7 +57,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     bind_now: whether LD_BIND_NOW is set, to anything.
     cpu_level: a glibc-hwcaps name such as `x86-64-v2`, None for the CPU at hand (the baseline elsewhere).
     secure: True or False where it is decided, None where the file's own mode and capabilities decide. ordinary_user:
-    judge setuid files as an ordinary user's start would, whoever the caller is.
+    judge setuid files as an ordinary user's start would, whoever the caller is. explicit: the loader that is started
+    as a program, with the program on its command line; None where the kernel starts the program.
     """
 
     library_path: str | None = None
@@ -65,6 +70,13 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     cpu_level: str | None = None
     secure: bool | None = None
     ordinary_user: bool = False
+    explicit: ExplicitLoader | None = None
+
+    def searched_first(self, secure: bool) -> str | None:
+        """The LD_LIBRARY_PATH that counts: --library-path stands in its place, and is not ignored where SECURE."""
+        if self.explicit is not None and self.explicit.library_path is not None:
+            return self.explicit.library_path
+        return None if secure else self.library_path
 
 
 def levels() -> list[str]:
@@ -142,10 +154,13 @@ def tunable(tunables: str | None, name: str) -> str | None:
 def is_secure(location: str, environment: Environment) -> bool:
     """Whether the kernel would start the program with AT_SECURE set.
 
-    location: the file's place on this machine. Source: Linux fs/exec.c (bprm_fill_uid), security/commoncap.c.
+    location: the file's place on this machine. Where the loader is started as a program, its file counts, which gives
+    nobody rights. Source: Linux fs/exec.c (bprm_fill_uid), security/commoncap.c.
     """
     if environment.secure is not None:
         return environment.secure
+    if environment.explicit is not None:
+        return False
     if environment.ordinary_user:
         user, groups = -1, frozenset[int]()
     else:

@@ -15,7 +15,7 @@ import msgspec
 from linkscope.elf import constants as c
 from linkscope.elf.image import Image
 from linkscope.loader import hwcaps, ldcache, verify
-from linkscope.loader.environment import Cpu
+from linkscope.loader.environment import Cpu, Environment
 from linkscope.loader.ldso import LoaderFacts
 from linkscope.loader.linkmap import Finding, LinkMap, Loaded, Refusal, Watch
 from linkscope.loader.root import absolute
@@ -66,7 +66,7 @@ class Glibc:
         *,
         cwd: str,
         secure: bool,
-        library_path: str | None,
+        environment: Environment,
     ) -> None:
         self.system = system
         self.facts = facts
@@ -79,16 +79,21 @@ class Glibc:
         )
         self.subfolders = hwcaps.subfolders(facts, cpu)
         self.accepted = hwcaps.cache_wants(facts, cpu, self.target)
-        self.cache = system.ldcache(CACHE)
+        explicit = environment.explicit
+        self._inhibited = explicit.inhibit_rpath if explicit is not None and not secure else ()
+        self.cache = system.ldcache(CACHE) if explicit is None or not explicit.inhibit_cache else None
         self.default_folders = tuple(Folder(prefix, prefix, None) for prefix in facts.folders)
         self.library_path: tuple[Folder, ...] = ()
-        self.given_library_path = library_path
-        if library_path and not secure:
+        self.given_library_path = environment.library_path
+        library_path = environment.searched_first(secure)
+        if library_path:
+            self.given_library_path = library_path
             self.library_path = self.folders(library_path, ":;", main)
         self._slash_in_library_path = any(folder.prefix == "/" for folder in self.library_path)
         self._slash_was_missed = False
         # What a search gives depends on these alone, and on the lists of the object that asks.
-        key = (facts.path, image.machine, image.flags, cpu, cwd, secure, tuple(f.prefix for f in self.library_path))
+        searched_first = tuple(folder.prefix for folder in self.library_path)
+        key = (facts.path, image.machine, image.flags, cpu, cwd, secure, searched_first, self.cache is None)
         self._memory = system.memory.setdefault(key, {})
         self._present = system.memory.setdefault(("folders", self.subfolders), {})
 
@@ -117,9 +122,13 @@ class Glibc:
         return same
 
     def admit(self, loaded: Loaded, link_map: LinkMap) -> None:
-        """dl-object.c, _dl_new_object: names, and $ORIGIN as the folder of the path by which it was found."""
-        link_map.give_name(loaded, loaded.requested)
-        if loaded.path:
+        """dl-object.c, _dl_new_object: names, and $ORIGIN as the folder of the path by which it was found.
+
+        The program has no name but its DT_SONAME; the loader has the one by which it was called.
+        """
+        if loaded.role != "main":
+            link_map.give_name(loaded, loaded.requested)
+        if loaded.path and loaded.role in ("library", "preload"):
             link_map.give_name(loaded, loaded.path)
         image = loaded.image
         if image is None:
@@ -229,7 +238,8 @@ class Glibc:
         image = loaded.image
         rpath: tuple[Folder, ...] = ()
         runpath: tuple[Folder, ...] = ()
-        if image is not None:
+        l_name = "" if loaded.role == "main" else loaded.path
+        if image is not None and l_name not in self._inhibited:
             if image.runpath is not None:  # elf/get-dynamic-info.h: DT_RUNPATH, even an empty one, voids DT_RPATH
                 runpath = self.folders(image.runpath, ":", loaded)
             elif image.rpath:

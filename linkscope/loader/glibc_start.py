@@ -5,6 +5,8 @@ Source: glibc elf/rtld.c, dl_main.
 
 from __future__ import annotations
 
+import msgspec
+
 from linkscope.elf import constants as c
 from linkscope.loader import preload, problems
 from linkscope.loader.environment import Environment, has_file_privileges, tunable
@@ -33,9 +35,11 @@ def start_with_glibc(
     interpreter = loader.path
     if not facts.before(2, 40) and tunable(environment.tunables, "glibc.rtld.enable_secure") == "1":
         secure = True
-    main = link_map.main
+    main, explicit = link_map.main, environment.explicit
     main.origin = _origin(system, program, environment, facts.before(2, 42))
     cpu = system.cpu(program.image.machine, environment.cpu_level, environment.tunables)
+    if explicit is not None:
+        cpu = msgspec.structs.replace(cpu, hwcaps=explicit.hwcaps(cpu.hwcaps))
     rules = Glibc(
         system,
         facts,
@@ -44,14 +48,17 @@ def start_with_glibc(
         program.image,
         cwd=environment.cwd,
         secure=secure,
-        library_path=environment.library_path,
+        environment=environment,
     )
-    ldso = Loaded(interpreter, interpreter, loader.image, "interpreter", finding=Finding(loader, "interpreter"))
+    called = interpreter if explicit is None else explicit.name
+    ldso = Loaded(called, interpreter, loader.image, "interpreter", finding=Finding(loader, "interpreter"))
     vdso = _VDSO_NAMES.get(program.image.machine, _USUAL_VDSO_NAME)
     link_map.give_name(Loaded(vdso, vdso, None, "vdso"), vdso)
-    link_map.give_name(main, "" if program.image.interpreter is not None else program.shown)  # its l_name, l_libname
+    link_map.give_name(main, "")  # its l_name; the name by which it was given is not kept (2.31 to 2.41, observed)
     rules.admit(main, link_map)
     link_map.objects.append(ldso)
+    if program.image.interpreter is not None:
+        link_map.give_name(ldso, program.image.interpreter)  # rtld_setup_main_map
     rules.admit(ldso, link_map)
     _note_audits(rules, link_map, environment)
     preloads = _preload(system, rules, link_map, environment)
@@ -66,10 +73,13 @@ def start_with_glibc(
 def _origin(system: System, program: Program, environment: Environment, explicit_keeps_links: bool) -> str | None:
     """The program's $ORIGIN: of the file that /proc/self/exe leads to.
 
-    A library has none of its own and is started through the loader, which before 2.42 takes the folder of the path it
-    was given (glibc bug 25263).
+    What is started through the loader, as every library is, gets the folder of the path that was given, before 2.42
+    (glibc bug 25263). A program given without a slash was found in the cache.
     """
-    if program.image.interpreter is None and explicit_keeps_links:
+    explicit = environment.explicit
+    if explicit_keeps_links and explicit is not None and "/" in explicit.program:
+        return folder_of(explicit.program, environment.cwd)
+    if explicit_keeps_links and (explicit is not None or program.image.interpreter is None):
         return folder_of(program.path, environment.cwd)
     real = system.realpath(program.path, environment.cwd)
     return folder_of(real or program.path, environment.cwd)
@@ -89,9 +99,9 @@ def _place_interpreter(link_map: LinkMap, ldso: Loaded, always: bool) -> None:
 
 
 def _preload(system: System, rules: Glibc, link_map: LinkMap, environment: Environment) -> list[Loaded]:
-    """Map what LD_PRELOAD and /etc/ld.so.preload name, with the program as the object that asks; in order."""
+    """Map what is to be preloaded, with the program as the object that asks; in order."""
     loaded: list[Loaded] = []
-    for name, source in preload.asked_for(system, environment.preload, rules.secure):
+    for name, source in preload.asked_for(system, environment, rules.secure):
         one = _preload_one(name, source, rules, link_map)
         if one is not None and one not in loaded and one.role == "preload":
             loaded.append(one)
@@ -112,9 +122,11 @@ def _preload_one(name: str, source: str, rules: Glibc, link_map: LinkMap) -> Loa
 
 
 def _note_audits(rules: Glibc, link_map: LinkMap, environment: Environment) -> None:
-    """LD_AUDIT, DT_AUDIT and DT_DEPAUDIT: loaded before all else, each in a namespace of its own (rtld-audit(7))."""
+    """LD_AUDIT, --audit, DT_AUDIT and DT_DEPAUDIT: loaded first, each in a namespace of its own (rtld-audit(7))."""
     image = link_map.main.image
     sources = [("LD_AUDIT", None if rules.secure else environment.audit)]
+    if environment.explicit is not None:
+        sources += [("--audit", names) for names in environment.explicit.audit]
     if image is not None:
         sources += [("DT_AUDIT", image.audit), ("DT_DEPAUDIT", image.depaudit)]
     for source, names in sources:

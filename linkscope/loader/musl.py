@@ -86,7 +86,7 @@ class Musl:
         self.cwd = cwd
         self.secure = secure
         self.layout = image.layout
-        self.library_path = SearchList("LD_LIBRARY_PATH", () if secure else _folders(library_path or "", None))
+        self.library_path = SearchList("LD_LIBRARY_PATH", _folders(library_path or "", None))
         self.system_path = SearchList("default", _folders(self._system_path(facts), None))
         self._mapped: set[tuple[int, int]] = set()
         self._fixed: list[tuple[int, int]] = []
@@ -97,10 +97,11 @@ class Musl:
     def _system_path(self, facts: MuslFacts) -> str:
         """The search path that stands last: the path file's, else the one that the loader was built with.
 
-        The file is looked for below the prefix of PT_INTERP, which is what stands before its last two components. Only
-        where it is absent does the default count; one that cannot be read is an empty path.
+        The file is looked for below the prefix of the loader's name (PT_INTERP, or what it was called by), which is
+        what stands before its last two components. Only where it is absent does the default count; one that cannot be
+        read is an empty path.
         """
-        name = self.ldso.path or ""
+        name = self.ldso.requested
         prefix = name.rpartition("/")[0].rpartition("/")[0] if name.startswith("/") else ""
         path = prefix + facts.path_file
         if self.system.candidate(path, self.cwd).errno == errno.ENOENT:
@@ -117,8 +118,8 @@ class Musl:
         return name or Refusal(None, "Invalid argument")
 
     def loaded_as(self, name: str, link_map: LinkMap) -> Loaded | None:
-        """The loader, for its own path and the names of the libraries in it; else what was found for the same name."""
-        if name == self.ldso.path or name.startswith(_RESERVED):
+        """The loader, for its own name and those of the libraries in it; else what was found for the same name."""
+        if name in self.ldso.names or name.startswith(_RESERVED):
             return self.ldso
         return None if "/" in name else link_map.answer_to(name)
 

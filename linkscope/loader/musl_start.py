@@ -33,17 +33,18 @@ def start_with_musl(
     facts: MuslFacts,
     secure: bool,
 ) -> Start:
-    """The start of PROGRAM by a musl loader, which was found by the path that PT_INTERP names."""
-    interpreter, library_path = loader.path, environment.library_path
-    main = link_map.main
-    main.origin = _origin(system, program, environment.cwd)
-    ldso = Loaded(interpreter, interpreter, loader.image, "interpreter", finding=Finding(loader, "interpreter"))
-    link_map.give_name(ldso, interpreter)
+    """The start of PROGRAM by a musl loader, found by the path that PT_INTERP names, or started explicitly."""
+    interpreter, main = loader.path, link_map.main
+    main.origin = _origin(system, program, environment)
+    called = interpreter if environment.explicit is None else environment.explicit.name
+    ldso = Loaded(called, interpreter, loader.image, "interpreter", finding=Finding(loader, "interpreter"))
+    link_map.give_name(ldso, called)
+    library_path = environment.searched_first(secure)
     rules = Musl(
         system, facts, program.image, main, ldso, cwd=environment.cwd, secure=secure, library_path=library_path
     )
     rules.admit(main, link_map)
-    preloads = _preload(rules, link_map, "" if secure else environment.preload or "")
+    preloads = _preload(rules, link_map, environment)
     walk(link_map, preloads, rules)
     _put_in_order_of_asking(link_map, preloads)
     link_map.problems += _for_other_machines(link_map, program.image.machine)
@@ -52,11 +53,15 @@ def start_with_musl(
     return Start(link_map, rules, interpreter, secure)
 
 
-def _origin(system: System, program: Program, cwd: str) -> str | None:
+def _origin(system: System, program: Program, environment: Environment) -> str | None:
     """The program's $ORIGIN: the folder of the file that /proc/self/exe leads to; None where its name is too long.
 
-    A library has no PT_INTERP and is handed to the loader, which takes the folder of the path it was given.
+    What is started through the loader, as every library is, gets the folder of the path that was given.
     """
+    explicit, cwd = environment.explicit, environment.cwd
+    if explicit is not None:
+        folder, slash, _ = explicit.program.rpartition("/")
+        return folder if slash else "."
     if program.image.interpreter is not None:
         path = system.realpath(program.path, cwd) or program.path
         return path.rpartition("/")[0] if len(os.fsencode(path)) < _ORIGIN_ROOM else None
@@ -65,21 +70,21 @@ def _origin(system: System, program: Program, cwd: str) -> str | None:
     return folder if slash else "."
 
 
-def _preload(rules: Musl, link_map: LinkMap, value: str) -> list[Loaded]:
-    """Map what LD_PRELOAD names, in order. No object asks for it, so that no RPATH counts, not even the program's."""
+def _preload(rules: Musl, link_map: LinkMap, environment: Environment) -> list[Loaded]:
+    """Map what is to be preloaded, in order. No object asks for it, so that no RPATH counts, not even the program's."""
     loaded: list[Loaded] = []
-    for name in preload.split_for_musl(value):
-        one = rules.loaded_as(name, link_map) or _preload_one(name, rules, link_map)
+    for name, source in preload.asked_for_by_musl(environment, rules.secure):
+        one = rules.loaded_as(name, link_map) or _preload_one(name, source, rules, link_map)
         if one is not None and one not in loaded:
             loaded.append(one)
     return loaded
 
 
-def _preload_one(name: str, rules: Musl, link_map: LinkMap) -> Loaded | None:
+def _preload_one(name: str, source: str, rules: Musl, link_map: LinkMap) -> Loaded | None:
     finding = rules.search(name, None)
     candidate = finding.candidate
     if candidate is None:
-        link_map.problems.append(problems.bad_preload(name, preload.VARIABLE, finding))
+        link_map.problems.append(problems.bad_preload(name, source, finding))
         return None
     one = Loaded(name, candidate.path, candidate.image, "preload", finding=finding)
     return take_in(one, candidate, link_map, rules)

@@ -7,22 +7,33 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from linkscope.loader.environment import Environment
     from linkscope.loader.system import System
 
 FILE = "/etc/ld.so.preload"
 VARIABLE = "LD_PRELOAD"
+OPTION = "--preload"  # of a loader that is started as a program
 _SECURE_NAME_LIMIT = 255  # glibc elf/rtld.c
 _SECURE_PATH_LIMIT = 4096
 _MAX_NAMES = 4096  # in the file; the real one has a few
 
 
-def asked_for(system: System, variable: str | None, secure: bool) -> list[tuple[str, str]]:
-    """The names to preload, in order, each with where it stands: in LD_PRELOAD (its value is VARIABLE) or in FILE."""
+def asked_for(system: System, environment: Environment, secure: bool) -> list[tuple[str, str]]:
+    """The names that glibc's loader preloads, in order, each with where it stands: VARIABLE, OPTION or FILE."""
+    option = environment.explicit.preload if environment.explicit is not None else None
     content = system.read_small(FILE)
     return [
-        *((name, VARIABLE) for name in split_variable(variable or "", secure)),
+        *((name, VARIABLE) for name in split_variable(environment.preload or "", secure)),
+        *((name, OPTION) for name in split_variable(option or "", secure)),
         *((name, FILE) for name in split_file(content or b"")),
     ]
+
+
+def asked_for_by_musl(environment: Environment, secure: bool) -> list[tuple[str, str]]:
+    """The names that musl's loader preloads, in order, each with where it stands: OPTION, or without one VARIABLE."""
+    if environment.explicit is not None and environment.explicit.preload is not None:
+        return [(name, OPTION) for name in split_for_musl(environment.explicit.preload)]
+    return [] if secure else [(name, VARIABLE) for name in split_for_musl(environment.preload or "")]
 
 
 def split_variable(value: str, secure: bool) -> list[str]:

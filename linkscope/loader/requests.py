@@ -56,10 +56,9 @@ def requests(start: Start, system: System, environment: Environment) -> list[Req
         dependencies = image.dependencies if image is not None else ()
         return found + [Request(name, _KINDS[tag], link_map.main, None, False) for tag, name in dependencies]
     if isinstance(rules, Glibc):
-        wanted = preload.asked_for(system, environment.preload, start.secure)
+        wanted = preload.asked_for(system, environment, start.secure)
     else:
-        in_variable = [] if start.secure else preload.split_for_musl(environment.preload or "")
-        wanted = [(name, preload.VARIABLE) for name in in_variable]
+        wanted = preload.asked_for_by_musl(environment, start.secure)
     names = _Names(link_map, rules)
     found += [_preloaded(name, source, link_map, names) for name, source in wanted]
     # Where every entry of an object is passed over, it is no key of `dependencies`.

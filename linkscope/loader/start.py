@@ -19,17 +19,20 @@ from linkscope.loader.program import Program, Start
 from linkscope.loader.system import Candidate, System
 
 if TYPE_CHECKING:
+    from linkscope.loader.ldso import LoaderFacts
     from linkscope.loader.musl_ldso import MuslFacts
 
 
 def start(system: System, program: Program, environment: Environment) -> Start:
     """What would be mapped if PROGRAM were started: as a program by the kernel, as a library by `ld.so ./lib.so`.
 
+    Where the environment has a loader that is started explicitly, that one starts it, whatever its PT_INTERP says.
     A file without dependencies, preloads or PT_INTERP gives a link map that holds it alone. Programs that ask for the
     same in the same circumstances (most of a system's ask for libc.so.6 alone) share one walk.
     """
     image = program.image
-    secure = image.interpreter is not None and is_secure(program.location, environment)
+    has_loader = image.interpreter is not None or environment.explicit is not None
+    secure = has_loader and is_secure(program.location, environment)
     key = _same_start(image, environment, secure)
     if key is None:
         return _start(system, program, environment, secure)
@@ -47,6 +50,8 @@ def start(system: System, program: Program, environment: Environment) -> Start:
 
 def _same_start(image: Image, environment: Environment, secure: bool) -> object | None:
     """Equal for programs whose start differs in nothing but their own name; None where $ORIGIN or the like matters."""
+    if environment.explicit is not None:
+        return None
     if image.interpreter is None or image.rpath is not None or image.runpath is not None or image.audit:
         return None
     names = [*[name for _, name in image.dependencies], environment.library_path or "", environment.preload or ""]
@@ -62,15 +67,18 @@ def _start(system: System, program: Program, environment: Environment, secure: b
     main = Loaded(program.shown, program.shown, image, "main")
     link_map = LinkMap(main)
     interpreter = image.interpreter
-    if interpreter is None:
+    refused = image.interpreter_fault
+    if environment.explicit is not None:
+        interpreter, refused = environment.explicit.path, None
+    elif interpreter is None:
         interpreter = loaders.default_loader(system, image)
     if interpreter is None:
         link_map.problems.append(problems.no_loader(program.shown))
         return Start(link_map, None, None, secure)
     loader = system.candidate(interpreter, environment.cwd)
-    fault = image.interpreter_fault or _fault(loader, image)
+    fault = refused or _fault(loader, image)
     if fault is not None:
-        absent = loader.errno == errno.ENOENT and image.interpreter_fault is None
+        absent = loader.errno == errno.ENOENT and refused is None
         tell = problems.missing_interpreter if absent else problems.bad_interpreter
         link_map.problems.append(tell(interpreter, program.shown, fault))
         return Start(link_map, None, interpreter, secure)
@@ -83,7 +91,17 @@ def _start(system: System, program: Program, environment: Environment, secure: b
     if glibc is None or not (glibc.folders or glibc.version):
         link_map.problems.append(problems.unknown_loader(interpreter, program.shown))
         return Start(link_map, None, interpreter, secure)
+    if environment.explicit is not None and _is_handed_on(image, glibc):
+        return Start(link_map, None, None, secure)
     return start_with_glibc(system, program, environment, link_map, glibc, loader, secure)
+
+
+def _is_handed_on(image: Image, glibc: LoaderFacts) -> bool:
+    """Whether the loader, started explicitly, has the kernel start the program: one that needs no loader (from 2.35).
+
+    Source: glibc elf/rtld.c, rtld_chain_load.
+    """
+    return image.interpreter is None and not image.needed and not glibc.before(2, 35)
 
 
 def _if_musl(system: System, loader: Candidate) -> MuslFacts | None:
