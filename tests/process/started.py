@@ -26,11 +26,20 @@ from tests.oracle.availability import Unavailable
 T = TypeVar("T")
 Argument = str | os.PathLike[str]
 
+# What the C library's variants of a fixture are called: its name and this.
+VARIANTS: Final = ("", "-static", "-musl", "-musl-static")
 # Nobody, by number: what Debian, and most others, give to the user who owns nothing.
 NOBODY: Final = 65534
 # Long, for a machine that does much else; what works takes milliseconds.
 DEADLINE: Final = 30.0
+# What ignores SIGTERM, or is stopped, costs a test that much.
+_GRACE: Final = 2.0
 _MARK: Final = "LINKSCOPE_TEST_PROCESS"
+
+
+def variants(*names: str) -> list[str]:
+    """The names of these fixtures in all their variants."""
+    return [f"{name}{variant}" for name in names for variant in VARIANTS]
 
 
 class Started:
@@ -125,6 +134,10 @@ def as_user(argv: Sequence[Argument], uid: int = NOBODY, **popen: Any) -> Iterat
 
 
 def _end(process: subprocess.Popen[bytes], token: str, *, whole_group: bool) -> None:
+    """Politely first: Python's pool and nginx take away what they have put into /dev/shm and the like."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE)
     with contextlib.suppress(ProcessLookupError):
         if whole_group:
             os.killpg(process.pid, signal.SIGKILL)
