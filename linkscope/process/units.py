@@ -71,22 +71,29 @@ def placement(text: str) -> Placement:
     knows no systemd names its groups in those. Inside a container the unit is that of the container's own systemd,
     where it has one.
     """
-    paths = _paths(text)
-    for path in paths:
+    rows = _rows(text)
+    for path in dict.fromkeys(row.path for row in rows):
         found = _container(path)
         if found is not None:
             name, rest = found
             return Placement(_unit(rest) or _unit(path), name)
-    return Placement(next((unit for unit in map(_unit, paths) if unit), None), None)
+    return Placement(next((unit for row in rows if row.systemds and (unit := _unit(row.path))), None), None)
 
 
-def _paths(text: str) -> list[str]:
-    """The distinct paths, those in which systemd keeps its units first."""
+class _Row(msgspec.Struct, frozen=True):
+    """One hierarchy. systemds: it is one in which systemd keeps its units; in others their names may be left over."""
+
+    systemds: bool
+    path: str
+
+
+def _rows(text: str) -> list[_Row]:
+    """systemd's own hierarchy, the unified one, and the others in their order."""
     split = [line.split(":", 2) for line in text.splitlines()]
     rows = [row for row in split if len(row) == 3 and row[0].isdecimal()]
-    by_rank = sorted(rows, key=lambda row: (row[1] != "name=systemd", row[1] != "", int(row[0])))
+    rows.sort(key=lambda row: (row[1] != "name=systemd", row[1] != "", int(row[0])))
     # A group that was removed while a zombie is left in it (Linux kernel/cgroup/cgroup.c, proc_cgroup_show).
-    return list(dict.fromkeys(row[2].removesuffix(" (deleted)") for row in by_rank))
+    return [_Row(row[1] in ("name=systemd", ""), row[2].removesuffix(" (deleted)")) for row in rows]
 
 
 def _container(path: str) -> tuple[str, str] | None:

@@ -122,6 +122,7 @@ def test_systemds_own_hierarchy_speaks_before_the_controllers_and_the_unified_on
     text = "12:pids:/system.slice/a.service\n1:name=systemd:/system.slice/b.service\n0::/system.slice/c.service\n"
     assert placement(text).unit == "b.service"
     assert placement("1:name=systemd:/\n0::/system.slice/c.service\n").unit == "c.service"
+    assert placement("4:memory:/init.scope\n1:name=systemd:/\n0::/\n").unit is None
 
 
 def test_a_runtime_that_knows_no_systemd_is_seen_in_the_controllers() -> None:
