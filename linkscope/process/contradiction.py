@@ -8,23 +8,22 @@ where it mapped which part, the dynamic section and the relocated data, which we
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Table
 
 from linkscope.elf import constants as c
 from linkscope.elf.image import Image
 from linkscope.elf.reader import Reader
-from linkscope.elf.segments import Segment, file_offset
+from linkscope.elf.relocated import some_relative
+from linkscope.elf.segments import Segment
 from linkscope.errors import LinkScopeError
 from linkscope.process import procfs
 from linkscope.process.image_memory import Places, load_addresses, possible_addresses, read_dynamic
 from linkscope.process.mappings import Mapping
 from linkscope.process.procfs import Memory
 
-_DT_RELRSZ = 35  # gABI, Dynamic Section
 _WORD = {8: "Q", 4: "I"}
-_LONGEST_PACKED = 1 << 18  # bytes of DT_RELR; a large browser's has some 100 000
-_LOOKED_AT = 1 << 10  # relocations of one table, evenly spread; those in protected data are compared
+_LOOKED_AT = 1 << 9  # relocations of one table, or twice as many; those in protected data are compared
 # How many of those may differ in a file that nobody changed: loaders and libraries set some of their own protected
 # variables after the relocation and before the protection (glibc include/libc-symbols.h, attribute_relro), and programs
 # that hook functions write over some.
@@ -191,59 +190,7 @@ def _other_data(memory: Memory, image: Image, base: int, reader: Reader, places:
 def _protected(image: Image, reader: Reader) -> Iterator[tuple[int, int]]:
     """Targets of relative relocations in PT_GNU_RELRO, with their addends."""
     relro = image.segment(c.PT_GNU_RELRO)
-    if relro is None:
-        return
-    end = relro.vaddr + relro.memsz
-    word = struct.Struct(image.layout.order + _WORD[image.layout.word])
-    for target, addend in _relative(image, reader):
-        if relro.vaddr <= target <= end - word.size:
-            if addend is None:
-                offset, _ = file_offset(image.segments, target, image.path)
-                (addend,) = word.unpack(reader.read(offset, word.size))
-            yield target, addend
-
-
-def _relative(image: Image, reader: Reader) -> Iterator[tuple[int, int | None]]:
-    """Some relative relocations of each table, evenly spread: target and addend, None where that stands at the target.
-
-    Linkers sort them to the front and count them in DT_RELACOUNT and DT_RELCOUNT; DT_RELR holds nothing else.
-    """
-    letter = _WORD[image.layout.word]
-    tags = dict(image.dynamic or ())
-    for table, number, fields in ((c.DT_RELA, c.DT_RELACOUNT, 3), (c.DT_REL, c.DT_RELCOUNT, 2)):
-        record = struct.Struct(f"{image.layout.order}{fields}{letter}")
-        offset, size = _place(image, tags.get(table), tags.get(number, 0) * record.size)
-        count = size // record.size
-        for index in range(0, count, max(1, count // _LOOKED_AT)):
-            words = record.unpack(reader.read(offset + index * record.size, record.size))
-            yield words[0], words[2] if fields == 3 else None
-    offset, size = _place(image, tags.get(c.DT_RELR), min(tags.get(_DT_RELRSZ, 0), _LONGEST_PACKED))
-    packed = struct.Struct(f"{image.layout.order}{size // image.layout.word}{letter}")
-    targets = list(_unpacked(packed.unpack(reader.read(offset, packed.size)), image.layout.word))
-    for target in targets[:: max(1, len(targets) // _LOOKED_AT)]:
-        yield target, None
-
-
-def _place(image: Image, address: int | None, size: int) -> tuple[int, int]:
-    """Where a table stands in the file, and how much of it is there; (0, 0) for none."""
-    if address is None or not size:
-        return 0, 0
-    offset, available = file_offset(image.segments, address, image.path)
-    return offset, min(size, available)
-
-
-def _unpacked(words: Iterable[int], word: int) -> Iterator[int]:
-    """The targets that a DT_RELR table packs: an even word is one, an odd one is a bitmap of those that follow it.
-
-    Source: gABI, Relative Relocation Table.
-    """
-    at = 0
-    for entry in words:
-        if entry & 1 == 0:
-            yield entry
-            at = entry + word
-            continue
-        for bit in range(1, word * 8):
-            if entry >> bit & 1:
-                yield at + (bit - 1) * word
-        at += (word * 8 - 1) * word
+    if relro is not None:
+        for target, addend in some_relative(reader, image, _LOOKED_AT):
+            if relro.vaddr <= target <= relro.vaddr + relro.memsz - image.layout.word:
+                yield target, addend

@@ -17,7 +17,7 @@ from linkscope.elf.image import Image, read_image
 from linkscope.elf.reader import Reader, open_reader
 from linkscope.errors import LinkScopeError
 from linkscope.process import procfs
-from linkscope.process.contradiction import _unpacked, contradicts
+from linkscope.process.contradiction import contradicts
 from linkscope.process.linkmap_memory import Entry, LinkMapMemory, entry_mapping
 from linkscope.process.mappings import Mapping
 from tests.process.inside import Inside, everybody, inside, link_map
@@ -328,32 +328,3 @@ def test_a_program_that_is_just_starting_is_not_accused(fixture_file: FixtureFil
                 if looks % 3 == 0:
                     program.expect("ready")
     assert looks
-
-
-# --- DT_RELR ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("word", [4, 8])
-def test_relr_bitmaps_unpack_as_the_gabi_says(word: int) -> None:
-    all_ones = (1 << word * 8) - 1
-    assert list(_unpacked([0x1000], word)) == [0x1000]
-    assert list(_unpacked([0x1000, 0b1011], word)) == [0x1000, 0x1000 + word, 0x1000 + 3 * word]
-    assert list(_unpacked([0x1000, all_ones, 0b11], word)) == [0x1000 + i * word for i in range(word * 8 + 1)]
-    assert list(_unpacked([1, 1], word)) == []
-
-
-def test_relr_targets_are_those_that_readelf_lists(require_tool: RequireTool, tmp_path: Path) -> None:
-    source = tmp_path / "lib.c"
-    source.write_text("int a; int *t[300] = {&a, [7] = &a, &a, [200] = &a, [299] = &a}; int **u[] = {t, t + 1};")
-    made = tmp_path / "lib.so"
-    flags = ["-shared", "-fPIC", "-Wl,-Bsymbolic", "-Wl,-z,pack-relative-relocs"]
-    subprocess.run([require_tool("gcc"), *flags, source, "-o", made], check=True)
-    told = subprocess.run(["readelf", "-rW", made], capture_output=True, text=True, check=True).stdout
-    lines = told.split(".relr.dyn")[1].split("\n\n")[0].splitlines()[1:]
-    expected = {int(line.split()[0], 16) for line in lines if line.strip() and line[:4] == "0000"}
-    with _file(os.fspath(made)) as (image, reader):
-        tags = dict(image.dynamic or ())
-        at = next(s for s in image.segments if s.vaddr <= tags[36] < s.vaddr + s.filesz)
-        data = reader.read(tags[36] - at.vaddr + at.offset, tags[35])
-        words = [int.from_bytes(data[i : i + 8], "little") for i in range(0, len(data), 8)]
-    assert set(_unpacked(words, 8)) == expected
