@@ -33,6 +33,12 @@ COMMANDS = {
         "Who asks for a library, and where the loader looks for it.",
         "linkscope.model.why:WhyDocument",
     ),
+    "pid": Entry(
+        "linkscope.cli.pid",
+        "What processes have mapped, and what of it is out of date.",
+        "linkscope.model.pid:PidDocument",
+    ),
+    "ps": Entry("linkscope.cli.ps", "All processes, and which of them must be restarted."),
     "schema": Entry("linkscope.cli.schema", "The JSON Schema of a command's output."),
 }
 

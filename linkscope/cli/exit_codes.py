@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from linkscope.model.document import AnalysisError
 from linkscope.model.inspect import File
+
+if TYPE_CHECKING:
+    from linkscope.model.pid import Process  # which `inspect` does not need
 
 FINE = 0
 WRONG = 1
@@ -14,6 +19,12 @@ INTERRUPTED = 130
 """Ctrl-C: 128 and the number of SIGINT, as a shell reports it."""
 READER_GONE = 141
 """The pipe's reader went away: 128 and the number of SIGPIPE, as a shell reports it."""
+_TO_BE_RESTARTED = ("stale-object", "stale-script", "old-kernel")
+
+
+def of_process(process: Process) -> int:
+    """The code for one process: only a restart (of it, or of the machine) brings it to what stands on the disk."""
+    return WRONG if any(finding.code in _TO_BE_RESTARTED for finding in process.findings) else FINE
 
 
 def of_result(result: File | AnalysisError) -> int:

@@ -127,7 +127,7 @@ def _dead_for(member: Relative, moment: Moment) -> str:
 def _costs(whole: FamilyTree) -> list[Span]:
     items: list[Span] = []
     if whole.pss is not None:
-        items.append((f"the family's memory: {size(whole.pss)} (PSS)", ""))
+        items.append((f"{whole.pid} and its descendants: {size(whole.pss)} (PSS)", ""))
     if whole.one_more is not None:
         items.append((f"one more worker costs {size(whole.one_more)}", ""))
     return items

@@ -1,0 +1,174 @@
+"""`--watch`: what comes and goes is told as it happens, and an interrupt is a good end."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import COMMAND, Linkscope, environment
+from tests.cli.processes import FixtureFile, holding, line, watching
+from tests.cli.test_streams import _in_terminal
+from tests.process.started import DEADLINE, connected, echoed, started
+
+
+def test_objects_that_come_and_go_are_told_of(fixture_file: FixtureFile) -> None:
+    plugin = fixture_file("process/plugins/libplain.so")
+    with started([fixture_file("process/dlopen")]) as host:
+        host.expect("ready")
+        with watching("pid", str(host.pid), "--watch", "0.1") as watch:
+            line(watch, "watching 1 process, a look every 0.1 s; Ctrl-C ends it$")
+            host.ask(f"open {plugin}", "ready")
+            came = line(watch, r"\+ libplain\.so  dlopen")
+            assert came.endswith(f"  {host.pid} dlopen  {plugin}")
+            host.ask(f"close {plugin}", "ready")
+            line(watch, r"- libplain\.so  dlopen")
+            host.send("quit")
+            line(watch, rf"- {host.pid} .*  ended$")
+            assert watch.process.wait(DEADLINE) == 0
+
+
+def test_a_library_that_is_replaced_is_told_of_and_makes_the_exit_code(
+    fixture_file: FixtureFile, tmp_path: Path
+) -> None:
+    with holding(fixture_file, tmp_path) as (holder, library):
+        with watching("pid", str(holder.pid), "--watch", "0.1", "--count", "1000") as watch:
+            line(watch, "watching 1 process")
+            holder.ask(f"replace {library} {tmp_path / 'libheld-new.so'}")
+            line(watch, r"! libheld\S*  replaced on disk")
+        ran = subprocess.run(
+            [*COMMAND, "pid", str(holder.pid), "--watch", "0.1", "--count", "2"],
+            env=environment(),
+            capture_output=True,
+            timeout=60,
+        )
+    assert ran.returncode == 1
+    assert ran.stdout.count(b"\n") == 1
+
+
+def test_children_that_are_born_and_die_are_told_of(fixture_file: FixtureFile) -> None:
+    with started([fixture_file("servers/fork-zombies"), "-p", "0"]) as server:
+        port = server.number("port")
+        with watching("pid", str(server.pid), "--watch", "0.1") as watch:
+            line(watch, "watching 1 process")
+            with connected(port) as connection:
+                assert echoed(connection, b"x") == b"x"
+                child = server.number("pid")
+                line(watch, rf"\+ {child}\b.*  child of {server.pid}$")
+            line(watch, rf"! {child}\b.*  zombie: it has ended, and {server.pid} has not waited for it$")
+
+
+def test_of_all_processes_those_that_start_and_end_are_told_of(fixture_file: FixtureFile) -> None:
+    with watching("ps", "--watch", "0.1") as watch:
+        line(watch, r"watching \d+ processes")
+        with started([fixture_file("process/states"), "sleeping"]) as sleeper:
+            line(watch, rf"\+ {sleeper.pid} \S+/states sleeping  child of {os.getpid()}$")
+        line(watch, rf"- {sleeper.pid} \S+/states sleeping  ended$")
+
+
+def test_one_that_is_meant_only_now_has_not_just_been_started(fixture_file: FixtureFile) -> None:
+    plugin = fixture_file("process/plugins/libplain.so")
+    with started([fixture_file("process/dlopen")]) as host:
+        host.expect("ready")
+        with watching("ps", "--uses", "libplain.so", "--watch", "0.1") as watch:
+            line(watch, "watching ")
+            host.ask(f"open {plugin}", "ready")
+            assert f"{host.pid} dlopen" in line(watch, r"[+] libplain\.so  dlopen")
+
+
+@pytest.mark.parametrize("command", ["ps", "pid"])
+def test_an_interrupt_ends_it_with_130_and_no_traceback(command: str) -> None:
+    asked = [command, *([str(os.getpid())] if command == "pid" else [])]
+    process = subprocess.Popen(
+        [*COMMAND, *asked, "--watch", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    assert process.stdout is not None
+    assert b"watching" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=60)
+    assert (process.returncode, complaint) == (130, b"")
+
+
+def test_a_reader_that_goes_away_ends_it_even_where_nothing_happens() -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "pid", str(os.getpid()), "--watch", "600"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def test_a_process_that_there_never_was_is_an_error(linkscope: Linkscope) -> None:
+    ran = linkscope("pid", "99999999999", "--watch")
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert ran.stderr == b"linkscope: process 99999999999: no such process\n"
+
+
+def test_a_lone_number_behind_the_option_is_the_process(linkscope: Linkscope) -> None:
+    ran = linkscope("pid", "--count", "1", "--watch", str(os.getpid()))
+    assert ran.returncode == 0
+    assert b" watching 1 process, a look every 2 s;" in ran.stdout
+
+
+def test_the_number_of_looks_ends_it(linkscope: Linkscope) -> None:
+    begun = time.monotonic()
+    ran = linkscope("ps", "--watch", "0.2", "--count", "3")
+    assert ran.returncode == 0
+    assert time.monotonic() - begun > 0.4
+
+
+@pytest.mark.parametrize(("command", "seen"), [("pid", "  memory       █"), ("ps", "pid  user")])
+def test_a_terminal_shows_the_answer_renewed_in_its_place(command: str, seen: str) -> None:
+    asked = [command, *([str(os.getpid())] if command == "pid" else [])]
+    shown = _in_terminal([*asked, "--watch", "0.1", "--count", "2"], 100, NO_COLOR="1")
+    assert shown.count("watching ") >= 2
+    assert seen in shown
+    assert "\x1b[2K" in shown  # the lines are wiped before they are written anew
+    assert shown.rindex("\x1b[?25h") > shown.rindex("watching ")  # the cursor is back
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
+    shown = _in_terminal(["ps", "--watch", "0.1", "--count", "2"], 100, TERM="dumb")
+    assert "\x1b" not in shown
+    assert re.match(r"\d\d:\d\d:\d\d watching \d+ processes", shown)
+
+
+def test_an_interrupt_gives_a_terminal_its_cursor_back(fixture_file: FixtureFile) -> None:
+    evil = "\x1b[31m\u202e\x07\nevil"
+    ours, theirs = pty.openpty()
+    with started([fixture_file("process/states"), "sleeping", evil]) as sleeper:
+        sleeper.expect("pid ")
+        process = subprocess.Popen(
+            [*COMMAND, "pid", str(sleeper.pid), "--watch", "60"],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment(TERM="xterm", NO_COLOR="1", COLUMNS="200"),
+        )
+        os.close(theirs)
+        shown = b""
+        while b"Ctrl-C ends it" not in shown:
+            shown += os.read(ours, 1 << 16)
+        process.send_signal(signal.SIGINT)
+        try:
+            while piece := os.read(ours, 1 << 16):
+                shown += piece
+        except OSError:  # Linux's way to say that the other side is closed
+            pass
+        os.close(ours)
+        assert process.wait(60) == 130
+    assert b"\x1b[?25h" in shown
+    bare = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert "evil" in bare
+    assert all(line.isprintable() for line in bare.replace("\r", "").split("\n"))
