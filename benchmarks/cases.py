@@ -9,19 +9,23 @@ from typing import Final
 
 import msgspec
 
-from benchmarks.timing import Command
+from benchmarks import processes
+from benchmarks.processes import Crowd
+from benchmarks.timing import PID, Command
 
 MIB: Final = 1 << 20
 _LARGE: Final = ("/usr/bin/gdb", "/usr/bin/git", "/usr/bin/python3", "/usr/bin/bash", "/bin/sh")
 _FOLDERS: Final = ("/usr/bin", "/usr/sbin")
 _OUR_STATUSES: Final = (0, 1)  # 1: a file that would not start is among them
+_PS_STATUSES: Final = (0, 1, 2)  # 1: something stale is among them, 2: processes that guard themselves
 _LIBTREE_STATUSES: Final = tuple(range(256))  # it counts what it does not find
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One comparison. ours, theirs: what is run in turn. most: {rival: how many times its wall time ours may take}.
 
-    memory: bytes that all of our processes together may have. left_out: why a rival is not here.
+    seconds: the wall time that ours may take. memory: bytes that all of our processes together may have. crowd: what
+    runs meanwhile, to be looked at. left_out: why a rival is not here.
     """
 
     name: str
@@ -29,12 +33,39 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     ours: Command
     theirs: tuple[Command, ...]
     most: dict[str, float] = {}
+    seconds: float | None = None
     memory: int | None = None
+    crowd: Crowd | None = None
     left_out: tuple[str, ...] = ()
 
 
-def cases(scratch: str) -> list[Case]:
-    """All of them. scratch: a folder for lists of names."""
+class Growth(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether memory grows with what there is to look at. most: how many times that over the first crowd it may be."""
+
+    name: str
+    about: str
+    ours: Command
+    crowds: tuple[Crowd, ...]
+    most: float
+
+
+def cases(scratch: str, size: int) -> list[Case]:
+    """All comparisons. scratch: a folder for files. size: how many processes those with a crowd are about."""
+    return [*_file_cases(scratch), *_process_cases(scratch, size)]
+
+
+def growth(size: int) -> Growth:
+    """The memory of `linkscope ps` over a tenth of SIZE processes, and over all of them."""
+    return Growth(
+        name="growth",
+        about="every process with its memory as JSON: the memory that takes, by how many were started for it",
+        ours=linkscope("ps", "--format", "json", statuses=_PS_STATUSES),
+        crowds=(processes.mixed(size // 10), processes.mixed(size)),
+        most=1.15,
+    )
+
+
+def _file_cases(scratch: str) -> list[Case]:
     large = next(path for path in _LARGE if os.path.exists(path))
     programs = all_programs()
     listed = Path(scratch) / "programs"
@@ -44,29 +75,62 @@ def cases(scratch: str) -> list[Case]:
         _case(
             "one",
             f"one program as JSON: {large}",
-            linkscope("--format", "json", large),
+            linkscope("inspect", "--format", "json", large),
             (interpreter_start(), lddtree(large)),
             {"import click, msgspec": 1.3, "lddtree": 0.5},
         ),
         _case(
             "all",
             f"all {len(programs)} programs of {' and '.join(_FOLDERS)} in one call, written to a file",
-            linkscope("--format", "json", "--files-from", os.fspath(listed)),
+            linkscope("inspect", "--format", "json", "--files-from", os.fspath(listed)),
             (peer("libtree", "libtree -vvv", ("-vvv", *every), _LIBTREE_STATUSES),),
             {"libtree -vvv": 0.8},
-            100 * MIB,
+            memory=100 * MIB,
         ),
         _case(
             "symbols",
             f"every symbol bound: {large}",
-            linkscope("--symbols", "--format", "json", large),
+            linkscope("inspect", "--symbols", "--format", "json", large),
             (peer("ldd", "ldd -r", ("-r", large), (0, 1)),),
         ),
         _case(
             "text",
             f"one program as text: {large}",
-            linkscope(large),
+            linkscope("inspect", large),
             (interpreter_start(), peer("libtree", "libtree -vvv", ("-vvv", large), _LIBTREE_STATUSES)),
+        ),
+    ]
+
+
+def _process_cases(scratch: str, size: int) -> list[Case]:
+    stale = linkscope("ps", "--stale", "--format", "json", statuses=_PS_STATUSES)
+    needrestart = [
+        peer("needrestart", "needrestart -b -r l", ("-b", "-r", "l"), (0,)),
+        peer("needrestart", "needrestart -b -r l -l", ("-b", "-r", "l", "-l"), (0,)),  # no kernel, no microcode
+    ]
+    return [
+        _case(
+            "stale",
+            f"what must be restarted, with {size} processes more on this machine, none of them outdated",
+            stale,
+            needrestart,
+            {"needrestart -b -r l": 0.5, "needrestart -b -r l -l": 0.5},
+            crowd=processes.mixed(size),
+        ),
+        _case(
+            "outdated",
+            f"the same with {size} processes more, all of them outdated",
+            stale,
+            needrestart,
+            crowd=processes.outdated(size, scratch),
+        ),
+        _case(
+            "pid",
+            "one process with two hundred libraries as JSON",
+            linkscope("pid", "--format", "json", PID),
+            (interpreter_start(), peer("pldd", "pldd", (PID,), (0,))),
+            seconds=0.15,
+            crowd=processes.single("process/wide/wide"),
         ),
     ]
 
@@ -77,7 +141,10 @@ def _case(
     ours: Command,
     rivals: Sequence[Command | str],
     most: dict[str, float] | None = None,
+    *,
+    seconds: float | None = None,
     memory: int | None = None,
+    crowd: Crowd | None = None,
 ) -> Case:
     return Case(
         name=name,
@@ -85,16 +152,19 @@ def _case(
         ours=ours,
         theirs=tuple(rival for rival in rivals if isinstance(rival, Command)),
         most=most or {},
+        seconds=seconds,
         memory=memory,
-        left_out=tuple(rival for rival in rivals if isinstance(rival, str)),
+        crowd=crowd,
+        left_out=tuple(dict.fromkeys(rival for rival in rivals if isinstance(rival, str))),
     )
 
 
-def linkscope(*arguments: str) -> Command:
-    """`linkscope inspect`, as it is installed beside this interpreter."""
+def linkscope(command: str, *arguments: str, statuses: tuple[int, ...] = _OUR_STATUSES) -> Command:
+    """One of our commands, as it is installed beside this interpreter."""
     script = Path(sys.executable).with_name("linkscope")
-    command = (os.fspath(script),) if script.exists() else (sys.executable, "-m", "linkscope")
-    return Command(name="linkscope inspect", argv=(*command, "inspect", *arguments), statuses=_OUR_STATUSES)
+    program = (os.fspath(script),) if script.exists() else (sys.executable, "-m", "linkscope")
+    shown = f"{command} --stale" if "--stale" in arguments else command
+    return Command(name=f"linkscope {shown}", argv=(*program, command, *arguments), statuses=statuses)
 
 
 def interpreter_start() -> Command:

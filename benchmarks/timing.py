@@ -13,6 +13,8 @@ import msgspec
 import psutil
 
 _LAUNCHER: Final = Path(__file__).with_name("launcher.py")
+PID: Final = "{pid}"
+"""In a command, the process to be looked at, whose number is known only once it runs."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +23,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     argv: tuple[str, ...]
     statuses: tuple[int, ...] = (0,)
+
+    def about(self, pid: int) -> "Command":
+        """The same for one process."""
+        return msgspec.structs.replace(self, argv=tuple(str(pid) if word == PID else word for word in self.argv))
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,8 +81,10 @@ class Launcher:
 
 
 def _environment() -> dict[str, str]:
-    """The caller's own, without what would change the loader's answers."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("LD_")}
+    """The caller's own, without what would change the loader's answers, or keep Python from compiling a module once."""
+    left = {name: value for name, value in os.environ.items() if not name.startswith("LD_")}
+    left.pop("PYTHONDONTWRITEBYTECODE", None)
+    return left
 
 
 def in_turn(commands: Sequence[Command], runs: int, output: str) -> Mapping[str, Measured]:
