@@ -29,12 +29,13 @@ _COLUMNS = (
 )
 
 
-def listed(pids: Sequence[int]) -> str:
-    """`1234, 1235, 1236`; of many the first few, and how many more."""
-    if len(pids) <= _SHOWN:
-        return ", ".join(map(str, pids))
-    shown = pids[: _SHOWN - 2]
-    return f"{', '.join(map(str, shown))} and {len(pids) - len(shown)} more"
+def _listed(one: str, many: str, pids: Sequence[int]) -> str:
+    """`child 1234`, `3 children: 1234, 1235, 1236`; of many the first few, and how many more."""
+    if len(pids) == 1:
+        return f"{one} {pids[0]}"
+    shown = pids if len(pids) <= _SHOWN else pids[: _SHOWN - 2]
+    more = f" and {len(pids) - len(shown)} more" if len(shown) < len(pids) else ""
+    return f"{len(pids)} {many}: {', '.join(map(str, shown))}{more}"
 
 
 def family(process: Process, page: Page, moment: Moment) -> Iterator[list[Span]]:
@@ -51,14 +52,12 @@ def _standing(process: Process, moment: Moment) -> list[Span]:
     if its.orphan:
         items.append((f"an orphan: who forked it has ended, and {its.parent} has adopted it", "warn"))
     if its.children:
-        many = f"{len(its.children)} children: " if len(its.children) > 1 else "child "
-        items.append((many + listed(its.children), ""))
-    for pid in its.zombies[:_SHOWN]:
-        since = moment.dead.get(pid)
-        seen = f", dead for {duration(moment.now - since)} or longer" if since is not None else ""
-        items.append((f"zombie {pid}{seen}", "bad"))
-    if len(its.zombies) > _SHOWN:
-        items.append((f"{len(its.zombies) - _SHOWN} more zombies", "bad"))
+        items.append((_listed("child", "children", its.children), ""))
+    watched = [pid for pid in its.zombies if pid in moment.dead][:_SHOWN]
+    items += [(f"zombie {pid}, dead for {duration(moment.now - moment.dead[pid])} or longer", "bad") for pid in watched]
+    others = [pid for pid in its.zombies if pid not in watched]
+    if others:
+        items.append((_listed("zombie", "zombies", others), "bad"))
     return items
 
 
@@ -66,6 +65,18 @@ def tree(whole: FamilyTree, page: Page, moment: Moment) -> Iterator[list[Span]]:
     """The family of one process: who descends from whom, what each costs, and how they can talk to one another."""
     yield [(f"family of {whole.pid}", "title")]
     yield []
+    yield from _members(whole, page, moment)
+    costs = _costs(whole)
+    if costs:
+        yield []
+        yield from flow(costs, page, [(" " * INDENT, "")], [], " · ")
+    if whole.channels:
+        yield []
+        yield from channels(whole.channels, page)
+
+
+def _members(whole: FamilyTree, page: Page, moment: Moment) -> Iterator[list[Span]]:
+    """A row for each member; a remark that has no room beside it stands below."""
     guides = _guides([member.depth for member in whole.members], page)
     rows = [_row(member, guide, whole.pid, moment) for member, guide in zip(whole.members, guides, strict=True)]
     titles, *lines = table(_COLUMNS, rows, page)
@@ -75,17 +86,10 @@ def tree(whole: FamilyTree, page: Page, moment: Moment) -> Iterator[list[Span]]:
         if escape(remark) in (text for text, _ in line):
             yield line
             continue
-        yield line[:-2]  # without the remark, which has a line of its own then
+        yield line[:-2]
         below = _below(guides[place], guides[place + 1 : place + 2])
         room = None if page.width is None else page.width - INDENT - len(below)
         yield [(" " * INDENT + below, ""), (clipped(remark, room), style)]
-    costs = _costs(whole)
-    if costs:
-        yield []
-        yield from flow(costs, page, [(" " * INDENT, "")], [], " · ")
-    if whole.channels:
-        yield []
-        yield from channels(whole.channels, page)
 
 
 def _row(member: Relative, guide: str, asked: int, moment: Moment) -> list[Span]:
@@ -127,7 +131,7 @@ def _dead_for(member: Relative, moment: Moment) -> str:
 def _costs(whole: FamilyTree) -> list[Span]:
     items: list[Span] = []
     if whole.pss is not None:
-        items.append((f"{whole.pid} and its descendants: {size(whole.pss)} (PSS)", ""))
+        items.append((f"with all descendants: {size(whole.pss)} PSS", ""))
     if whole.one_more is not None:
         items.append((f"one more worker costs {size(whole.one_more)}", ""))
     return items

@@ -54,7 +54,7 @@ family of 1234
      └─ 1236 [old]                  zombie             dynamic  1.0 MiB
              dead for 12 s or longer, not waited for by 1200
 
-  1234 and its descendants: 24.0 MiB (PSS) · one more worker costs 1.3 MiB
+  with all descendants: 24.0 MiB PSS · one more worker costs 1.3 MiB
 
   channel                          size  between
   pipe           pipe:[77]               1200 fd 4 ──→ 1234 fd 0,5

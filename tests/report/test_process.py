@@ -186,14 +186,14 @@ def test_what_mends_a_stale_process_is_said_by_whom_it_is_kept_running() -> None
 
 def test_a_zombie_is_said_to_be_dead_since_it_was_first_seen() -> None:
     parent = process(family=family(zombies=[7, 8]))
-    shown = _shown(parent, moment=Moment(NOW, {8: NOW - 61}))
-    assert "zombie 7 · zombie 8, dead for 1 min or longer\n" in shown
+    assert "2 zombies: 7, 8\n" in _shown(parent)
+    assert "zombie 8, dead for 1 min or longer · zombie 7\n" in _shown(parent, moment=Moment(NOW, {8: NOW - 61}))
 
 
 def test_of_a_large_family_only_some_are_named() -> None:
     shown = _shown(process(family=family(children=list(range(2, 102)), zombies=list(range(200, 300)))))
     assert "100 children: 2, 3, 4, 5, 6, 7 and 94 more" in shown
-    assert "92 more zombies" in shown
+    assert "100 zombies: 200, 201, 202, 203, 204, 205 and 94 more" in shown
 
 
 @pytest.mark.parametrize(
