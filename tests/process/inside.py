@@ -10,9 +10,11 @@ import msgspec
 from linkscope.elf.image import Image, read_image
 from linkscope.elf.reader import Reader, open_reader
 from linkscope.errors import LinkScopeError
-from linkscope.process import mappings, procfs
+from linkscope.process import mappings as maps
+from linkscope.process import procfs
 from linkscope.process.image_memory import Places, load_addresses
 from linkscope.process.linkmap_memory import Carrier, LinkMapMemory, NoLinkMap, read_link_map
+from tests.oracle.availability import Unavailable
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -41,7 +43,7 @@ def inside(pid: int) -> Iterator[Inside]:
     with open_reader(f"/proc/{pid}/exe") as reader, procfs.Memory(pid) as memory:
         image = read_image(reader)
         vector = procfs.auxv(pid, image.layout.word, image.layout.order)
-        yield Inside(memory, Places(mappings.read_maps(pid)), vector, image, reader)
+        yield Inside(memory, Places(maps.read_maps(pid)), vector, image, reader)
 
 
 def link_map(pid: int) -> LinkMapMemory | NoLinkMap:
@@ -66,6 +68,19 @@ def everybody() -> Iterator[int]:
         with contextlib.suppress(LinkScopeError, OSError), procfs.Memory(pid) as memory:
             if Path(f"/proc/{memory.pid}/exe").exists():
                 yield pid
+
+
+def file_of(pid: int, mapping: maps.Mapping) -> str:
+    """Where the very file that is mapped can be opened; raises Unavailable where only the administrator could.
+
+    The kernel lets nobody else follow map_files (Linux fs/proc/base.c, proc_map_files_get_link).
+    """
+    link = f"/proc/{pid}/{mapping.map_file}"
+    if os.access(link, os.R_OK):
+        return link
+    if os.path.exists(mapping.name) and os.stat(mapping.name).st_ino == mapping.identity[1]:
+        return mapping.name
+    raise Unavailable("only the administrator may open the file that a process has mapped, once it has no name")
 
 
 class Pages(procfs.Memory):

@@ -19,7 +19,8 @@ from linkscope.errors import LinkScopeError
 from linkscope.process import procfs
 from linkscope.process.mappings import Cost, Mapping, read_smaps
 from linkscope.process.verify_text import Modified, TextCheck, modified_text
-from tests.process.inside import PAGE, Pages, everybody
+from tests.oracle.availability import Unavailable
+from tests.process.inside import PAGE, Pages, everybody, file_of
 from tests.process.started import Started, started
 
 FixtureFile = Callable[[str], Path]
@@ -29,7 +30,7 @@ Pair = tuple[Mapping, Cost]
 
 @contextlib.contextmanager
 def _mapped_file(pid: int, mapping: Mapping) -> Iterator[tuple[Image, Reader]]:
-    with open_reader(f"/proc/{pid}/{mapping.map_file}", mapping.name) as reader:
+    with open_reader(file_of(pid, mapping), mapping.name) as reader:
         yield read_image(reader), reader
 
 
@@ -215,8 +216,7 @@ def test_a_breakpoint_without_a_debugger_is_told(require_tool: RequireTool, tmp_
 
 def _naively_different(pid: int, mapping: Mapping) -> bool:
     """Whether a mapping differs from its file anywhere, every byte compared."""
-    path = f"/proc/{pid}/{mapping.map_file}"
-    with open(path, "rb") as file, procfs.Memory(pid) as memory:
+    with open(file_of(pid, mapping), "rb") as file, procfs.Memory(pid) as memory:
         file.seek(mapping.offset)
         expected = file.read(mapping.size)
         return memory.read(mapping.start, len(expected)) != expected
@@ -239,7 +239,7 @@ def test_mappings_without_anonymous_pages_do_not_differ_and_all_processes_are_cl
                     if mapping.executable and not cost.anonymous and left > 0:
                         left -= mapping.size
                         assert not _naively_different(pid, mapping), f"{pid} {mapping}"
-        except (LinkScopeError, OSError):
+        except (LinkScopeError, OSError, Unavailable):
             continue  # it has ended meanwhile
     assert programs
 
