@@ -40,11 +40,12 @@ def copy_on_write(pairs: Iterable[tuple[Mapping, Cost]]) -> CopyOnWrite:
     """What fork left in common: anonymous pages of private mappings that another process has mapped as well.
 
     fork gives both processes the same pages, and each its own copy of one when it writes to it (fork(2)). Anonymous
-    pages are shared with nobody else, and count as dirty (Linux fs/proc/task_mmu.c, smaps_account).
+    pages are shared with nobody else, and count as dirty (Linux fs/proc/task_mmu.c, smaps_account). Pages of a file
+    count so too, as long as they were written and are not on the disk yet.
     """
     anonymous = shared = 0
     for mapping, cost in pairs:
         if not mapping.shared:
             anonymous += cost.anonymous
-            shared += min(cost.shared_dirty, cost.anonymous)
+            shared += max(0, min(cost.shared_dirty, cost.anonymous - cost.private_dirty))
     return CopyOnWrite(private_memory=anonymous, shared=shared, own=anonymous - shared)
