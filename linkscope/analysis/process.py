@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from linkscope.analysis.code import about_memory, about_text
 from linkscope.analysis.objects import Objects, disk_of
 from linkscope.analysis.request import Looking
+from linkscope.analysis.surroundings import about_script, script_run_by
 from linkscope.elf import linkage
 from linkscope.errors import ProcessGone, ProcessUnreadable
 from linkscope.model.document import exact_bytes, text
@@ -20,9 +22,10 @@ from linkscope.model.pid import (
     ProcessMemory,
 )
 from linkscope.process import findings, procfs
-from linkscope.process.family import Census, census, children_of, parent_of, zombies_of
+from linkscope.process.family import Census, census, children_of, is_dead, parent_of, zombies_of
 from linkscope.process.linkmap_memory import NoLinkMap
 from linkscope.process.observation import Observation, Observer
+from linkscope.process.scripts import Script
 from linkscope.process.suspicion import Suspicion
 from linkscope.process.units import placement_of
 from linkscope.process.usage import process_memory
@@ -89,7 +92,15 @@ class _Run:
         snapshot = observation.snapshot
         started = procfs.start_time(snapshot.stat, self._booted)
         objects = Objects(observation, self._observer, started)
-        found = [*objects.findings(), *_about_the_answer(observation), *_about_the_process(observation)]
+        script = script_run_by(observation)
+        found = [
+            *objects.findings(),
+            *about_memory(observation),
+            *(about_text(observation) if self._looking.verify_text else ()),
+            *(about_script(observation, script, started) if self._looking.scripts else ()),
+            *_about_the_answer(observation),
+            *_about_the_process(observation),
+        ]
         libraries = [one for one in observation.objects if observation.match.origins[one] not in ("executable", "vdso")]
         seen = snapshot.mappings is not None
         placement = placement_of(snapshot.pid)
@@ -102,7 +113,7 @@ class _Run:
             threads=snapshot.stat.threads,
             user=_user(snapshot.ids.uids[1]),
             started=started,
-            executable=_executable(observation),
+            executable=_executable(observation, script),
             objects=objects.documents() if seen and self._looking.objects else None,
             libraries=len(libraries) if seen else None,
             absent=objects.absent(),
@@ -139,7 +150,7 @@ def _user(uid: int) -> str | None:
         return str(uid)
 
 
-def _executable(observation: Observation) -> Executable | None:
+def _executable(observation: Observation, script: Script | None) -> Executable | None:
     program = observation.program
     if program is None:
         return None
@@ -152,6 +163,7 @@ def _executable(observation: Observation) -> Executable | None:
         linkage=None if image is None else linkage.linkage(image) or "dynamic",
         pie=None if image is None else linkage.pie(image),
         started_through=text(loader.path) if loader else None,
+        script=text(script.path or script.word) if script else None,
     )
 
 
@@ -186,7 +198,7 @@ def _about_the_process(observation: Observation) -> Iterator[ProcessFinding]:
     stat = observation.snapshot.stat
     if stat.is_kernel_thread:
         yield findings.kernel_thread()
-    if stat.state == "zombie":
+    if is_dead(stat):
         yield findings.zombie(stat.ppid)
     if observation.program is not None and observation.program.image is not None:
         opened = sum(1 for origin in observation.match.origins.values() if origin in ("dlopen", "dlopen-needed"))

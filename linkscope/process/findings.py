@@ -5,6 +5,9 @@ from __future__ import annotations
 from linkscope.loader.linkmap import Loaded
 from linkscope.model.document import text
 from linkscope.model.pid import Disk, FindingCode, MappedObject, ProcessFinding, Restart
+from linkscope.process.jits import Region
+from linkscope.process.mappings import without_mark
+from linkscope.process.verify_text import Modified
 
 _STALE: dict[Disk, str] = {
     "replaced": "another file has taken its place",
@@ -125,3 +128,62 @@ def not_permitted() -> ProcessFinding:
 def is_stale(found: ProcessFinding | MappedObject) -> bool:
     """Whether a restart is called for."""
     return found.code == "stale-object" if isinstance(found, ProcessFinding) else found.disk in _STALE
+
+
+_PLACES = {"heap": "in the heap", "stack": "on the stack"}
+
+
+def executable_memory(region: Region) -> ProcessFinding:
+    """Code that comes from no file, or that can be written; a known engine explains it."""
+    code: FindingCode = "writable-executable-memory" if region.writable else "executable-anonymous-memory"
+    what = "writable and executable memory" if region.writable else "executable memory without a file"
+    where = _PLACES.get(region.place, f"at {region.address:#x}")
+    named = f" ({region.name})" if region.name and region.place not in _PLACES else ""
+    why = f": {region.engine} makes code at run time" if region.engine else ""
+    return ProcessFinding(
+        code=code,
+        level="note" if region.engine else "warning",
+        path=text(without_mark(region.name)) if region.place == "file" else None,
+        message=text(f"{what} {where}{named}, {size(region.size)}{why}"),
+        address=region.address,
+        size=region.size,
+    )
+
+
+def size(count: int) -> str:
+    """COUNT bytes in a unit that keeps the number short."""
+    return f"{count} bytes" if count < 1 << 10 else f"{count >> 10} KiB" if count < 1 << 20 else f"{count >> 20} MiB"
+
+
+def text_modified(path: str, change: Modified) -> ProcessFinding:
+    """Code in memory differs from its file."""
+    where = f"{change.symbol}+{change.into:#x}" if change.symbol else f"{change.address:#x}"
+    changed = f"{change.before.hex(' ')} is {change.after.hex(' ')} in memory"
+    return ProcessFinding(
+        code="text-modified",
+        level="warning",
+        path=path,
+        message=text(f"the code of {path} is changed at {where}, {size(change.size)} ({change.what}): {changed}"),
+        address=change.address,
+        size=change.size,
+    )
+
+
+def more_text_modified(path: str, left: int, pages: int) -> ProcessFinding:
+    """There are more changes than are told one by one."""
+    return _finding("text-modified", path, f"the code of {path} is changed in {left} more places, {pages} pages in all")
+
+
+def text_unknown(path: str, reason: str) -> ProcessFinding:
+    """Code that could not be compared."""
+    return _note("text-unknown", path, f"the code of {path} could not be compared: {reason}")
+
+
+def stale_script(path: str, reason: str) -> ProcessFinding:
+    """The process runs a script that is no longer the one on the disk."""
+    return _finding("stale-script", text(path), f"the script {path} is no longer what the process runs: {reason}")
+
+
+def old_kernel(running: str, installed: str) -> ProcessFinding:
+    """The machine has to be restarted for the kernel that is installed."""
+    return _finding("old-kernel", None, f"the kernel {running} runs, and {installed} is installed: restart the machine")

@@ -67,7 +67,7 @@ def steady(pid: int, look: Callable[[], Result]) -> Result:
 def _fingerprint(pid: int) -> tuple[object, ...]:
     """Differs once the process has executed another program, or has mapped or unmapped code of a file."""
     stat = procfs.stat(pid)
-    started, pid = stat.starttime, _living_thread(stat)
+    started, pid = stat.starttime, living_thread(stat)
     try:
         code = [line for line in _EXECUTABLE.findall(procfs.read(pid, "maps")) if b" 00:00 0 " not in line]
         return started, procfs.read(pid, "auxv"), code
@@ -87,7 +87,7 @@ def take(pid: int, costs: bool, link_map: bool) -> Snapshot:
 
 def _take(pid: int, costs: bool, link_map: bool) -> Snapshot:
     stat = procfs.stat(pid)
-    pid = _living_thread(stat)
+    pid = living_thread(stat)
     snapshot = Snapshot(stat, procfs.ids(pid), procfs.cmdline(pid), pid)
     if stat.is_kernel_thread or procfs.stat(pid).state in ("zombie", "dead"):
         return msgspec.structs.replace(snapshot, mappings=[], costs=[] if costs else None)
@@ -109,7 +109,7 @@ def _take(pid: int, costs: bool, link_map: bool) -> Snapshot:
     )
 
 
-def _living_thread(stat: procfs.Stat) -> int:
+def living_thread(stat: procfs.Stat) -> int:
     """A thread that has memory: the first one, or another where that has ended (pthread_exit) and is shown as a zombie.
 
     /proc has a folder for every thread, which is only not listed (proc(5), /proc/tid).

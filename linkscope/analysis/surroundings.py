@@ -1,0 +1,32 @@
+"""What a restart would change besides libraries: an interpreter's script, and the kernel."""
+
+from __future__ import annotations
+
+from linkscope.model.pid import ProcessFinding
+from linkscope.process import findings
+from linkscope.process.kernel import Kernel
+from linkscope.process.observation import Observation
+from linkscope.process.scripts import Script, change_of, script_of
+
+
+def script_run_by(observation: Observation) -> Script | None:
+    """The script that the process runs; None where it is no interpreter."""
+    program, view = observation.program, observation.view
+    if program is None or view is None:
+        return None
+    snapshot = observation.snapshot
+    return script_of(snapshot.through, program.path, snapshot.cmdline, view, snapshot.environ)
+
+
+def about_script(observation: Observation, script: Script | None, started: float) -> list[ProcessFinding]:
+    """Whether the script was changed since STARTED (seconds since the epoch)."""
+    view = observation.view
+    if script is None or view is None:
+        return []
+    change = change_of(observation.snapshot.through, script, view, started)
+    return [findings.stale_script(script.path or script.word, change.reason)] if change.stale else []
+
+
+def about_kernel(kernel: Kernel) -> list[ProcessFinding]:
+    """Whether a newer kernel is installed."""
+    return [findings.old_kernel(kernel.running, kernel.installed or "")] if kernel.newer else []
