@@ -22,6 +22,7 @@ from linkscope.process.image_memory import Places, load_addresses, possible_addr
 from linkscope.process.mappings import Mapping
 from linkscope.process.procfs import Memory
 
+_MOST_ADDRESSES = 1 << 6  # at which a file may have been mapped; glibc has sixteen namespaces
 _WORD = {8: "Q", 4: "I"}
 _LOOKED_AT = 1 << 9  # relocations of one table, or twice as many; those in protected data are compared
 # How many of those may differ in a file that nobody changed: loaders and libraries set some of their own protected
@@ -52,6 +53,8 @@ def contradicts(
     bases = [base] if base is not None else load_addresses(image.segments, mappings, image.layout.word)
     sure = bool(bases)  # otherwise no address fits wholly; an unchanged file may have been unmapped in part
     bases = bases or possible_addresses(image.segments, mappings, image.layout.word)
+    if len(bases) > _MOST_ADDRESSES:
+        return None
     if not bases or not all(_is_loaded(image, mapping) for mapping in mappings if mapping.executable):
         return "its code was mapped from another place of the file"
     linked = dynamic if base is not None else 0

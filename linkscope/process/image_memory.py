@@ -18,9 +18,9 @@ from linkscope.process.mappings import Mapping
 from linkscope.process.procfs import Memory
 
 _MAX_SEGMENTS = 1 << 10
-_MAX_DYNAMIC = 1 << 16  # bytes, as in elf/image.py
+MAX_DYNAMIC = 1 << 16  # bytes, as in elf/image.py
 _PIECE = 512
-_MAX_NAMES = 1 << 12  # DT_NEEDED entries of one object
+_ALL_NAMES = 1 << 20  # bytes of all strings of one object
 _LONGEST_NAME = 1 << 15
 
 
@@ -48,6 +48,11 @@ class Names(msgspec.Struct, frozen=True):
     needed: tuple[str, ...] = ()
     rpath: str | None = None
     runpath: str | None = None
+
+    @property
+    def size(self) -> int:
+        """The characters of all of them."""
+        return sum(len(name) for name in (self.soname, *self.needed, self.rpath, self.runpath) if name)
 
 
 def segments_at(memory: Memory, address: int, count: int, layout: Layout) -> tuple[Segment, ...]:
@@ -104,7 +109,7 @@ def read_dynamic(memory: Memory, address: int, layout: Layout) -> tuple[tuple[in
     """The (tag, value) pairs of the dynamic section at ADDRESS, up to DT_NULL; None where it has no readable end."""
     size = layout.dynamic.size
     pairs: list[tuple[int, int]] = []
-    while len(pairs) * size < _MAX_DYNAMIC:
+    while len(pairs) * size < MAX_DYNAMIC:
         at = address + len(pairs) * size
         # Not across a page: what follows may not be mapped.
         piece = memory.read(at, max((_PIECE - at % _PIECE) // size * size, size))
@@ -138,16 +143,22 @@ def _same_file(one: Mapping, other: Mapping) -> bool:
 
 
 def read_names(memory: Memory, dynamic: tuple[tuple[int, int], ...], strings: int) -> Names:
-    """What the DYNAMIC section names, its string table being at STRINGS; a string that cannot be read is left out."""
+    """What the DYNAMIC section names, its string table being at STRINGS; a string that cannot be read is left out.
+
+    So is all that goes beyond a mebibyte of names.
+    """
     last = dict(dynamic)
     size = last.get(c.DT_STRSZ, 1 << 31)
+    left = _ALL_NAMES
 
     def string(offset: int) -> str | None:
-        most = min(size - offset, _LONGEST_NAME)
+        nonlocal left
+        most = min(size - offset, left, _LONGEST_NAME)
         text = memory.string(strings + offset, most) if most > 0 else None
+        left -= most if text is None else len(text)
         return None if text is None else os.fsdecode(text)
 
-    offsets = [value for tag, value in dynamic if tag == c.DT_NEEDED][:_MAX_NAMES]
+    offsets = [value for tag, value in dynamic if tag == c.DT_NEEDED]
     return Names(
         soname=string(last[c.DT_SONAME]) if c.DT_SONAME in last else None,
         needed=tuple(name for name in map(string, offsets) if name is not None),

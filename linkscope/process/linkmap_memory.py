@@ -23,6 +23,7 @@ from linkscope.elf.symbols import dynamic_table, section_table
 from linkscope.errors import LinkScopeError
 from linkscope.process import procfs
 from linkscope.process.image_memory import (
+    MAX_DYNAMIC,
     Names,
     Places,
     header_segments,
@@ -37,7 +38,8 @@ from linkscope.process.mappings import Mapping
 State = Literal["consistent", "adding", "deleting"]
 _STATES: tuple[State, ...] = ("consistent", "adding", "deleting")  # RT_CONSISTENT, RT_ADD, RT_DELETE
 _PT_PHDR = 6  # gABI, Program Header
-_MOST_ENTRIES = 1 << 16  # of all namespaces; a process may have 65530 mappings
+_MOST_ENTRIES = 1 << 14  # of all namespaces; a process may have 65530 mappings, and an object has several
+_ALL_NAMES = 1 << 24  # bytes of all dynamic sections, and of the names in them
 _MOST_NAMESPACES = 1 << 8  # glibc has 16
 _MOST_HEADERS = 1 << 12  # mapped files whose own headers are tried
 _HIGHEST_VERSION = 1 << 8
@@ -226,16 +228,15 @@ def _walked(memory: procfs.Memory, address: int, layout: Layout, places: Places)
     """The link maps that r_debug at ADDRESS lists; None where it is no r_debug with a list."""
     fields, next_at = _DEBUG[layout.word]
     debug = struct.Struct(layout.order + fields)
-    entries: list[Entry] = []
-    seen: set[int] = set()
+    walk = _Walk(memory, layout, places)
     first: tuple[int, State] | None = None
     broken = None
     for namespace in range(_MOST_NAMESPACES):
-        data = memory.read(address, debug.size) if address not in seen else None
+        data = memory.read(address, debug.size) if address not in walk.seen else None
         if data is None:
-            broken = f"namespace {namespace} cannot be read"
+            broken = broken or f"namespace {namespace} cannot be read"
             break
-        seen.add(address)
+        walk.seen.add(address)
         version, head, _, state = debug.unpack(data)
         if first is None:
             if not 0 < version < _HIGHEST_VERSION or state not in range(len(_STATES)) or not head:
@@ -243,47 +244,56 @@ def _walked(memory: procfs.Memory, address: int, layout: Layout, places: Places)
             first = version, _STATES[state]
         elif state in (1, 2):  # any namespace that changes makes the whole unsteady
             first = first[0], _STATES[state]
-        broken = broken or _listed(memory, head, namespace, layout, places, entries, seen)
+        broken = broken or walk.list(head, namespace)
         address = _word(memory, address + next_at, layout) if first[0] >= 2 else 0
         if not address:
             break
-    if first is None or not entries:
+    if first is None or not walk.entries:
         return None
-    return LinkMapMemory(tuple(entries), *first, broken)
+    return LinkMapMemory(tuple(walk.entries), *first, broken)
 
 
-def _listed(
-    memory: procfs.Memory,
-    address: int,
-    namespace: int,
-    layout: Layout,
-    places: Places,
-    entries: list[Entry],
-    seen: set[int],
-) -> str | None:
-    """Add the link maps of one list to ENTRIES; why it breaks off, None where it ends as it should."""
-    link = struct.Struct(layout.order + _LINK[layout.word])
-    previous = 0
-    while address:
-        data = memory.read(address, link.size)
-        if data is None or address in seen:
-            return f"the list of namespace {namespace} breaks off after {len(entries)} objects"
-        if len(entries) >= _MOST_ENTRIES:
-            return f"more than {_MOST_ENTRIES} objects"
-        seen.add(address)
-        base, name_at, dynamic, following, before = link.unpack(data)
-        name = memory.string(name_at) if name_at else b""
-        if name is None or before != previous:
-            return f"the list of namespace {namespace} contradicts itself after {len(entries)} objects"
-        names = _names_of(memory, base, dynamic, layout, places)
-        entries.append(Entry(namespace, base, os.fsdecode(name), dynamic, names))
-        previous, address = address, following
-    return None
+class _Walk:
+    """The entries that were found so far, and what bounds the search for more."""
 
+    __slots__ = ("_layout", "_left", "_link", "_memory", "_places", "entries", "seen")
 
-def _names_of(memory: procfs.Memory, base: int, dynamic: int, layout: Layout, places: Places) -> Names:
-    pairs = read_dynamic(memory, dynamic, layout) if dynamic else None
-    strings = dict(pairs).get(c.DT_STRTAB) if pairs else None
-    if pairs is None or strings is None:
-        return Names()
-    return read_names(memory, pairs, pointer(strings, base, dynamic, places, layout.word))
+    def __init__(self, memory: procfs.Memory, layout: Layout, places: Places) -> None:
+        self._memory = memory
+        self._layout = layout
+        self._link = struct.Struct(layout.order + _LINK[layout.word])
+        self._places = places
+        self._left = _ALL_NAMES
+        self.entries: list[Entry] = []
+        self.seen: set[int] = set()
+
+    def list(self, address: int, namespace: int) -> str | None:
+        """Add the link maps of one list; why it breaks off, None where it ends as it should."""
+        previous = 0
+        while address:
+            data = self._memory.read(address, self._link.size)
+            if data is None or address in self.seen:
+                return f"the list of namespace {namespace} breaks off after {len(self.entries)} objects"
+            if len(self.entries) >= _MOST_ENTRIES:
+                return f"more than {_MOST_ENTRIES} objects"
+            self.seen.add(address)
+            base, name_at, dynamic, following, before = self._link.unpack(data)
+            name = self._memory.string(name_at) if name_at else b""
+            if name is None or before != previous:
+                return f"the list of namespace {namespace} contradicts itself after {len(self.entries)} objects"
+            self.entries.append(Entry(namespace, base, os.fsdecode(name), dynamic, self._names(base, dynamic)))
+            previous, address = address, following
+        return None
+
+    def _names(self, base: int, dynamic: int) -> Names:
+        if not dynamic or self._left <= 0:
+            return Names()
+        pairs = read_dynamic(self._memory, dynamic, self._layout)
+        self._left -= MAX_DYNAMIC if pairs is None else len(pairs) * self._layout.dynamic.size
+        strings = dict(pairs).get(c.DT_STRTAB) if pairs else None
+        if pairs is None or strings is None:
+            return Names()
+        place = pointer(strings, base, dynamic, self._places, self._layout.word)
+        names = read_names(self._memory, pairs, place)
+        self._left -= names.size
+        return names

@@ -502,3 +502,26 @@ def test_a_library_in_two_namespaces_has_two_load_addresses(fixture_file: Fixtur
         bases = {entry.base for entry in listed(program.pid).entries if entry.name == os.fspath(plain)}
         assert len(bases) == 2
         assert set(load_addresses(image.segments, own, image.layout.word)) == bases
+
+
+@pytest.mark.parametrize("end", [bytes(512), b""], ids=["with-an-end", "without-an-end"])
+def test_a_list_without_end_and_names_without_measure_take_bounded_time(end: bytes) -> None:
+    """Sixteen thousand link maps, each with a dynamic section of thousands of names that are the same long string."""
+    count = 20_000
+    links = bytearray()
+    for place in range(count):
+        at = 0x100000 + place * 40
+        links += struct.pack("<5Q", 0, 0, 0x800000, at + 40, at - 40 if place else 0)
+    dynamic = (
+        struct.pack("<qQqQ", c.DT_STRTAB, 0x900000, c.DT_STRSZ, 1 << 16) + struct.pack("<qQ", c.DT_NEEDED, 0) * 4000
+    )
+    debug = struct.pack("<i4xQQi4xQQ", 1, 0x100000, 0, 0, 0, 0)
+    pieces = _made_up(LAYOUT_64, TAGS)
+    pieces[0x30000] = debug + pieces[0x30000][len(debug) :]
+    pieces |= {0x100000: bytes(links), 0x800000: dynamic + end, 0x900000: b"x" * 30_000 + b"\0"}
+    memory = Pages(pieces)
+    found = read_link_map(memory, MAPPINGS, VECTOR_64, LAYOUT_64)
+    assert isinstance(found, LinkMapMemory)
+    assert found.broken is not None
+    assert len(found.entries) == 1 << 14
+    assert memory.reads < 200_000
