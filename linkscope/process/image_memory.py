@@ -20,7 +20,6 @@ from linkscope.process.procfs import Memory
 _MAX_SEGMENTS = 1 << 10
 MAX_DYNAMIC = 1 << 16  # bytes, as in elf/image.py
 _PIECE = 512
-_ALL_NAMES = 1 << 20  # bytes of all strings of one object
 _LONGEST_NAME = 1 << 15
 
 
@@ -48,11 +47,6 @@ class Names(msgspec.Struct, frozen=True):
     needed: tuple[str, ...] = ()
     rpath: str | None = None
     runpath: str | None = None
-
-    @property
-    def size(self) -> int:
-        """The characters of all of them."""
-        return sum(len(name) for name in (self.soname, *self.needed, self.rpath, self.runpath) if name)
 
 
 def segments_at(memory: Memory, address: int, count: int, layout: Layout) -> tuple[Segment, ...]:
@@ -142,26 +136,27 @@ def _same_file(one: Mapping, other: Mapping) -> bool:
     return one.identity == other.identity and one.name == other.name
 
 
-def read_names(memory: Memory, dynamic: tuple[tuple[int, int], ...], strings: int) -> Names:
-    """What the DYNAMIC section names, its string table being at STRINGS; a string that cannot be read is left out.
+def read_names(memory: Memory, dynamic: tuple[tuple[int, int], ...], strings: int, most: int) -> tuple[Names, int]:
+    """What the DYNAMIC section names, its string table being at STRINGS; and how many bytes of MOST are then left.
 
-    So is all that goes beyond a mebibyte of names.
+    A string that cannot be read is left out, and costs as much as it might have been long.
     """
     last = dict(dynamic)
     size = last.get(c.DT_STRSZ, 1 << 31)
-    left = _ALL_NAMES
+    left = most
 
     def string(offset: int) -> str | None:
         nonlocal left
-        most = min(size - offset, left, _LONGEST_NAME)
-        text = memory.string(strings + offset, most) if most > 0 else None
-        left -= most if text is None else len(text)
+        longest = min(size - offset, left, _LONGEST_NAME)
+        text = memory.string(strings + offset, longest) if longest > 0 else None
+        left -= max(longest, 0) if text is None else len(text) + 1
         return None if text is None else os.fsdecode(text)
 
     offsets = [value for tag, value in dynamic if tag == c.DT_NEEDED]
-    return Names(
+    names = Names(
         soname=string(last[c.DT_SONAME]) if c.DT_SONAME in last else None,
         needed=tuple(name for name in map(string, offsets) if name is not None),
         rpath=string(last[c.DT_RPATH]) if c.DT_RPATH in last else None,
         runpath=string(last[c.DT_RUNPATH]) if c.DT_RUNPATH in last else None,
     )
+    return names, left

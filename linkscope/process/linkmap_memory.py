@@ -294,6 +294,5 @@ class _Walk:
         if pairs is None or strings is None:
             return Names()
         place = pointer(strings, base, dynamic, self._places, self._layout.word)
-        names = read_names(self._memory, pairs, place)
-        self._left -= names.size
+        names, self._left = read_names(self._memory, pairs, place, self._left)
         return names
