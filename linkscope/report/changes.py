@@ -151,7 +151,9 @@ def _called(process: Process) -> str:
 
 
 def _inside(before: Process, now: Process) -> Iterator[Change]:
-    """What became of the program and of the objects of one process."""
+    """What became of the program and of the objects of one process; that the dead have none is no news."""
+    if now.state == "zombie":
+        return
     if _other_program(before.executable, now.executable):
         yield Change("!", _called(now), "runs another program now", "", now.executable.path if now.executable else "")
         return

@@ -45,7 +45,12 @@ def bar(part: int, whole: int, page: Page, width: int) -> list[Span]:
 
 
 def memory(cost: ProcessMemory, page: Page) -> Iterator[list[Span]]:
-    """What the process costs: its own memory beside what it shares, and what fork left in common."""
+    """What the process costs: its own memory beside what it shares, and what fork left in common.
+
+    Nothing of what has none: a part of the kernel, a zombie.
+    """
+    if not cost.rss and not cost.swap:
+        return
     label = f"{'':{INDENT}}{'memory':<{LABEL}}"
     costs = f"PSS {size(cost.pss)}, RSS {size(cost.rss)}: {size(cost.private)} its own, "
     costs += f"{size(cost.shared)} shared with other processes" if cost.shared else "nothing shared"

@@ -66,7 +66,7 @@ def _row(process: Process, moment: Moment) -> list[Span]:
         (process.state, UNUSUAL.get(process.state, "")),
         (linkage or ("kernel" if is_kernel_thread(process) else "-"), "how" if linkage else "faint"),
         ("" if linkage is None else str(process.libraries), ""),
-        ("" if process.memory is None else size(process.memory.pss), ""),
+        ("" if process.memory is None or linkage is None else size(process.memory.pss), ""),
         _remark(process, moment),
         (title(process.name, process.cmdline), "faint"),
     ]

@@ -13,18 +13,20 @@ from tests.cli.conftest import COMMAND, environment
 from tests.process.started import DEADLINE, NOBODY, Started, started
 
 FixtureFile = Callable[[str], Path]
-# Everything is imported first: an ordinary user may not be able to read this Python's folders.
+# The same is done once before, with its output thrown away: an ordinary user may not be able to read this Python's
+# folders, and what is imported late has to be imported by then.
 _AS_NOBODY = f"""
-import importlib, os, pkgutil, sys
-import linkscope, pwd, select
-for module in pkgutil.walk_packages(linkscope.__path__, "linkscope."):
-    if not module.name.endswith(".__main__"):
-        importlib.import_module(module.name)
+import os, sys
+from linkscope.cli.invocation import run
+streams = [(stream, os.dup(stream)) for stream in (1, 2)]
+for stream, _ in streams:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+run(sys.argv[1:])
+for stream, kept in streams:
+    os.dup2(kept, stream)
 os.setgroups([])
 os.setgid({NOBODY})
 os.setuid({NOBODY})
-from linkscope.cli.invocation import run
-sys.stdout.flush()
 os._exit(run(sys.argv[1:]))
 """
 

@@ -28,6 +28,8 @@ def test_objects_that_come_and_go_are_told_of(fixture_file: FixtureFile) -> None
             host.ask(f"close {plugin}", "ready")
             line(watch, r"- libplain\.so  dlopen")
             host.send("quit")
+            line(watch, rf"! {host.pid} .*  zombie: it has ended, and {os.getpid()} has not waited for it$")
+            host.process.wait(DEADLINE)
             line(watch, rf"- {host.pid} .*  ended$")
             assert watch.process.wait(DEADLINE) == 0
 

@@ -78,7 +78,7 @@ def _told_of_family(before: list[Result], now: list[Result]) -> list[tuple[str, 
         ),
         pytest.param(
             [_APP],
-            [_with(_APP, state="zombie", cmdline=[], executable=None, objects=None)],
+            [_with(_APP, state="zombie", cmdline=[], executable=None, objects=[])],
             [("!", "1234 [app]", "zombie: it has ended, and 1 has not waited for it")],
             id="a death",
         ),

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,6 +212,14 @@ def test_what_fork_left_in_common_is_said_in_words(common: CopyOnWrite, said: st
     shown = _shown(process(memory=memory))
     assert "1.0 MiB its own, nothing shared; 3 KiB more are swapped out\n" in shown
     assert (said in shown) if said else ("writable" not in shown)
+
+
+def test_of_a_process_without_memory_none_is_spoken_of() -> None:
+    nothing = ProcessMemory(
+        rss=0, pss=0, shared=0, private=0, swap=0, copy_on_write=CopyOnWrite(private_memory=0, shared=0, own=0)
+    )
+    assert "memory" not in _shown(process(memory=nothing))
+    assert "memory" in _shown(process(memory=msgspec.structs.replace(nothing, swap=4096)))
 
 
 def test_what_may_not_be_read_is_left_out() -> None:
