@@ -20,9 +20,9 @@ _KINDS: dict[ChannelKind, str] = {
 }
 _COLUMNS = (
     Column(title="channel"),
-    Column(title="", least=12, middle=True),
+    Column(title="between", least=24),
     Column(title="size", right=True, spare=1),
-    Column(title="between", least=20),
+    Column(title="name", least=12, middle=True),
 )
 _SHOWN = 6  # ends of one channel that are named
 
@@ -40,9 +40,9 @@ def channels(found: Sequence[Channel], page: Page) -> Iterator[list[Span]]:
 def _row(channel: Channel, drawn: str) -> list[Span]:
     return [
         (_KINDS[channel.kind], "how"),
-        (channel.name, ""),
-        ("" if channel.size is None else size(channel.size), ""),
         (drawn, ""),
+        ("" if channel.size is None else size(channel.size), ""),
+        (channel.name, ""),
     ]
 
 

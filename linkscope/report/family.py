@@ -19,7 +19,7 @@ _SHOWN = 8  # pids of a large family that are named
 # Line art wider than this is no longer read; a narrow page has room for less.
 _DEEPEST, _NARROW = 60, 24
 _COLUMNS = (
-    Column(title="process", least=24),
+    Column(title="process", least=36),
     Column(title="state"),
     Column(title="threads", right=True, spare=3),
     Column(title="linkage", spare=4),

@@ -56,11 +56,11 @@ family of 1234
 
   with all descendants: 24.0 MiB PSS · one more worker costs 1.3 MiB
 
-  channel                          size  between
-  pipe           pipe:[77]               1200 fd 4 ──→ 1234 fd 0,5
-  socket pair    socket:[78]             1200 fd 3 ─── 1234 fd 7
-  shared memory  /dev/shm/zone  1.0 MiB  mapped by 1200, 1234; held by 1235 fd 9
-  listening      0.0.0.0:8888            accepted by 1234 fd 6, 1235 fd 6; held by 1200 fd 6
+  channel        between                                                 size  name
+  pipe           1200 fd 4 ──→ 1234 fd 0,5                                     pipe:[77]
+  socket pair    1200 fd 3 ─── 1234 fd 7                                       socket:[78]
+  shared memory  mapped by 1200, 1234; held by 1235 fd 9              1.0 MiB  /dev/shm/zone
+  listening      accepted by 1234 fd 6, 1235 fd 6; held by 1200 fd 6           0.0.0.0:8888
 """
 
 
