@@ -1,0 +1,203 @@
+"""What a process is among its like: by its title, or by what it has in common with its parent.
+
+Titles are in roles.toml. Without one, the way in which a server is built tells: workers hold the listening socket of
+the parent whose program they run; a process for each connection holds a connection to that socket; the workers of a
+pool hold pipes or socket pairs of the parent that they are copies of.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from linkscope.errors import ProcessUnreadable
+from linkscope.process import procfs
+from linkscope.process.descriptors import Descriptor, descriptors_of
+from linkscope.process.family import Census, is_dead, parent_of
+from linkscope.process.mappings import without_mark
+from linkscope.process.procfs import Stat
+from linkscope.process.sockets import Socket, sockets_of
+from linkscope.process.tables import read_table
+
+_PF_FORKNOEXEC = 0x00000040  # Linux include/linux/sched.h: it has not started a program since it was forked
+_STANDARD = 3  # descriptors below it are given to whatever is started
+_FEWEST = 2  # workers make a pool
+_FORK_SERVER = "multiprocessing fork server"
+# Copies of a shell are parts of a script, and hold its pipes by chance.
+_SHELLS = frozenset("ash bash busybox dash fish ksh mksh sh yash zsh".split())
+
+
+class Role(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One row of roles.toml, which says what its fields are."""
+
+    title: str
+    role: str
+    source: str
+    examples: dict[str, str]
+    refuses: list[str]
+    programs: str = ".*"
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    role: list[Role]
+
+
+class _Compiled(msgspec.Struct, frozen=True):
+    title: re.Pattern[str]
+    programs: re.Pattern[str]
+    role: str
+
+
+@functools.cache
+def _rows() -> list[_Compiled]:
+    rows = read_table("roles.toml", _Table).role
+    return [_Compiled(re.compile(row.title), re.compile(row.programs), row.role) for row in rows]
+
+
+def role_by_title(program: str | None, cmdline: Sequence[str]) -> str | None:
+    """What a command line says; None where it says nothing. program: the executable's path, None where not known."""
+    line = " ".join(cmdline)
+    name = os.path.basename(without_mark(program)) if program else None
+    for row in _rows():
+        match = row.title.match(line)
+        if match and (name is None or row.programs.fullmatch(name)):
+            return row.role.format(**{group: value or "" for group, value in match.groupdict().items()})
+    return None
+
+
+def role_of(pid: int, people: Census) -> str | None:
+    """What a process is; None where nothing tells. Of many processes of one census, ask one `Roles`."""
+    return Roles(people).of(pid)
+
+
+class Roles:
+    """The roles in one census, each process looked at once."""
+
+    def __init__(self, people: Census) -> None:
+        self._people = people
+        self._titles: dict[int, str | None] = {}
+        self._programs: dict[int, tuple[int, int] | None] = {}
+        self._descriptors: dict[int, list[Descriptor]] = {}
+        self._households: dict[int, dict[int, str]] = {}
+
+    def of(self, pid: int) -> str | None:
+        """What a process is; None where nothing tells."""
+        own = self._people.stats.get(pid)
+        title = self._title(pid)
+        if own is None:
+            return title
+        parent = parent_of(pid, self._people)
+        # A copy has its parent's title until it writes one of its own.
+        is_copy = parent is not None and bool(own.flags & _PF_FORKNOEXEC) and self._title(parent.pid) == title
+        if title and not is_copy:
+            return title
+        role = self._household(parent).get(pid) if parent else None
+        return role or title or self._household(own).get(pid)
+
+    def _title(self, pid: int) -> str | None:
+        if pid not in self._titles:
+            self._titles[pid] = _title(pid)
+        return self._titles[pid]
+
+    def _program(self, pid: int) -> tuple[int, int] | None:
+        """The file that it runs; None where that may not be seen."""
+        if pid not in self._programs:
+            self._programs[pid] = _program(pid)
+        return self._programs[pid]
+
+    def _open(self, pid: int) -> list[Descriptor]:
+        if pid not in self._descriptors:
+            self._descriptors[pid] = descriptors_of(pid)
+        return self._descriptors[pid]
+
+    def _household(self, parent: Stat) -> dict[int, str]:
+        """The roles of a process and of those children that run its program."""
+        if parent.pid not in self._households:
+            own = self._program(parent.pid)
+            children = [child for child in self._people.children.get(parent.pid, []) if not is_dead(child)]
+            like = [child for child in children if own is not None and self._program(child.pid) == own]
+            self._households[parent.pid] = self._roles_in(parent, like) if like else {}
+        return self._households[parent.pid]
+
+    def _roles_in(self, parent: Stat, like: list[Stat]) -> dict[int, str]:
+        copies = [child for child in like if child.flags & _PF_FORKNOEXEC]
+        if self._title(parent.pid) == _FORK_SERVER:
+            return _numbered("multiprocessing worker", copies)
+        return self._of_server(parent, like) or self._of_pool(parent, copies)
+
+    def _of_server(self, parent: Stat, like: list[Stat]) -> dict[int, str]:
+        """A prefork server, or one with a process for each connection; {} of everything else."""
+        sockets = _numbers(self._open(parent.pid), "socket")
+        listening = {inode for inode, it in sockets_of(parent.pid, sockets).items() if it.listens}
+        if not listening:
+            return {}
+        workers = [child for child in like if listening & _numbers(self._open(child.pid), "socket")]
+        if len(workers) >= _FEWEST:
+            return {parent.pid: "master", **_numbered("worker", workers)}
+        addresses = [it.local for it in sockets_of(parent.pid, listening).values()]
+        serving = [child for child in like if self._serves(child, addresses)]
+        if not serving:
+            return {}
+        return {parent.pid: "listener", **{child.pid: "connection" for child in serving}}
+
+    def _serves(self, child: Stat, addresses: Sequence[str]) -> bool:
+        """Whether it has a connection that came in by one of these addresses."""
+        found = sockets_of(child.pid, _numbers(self._open(child.pid), "socket"))
+        return any(not it.listens and came_by(it, address) for it in found.values() for address in addresses)
+
+    def _of_pool(self, parent: Stat, copies: list[Stat]) -> dict[int, str]:
+        """A parent with copies of itself that all have a pipe or socket pair in common with it; {} of all else."""
+        own = self._private(parent.pid)
+        workers = [child for child in copies if own & self._private(child.pid)]
+        if len(workers) < _FEWEST or parent.name in _SHELLS:
+            return {}
+        return {parent.pid: "master", **_numbered("worker", workers)}
+
+    def _private(self, pid: int) -> set[int]:
+        """The pipes and sockets that it was not given as its standard input and output."""
+        given = [each for each in self._open(pid) if each.number < _STANDARD]
+        own = [each for each in self._open(pid) if each.number >= _STANDARD]
+        numbers = _numbers(own, "pipe") | _numbers(own, "socket")
+        return numbers - _numbers(given, "pipe") - _numbers(given, "socket")
+
+
+def came_by(socket: Socket, address: str) -> bool:
+    """Whether a connection has this local ADDRESS, or the same port where that stands for every address."""
+    if socket.local == address:
+        return True
+    host, _, port = address.rpartition(":")
+    return host in ("0.0.0.0", "[::]") and socket.family == "tcp" and socket.local.endswith(f":{port}")
+
+
+def _numbered(role: str, children: Sequence[Stat]) -> dict[int, str]:
+    """`worker 1`, `worker 2` and so on, the eldest first."""
+    return {child.pid: f"{role} {number}" for number, child in enumerate(children, 1)}
+
+
+def _numbers(descriptors: Sequence[Descriptor], kind: str) -> set[int]:
+    return {descriptor.inode for descriptor in descriptors if descriptor.kind == kind}
+
+
+def _title(pid: int) -> str | None:
+    try:
+        cmdline = procfs.cmdline(pid)
+    except ProcessUnreadable:
+        return None
+    if not cmdline:
+        return None
+    try:
+        program: str | None = procfs.link(pid, "exe")
+    except ProcessUnreadable:
+        program = None
+    return role_by_title(program, cmdline)
+
+
+def _program(pid: int) -> tuple[int, int] | None:
+    try:
+        return procfs.identity(pid, "exe")
+    except ProcessUnreadable:
+        return None
