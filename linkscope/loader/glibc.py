@@ -7,6 +7,7 @@ Source: glibc elf/dl-load.c (_dl_map_object, fillin_rpath, open_path), elf/dl-de
 from __future__ import annotations
 
 import errno
+import itertools
 import stat
 from collections.abc import Iterator
 
@@ -93,7 +94,8 @@ class Glibc:
         self._slash_was_missed = False
         # What a search gives depends on these alone, and on the lists of the object that asks.
         searched_first = tuple(folder.prefix for folder in self.library_path)
-        key = (facts.path, image.machine, image.flags, cpu, cwd, secure, searched_first, self.cache is None)
+        here = cwd if _is_relative(self.library_path) else None
+        key = (facts.path, image.machine, image.flags, cpu, here, secure, searched_first, self.cache is None)
         self._memory = system.memory.setdefault(key, {})
         self._present = system.memory.setdefault(("folders", self.subfolders), {})
 
@@ -168,7 +170,8 @@ class Glibc:
             return requester.shuns_defaults
         if any(folder.prefix == "/" for folder in (*chain, *paths.runpath)):
             return None
-        return (requester.shuns_defaults, chain, paths.runpath)
+        here = self.cwd if _is_relative((*chain, *paths.runpath)) else None
+        return (requester.shuns_defaults, chain, paths.runpath, here)
 
     def _search_lists(self, name: str, requester: Loaded, watch: Watch | None, suid_only: bool) -> Finding:
         other_class = False
@@ -195,10 +198,9 @@ class Glibc:
         return msgspec.structs.replace(finding, stale=stale) if stale else finding
 
     def _sources(self, requester: Loaded) -> Iterator[tuple[FoundBy, tuple[Folder, ...]]]:
-        """The search lists that stand before the cache, in order."""
-        chain = self.rpath_chain(requester)
-        if chain:
-            yield "rpath", chain
+        """The search lists that stand before the cache, in order. Each object's RPATH is one of its own."""
+        for _, folders in itertools.groupby(self.rpath_chain(requester), key=lambda folder: folder.of):
+            yield "rpath", tuple(folders)
         if self.library_path:
             yield "LD_LIBRARY_PATH", self.library_path
         runpath = self._paths(requester).runpath
@@ -367,6 +369,11 @@ class Glibc:
         if judgement.verdict == "refuse":
             return "refused", judgement.reason
         return judgement.verdict, ""
+
+
+def _is_relative(folders: tuple[Folder, ...]) -> bool:
+    """Whether a search in these folders depends on the working directory."""
+    return not all(folder.prefix.startswith("/") for folder in folders)
 
 
 def split_search_path(text: str, separators: str) -> list[str]:

@@ -171,7 +171,8 @@ def _given_up(step: SearchStep, following: SearchStep | None) -> SearchStep:
     if number is None:
         return step
     reason = os.strerror(number).lower()
-    if number != errno.ENOTDIR and (following is None or following.source != step.source):
+    last = following is None or (following.source, following.of) != (step.source, step.of)
+    if number != errno.ENOTDIR and last:
         reason += "; after that the loader gives up this list"
     return msgspec.structs.replace(step, reason=reason)
 

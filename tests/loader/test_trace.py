@@ -23,7 +23,7 @@ from linkscope.model.document import text
 from linkscope.model.why import SearchStep
 from tests.oracle import roots, trace
 from tests.oracle import start as oracle
-from tests.oracle.elfwriter import executable
+from tests.oracle.elfwriter import executable, shared_object
 from tests.oracle.files import below
 from tests.oracle.forest import Forest
 from tests.oracle.forest_strategies import forests
@@ -173,6 +173,18 @@ def test_the_files_tried_in_any_forest_are_the_loaders(forest: Forest) -> None:
         if planted.trace().fatal is not None:
             tried = tried[: len(expected)]
     assert tried == expected, str(forest)
+
+
+def test_an_rpath_that_is_given_up_does_not_end_those_of_the_objects_above(tmp_path: Path) -> None:
+    """Before 2.39 a relative folder that is none ends its list: the library's own, and the program's is searched."""
+    shared_object(tmp_path / "libmid.so", needed=("libx.so",), rpath=f"no-folder:{tmp_path}/never")
+    (tmp_path / "no-folder").write_bytes(b"")
+    (tmp_path / "never").mkdir()
+    for folder in ("never", "."):
+        shared_object(tmp_path / folder / "libx.so")
+    program = os.fspath(executable(tmp_path / "app", needed=("libmid.so",), rpath=str(tmp_path)))
+    tried = Traced(program, _assumptions({}, str(tmp_path))).tried()
+    assert tried == _really_tried(program, Question(cwd=str(tmp_path)))
 
 
 # fixture: the list that does not count for libleaf.so, whose it is, and why; the loader does not search it
