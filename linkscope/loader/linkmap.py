@@ -117,9 +117,11 @@ class Loaded:
 
 
 class Rules(Protocol):
-    """What differs from loader to loader."""
+    """What differs from loader to loader. main: the program; cwd: where it is started."""
 
     dependency_tags: frozenset[int]
+    main: Loaded
+    cwd: str
 
     def expand_name(self, name: str, tag: int, requester: Loaded) -> str | Refusal | None:
         """The dependency's name with its tokens replaced; None where the loader passes over the entry in silence."""

@@ -91,7 +91,7 @@ class Musl:
         self._mapped: set[tuple[int, int]] = set()
         self._fixed: list[tuple[int, int]] = []
         # What a search gives depends on these alone, and on the lists of the objects that led to it.
-        key = ("musl", cwd, self.layout.word, self.layout.order)
+        key = ("musl", self.layout.word, self.layout.order)
         self._memory = system.memory.setdefault(key, {})
 
     def _system_path(self, facts: MuslFacts) -> str:
@@ -162,9 +162,11 @@ class Musl:
         if len(os.fsencode(name)) > _NAME_MAX:
             return Finding(None, None)
         lists = self.lists(requester)
-        finding = self._memory.get((name, lists)) if watch is None else None
+        relative = any(not folder.prefix.startswith("/") for one in lists for folder in one.folders)
+        key = (name, lists, self.cwd if relative else None)
+        finding = self._memory.get(key) if watch is None else None
         if not isinstance(finding, Finding):
-            finding = self._memory[name, lists] = self._search_lists(name, lists, watch)
+            finding = self._memory[key] = self._search_lists(name, lists, watch)
         return self._unless_occupied(finding)
 
     def lists(self, requester: Loaded | None) -> tuple[SearchList, ...]:

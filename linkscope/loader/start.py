@@ -7,15 +7,13 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from linkscope.elf import constants as c
 from linkscope.elf.image import Image
 from linkscope.loader import loaders, problems
 from linkscope.loader.environment import Environment, is_secure
 from linkscope.loader.glibc_start import start_with_glibc
 from linkscope.loader.linkmap import LinkMap, Loaded
 from linkscope.loader.program import Program, Start
+from linkscope.loader.repeated import Repeated
 from linkscope.loader.system import Candidate, System
 
 if TYPE_CHECKING:
@@ -33,33 +31,13 @@ def start(system: System, program: Program, environment: Environment) -> Start:
     image = program.image
     has_loader = image.interpreter is not None or environment.explicit is not None
     secure = has_loader and is_secure(program.location, environment)
-    key = _same_start(image, environment, secure)
-    if key is None:
-        return _start(system, program, environment, secure)
-    starts = system.memory.setdefault("starts", {})
-    known = starts.get(key)
-    if not isinstance(known, Start):
-        made = _start(system, program, environment, secure)
-        if made.rules is not None and not made.link_map.problems:  # a problem may name the program
-            starts[key] = made
-        return made
-    main = Loaded(program.shown, program.shown, image, "main")
-    main.names = known.link_map.main.names
-    return msgspec.structs.replace(known, link_map=known.link_map.copy_for(main))
-
-
-def _same_start(image: Image, environment: Environment, secure: bool) -> object | None:
-    """Equal for programs whose start differs in nothing but their own name; None where $ORIGIN or the like matters."""
-    if environment.explicit is not None:
-        return None
-    if image.interpreter is None or image.rpath is not None or image.runpath is not None or image.audit:
-        return None
-    names = [*[name for _, name in image.dependencies], environment.library_path or "", environment.preload or ""]
-    if image.depaudit or "$" in "".join(names):
-        return None
-    nodeflib = image.dt_flags_1 & c.DF_1_NODEFLIB
-    kind = (id(image.layout), image.machine, image.type, image.flags, image.interpreter, image.soname, nodeflib)
-    return (kind, image.x86_isa_needed, image.dependencies, environment, secure)
+    repeated = Repeated(system, program, environment, secure)
+    known = repeated.known()
+    if known is not None:
+        return known
+    made = _start(system, program, environment, secure)
+    repeated.remember(made)
+    return made
 
 
 def _start(system: System, program: Program, environment: Environment, secure: bool) -> Start:
