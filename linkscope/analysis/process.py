@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 from linkscope.analysis.code import about_memory, about_text
+from linkscope.analysis.family import Families
 from linkscope.analysis.objects import Objects, disk_of
 from linkscope.analysis.request import Looking
-from linkscope.analysis.surroundings import about_script, script_run_by
+from linkscope.analysis.surroundings import about_kernel, about_script, may_run_script, script_run_by
 from linkscope.elf import linkage
 from linkscope.errors import ProcessGone, ProcessUnreadable
 from linkscope.model.document import exact_bytes, text
@@ -22,15 +24,19 @@ from linkscope.model.pid import (
     ProcessMemory,
 )
 from linkscope.process import findings, procfs
-from linkscope.process.family import Census, census, children_of, is_dead, parent_of, zombies_of
+from linkscope.process.family import is_dead
+from linkscope.process.kernel import kernel
 from linkscope.process.linkmap_memory import NoLinkMap
 from linkscope.process.observation import Observation, Observer
+from linkscope.process.orphans import Verdict
 from linkscope.process.scripts import Script
 from linkscope.process.suspicion import Suspicion
 from linkscope.process.units import placement_of
 from linkscope.process.usage import process_memory
 
 _CLOSELY = Looking()
+_NOBODY: Mapping[int, float] = {}
+_FIRST = 1  # the process that starts and stops the machine
 Result = Process | ProcessError | FamilyTree
 
 
@@ -45,13 +51,15 @@ def processes(pids: Sequence[int], looking: Looking = _CLOSELY) -> PidDocument:
     )
 
 
-def each_process(pids: Sequence[int] | None, looking: Looking = _CLOSELY) -> Iterator[Result]:
+def each_process(
+    pids: Sequence[int] | None, looking: Looking = _CLOSELY, seen_dead: Mapping[int, float] = _NOBODY
+) -> Iterator[Result]:
     """The answers for PIDS in their order, made when asked for; None: for every process, in the order of the numbers.
 
     One that can be read only in part gives a Process and a ProcessError. Of all processes, those that end meanwhile are
-    left out.
+    left out. seen_dead: since when zombies are known to be dead (seconds since the epoch), for who looks repeatedly.
     """
-    run = _Run(looking)
+    run = _Run(looking, seen_dead)
     for pid in procfs.pids() if pids is None else pids:
         yield from run.results(pid, named=pids is not None)
 
@@ -59,17 +67,17 @@ def each_process(pids: Sequence[int] | None, looking: Looking = _CLOSELY) -> Ite
 class _Run:
     """One call: what was learnt of the machine's files and roots, for all processes."""
 
-    def __init__(self, looking: Looking) -> None:
+    def __init__(self, looking: Looking, seen_dead: Mapping[int, float]) -> None:
         self._looking = looking
         self._observer = Observer()
-        self._people: Census | None = None
+        self._seen_dead = seen_dead
         self._suspicion = Suspicion(self._observer.views, self._observer.disks)
         self._booted = procfs.boot_time()
 
     def results(self, pid: int, named: bool) -> Iterator[Result]:
         """The answer for one process, and why there is none, or only a part."""
         try:
-            if self._looking.stale_only and not self._is_suspicious(pid):
+            if self._looking.stale_only and not self._deserves_a_look(pid):
                 return
             observation = self._observer.observe(pid, self._looking.memory)
             process = self._process(observation)
@@ -81,18 +89,30 @@ class _Run:
             yield _error(error)
             return
         yield process
+        if self._looking.tree:
+            yield self._families.tree(pid)
         if observation.snapshot.mappings is None:
             yield ProcessError(pid=pid, error=findings.not_permitted().message)
 
-    def _is_suspicious(self, pid: int) -> bool:
+    def _deserves_a_look(self, pid: int) -> bool:
         """Whether a close look may show that the process must be restarted."""
+        if pid == _FIRST and self._kernel:
+            return True
+        if self._looking.scripts and may_run_script(pid):
+            return True
         return self._suspicion.falls_on(pid, procfs.start_time(procfs.stat(pid), self._booted))
+
+    @cached_property
+    def _kernel(self) -> list[ProcessFinding]:
+        """What there is to say of the kernel."""
+        return about_kernel(kernel()) if self._looking.kernel else []
 
     def _process(self, observation: Observation) -> Process:
         snapshot = observation.snapshot
         started = procfs.start_time(snapshot.stat, self._booted)
         objects = Objects(observation, self._observer, started)
         script = script_run_by(observation)
+        family, orphan = self._families.family(snapshot.pid)
         found = [
             *objects.findings(),
             *about_memory(observation),
@@ -100,6 +120,8 @@ class _Run:
             *(about_script(observation, script, started) if self._looking.scripts else ()),
             *_about_the_answer(observation),
             *_about_the_process(observation),
+            *_about_the_family(family, orphan),
+            *(self._kernel if snapshot.pid == _FIRST else ()),
         ]
         libraries = [one for one in observation.objects if observation.match.origins[one] not in ("executable", "vdso")]
         seen = snapshot.mappings is not None
@@ -118,22 +140,16 @@ class _Run:
             libraries=len(libraries) if seen else None,
             absent=objects.absent(),
             findings=found,
-            family=self._family(snapshot.pid),
+            family=family,
             memory=_memory(observation),
             unit=placement.unit,
             container=placement.container,
             root=observation.sight.now.shown if observation.sight else None,
         )
 
-    def _family(self, pid: int) -> Family:
-        people = self._people = self._people or census()
-        parent = parent_of(pid, people)
-        return Family(
-            parent=parent.pid if parent else 0,
-            children=children_of(pid, people),
-            zombies=zombies_of(pid, people),
-            orphan=None,
-        )
+    @cached_property
+    def _families(self) -> Families:
+        return Families(self._booted, self._seen_dead)
 
 
 def _error(error: ProcessUnreadable) -> ProcessError:
@@ -204,3 +220,11 @@ def _about_the_process(observation: Observation) -> Iterator[ProcessFinding]:
         opened = sum(1 for origin in observation.match.origins.values() if origin in ("dlopen", "dlopen-needed"))
         if opened and linkage.linkage(observation.program.image) == "static":
             yield findings.loaded_by_static(opened)
+
+
+def _about_the_family(family: Family, orphan: Verdict) -> Iterator[ProcessFinding]:
+    """Children that nobody has waited for, and why the first parent is not known."""
+    if family.zombies:
+        yield findings.zombie_children(family.zombies)
+    if orphan.orphan is None:
+        yield findings.orphan_unknown(orphan.reason)

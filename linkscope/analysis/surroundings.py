@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from linkscope.errors import ProcessUnreadable
 from linkscope.model.pid import ProcessFinding
-from linkscope.process import findings
+from linkscope.process import findings, procfs
 from linkscope.process.kernel import Kernel
 from linkscope.process.observation import Observation
-from linkscope.process.scripts import Script, change_of, script_of
+from linkscope.process.scripts import Script, change_of, script_named, script_of
+
+
+def may_run_script(pid: int) -> bool:
+    """Whether a process is an interpreter with a script on its command line, as far as the caller may know."""
+    try:
+        return script_named(procfs.link(pid, "exe"), procfs.cmdline(pid)) is not None
+    except ProcessUnreadable:  # a kernel thread has no program
+        return False
 
 
 def script_run_by(observation: Observation) -> Script | None:

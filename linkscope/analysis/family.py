@@ -1,0 +1,147 @@
+"""The process among its relatives: who they are, in what state, and what they share."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+
+from linkscope.elf import linkage
+from linkscope.elf.image import read_image
+from linkscope.elf.reader import open_reader
+from linkscope.errors import LinkScopeError, ProcessUnreadable
+from linkscope.model.document import text
+from linkscope.model.inspect import Linkage
+from linkscope.model.pid import Family, FamilyTree, ProcessMemory
+from linkscope.process import procfs
+from linkscope.process.channels import channels_among
+from linkscope.process.family import (
+    Measured,
+    Placed,
+    census,
+    children_of,
+    family_of,
+    is_dead,
+    parent_of,
+    relatives,
+    zombies_of,
+)
+from linkscope.process.mappings import read_smaps
+from linkscope.process.orphans import Verdict, Witnesses, verdict
+from linkscope.process.procfs import Stat
+from linkscope.process.roles import Roles
+from linkscope.process.usage import process_memory
+
+
+class Families:
+    """Everybody's relatives, as they were in one pass over all processes.
+
+    seen_dead: since when zombies are known to be dead, by pid (`--watch`).
+    """
+
+    def __init__(self, booted: float, seen_dead: Mapping[int, float]) -> None:
+        self._booted = booted
+        self._seen_dead = seen_dead
+        self._people = census()
+        self._witnesses = Witnesses(self._people)
+        self._roles = Roles(self._people)
+
+    def family(self, pid: int) -> tuple[Family, Verdict]:
+        """The nearest relatives of one process, and what tells whether it is an orphan."""
+        parent = parent_of(pid, self._people)
+        found = verdict(pid, self._witnesses)
+        family = Family(
+            parent=parent.pid if parent else 0,
+            children=children_of(pid, self._people),
+            zombies=zombies_of(pid, self._people),
+            orphan=found.orphan,
+            role=self._roles.of(pid),
+        )
+        return family, found
+
+    def tree(self, pid: int) -> FamilyTree:
+        """The whole family of one process. Its channels are those among itself and its descendants."""
+        members = family_of(pid, self._people)
+        costs = {member.stat.pid: _memory_of(member.stat.pid) for member in members if not is_dead(member.stat)}
+        measured = relatives(members, self._measure(costs), self._booted, self._seen_dead)
+        return FamilyTree(
+            pid=pid,
+            members=measured,
+            channels=channels_among([member.stat.pid for member in _household(pid, members)]),
+            pss=_sum_of_pss(costs, [member.stat.pid for member in _household(pid, members)]),
+            one_more=_one_more(_household(pid, members), costs),
+        )
+
+    def _measure(self, costs: Mapping[int, ProcessMemory | None]) -> Callable[[Stat], Measured]:
+        def measure(stat: Stat) -> Measured:
+            memory = costs.get(stat.pid)
+            return Measured(
+                cmdline=[text(word) for word in _cmdline(stat.pid)],
+                linkage=linkage_of(stat.pid),
+                role=self._roles.of(stat.pid),
+                orphan=verdict(stat.pid, self._witnesses).orphan,
+                pss=memory.pss if memory else None,
+                copy_on_write=memory.copy_on_write if memory else None,
+            )
+
+        return measure
+
+
+def _household(pid: int, members: list[Placed]) -> list[Placed]:
+    """The process itself and its descendants."""
+    pids = [member.stat.pid for member in members]
+    return members[pids.index(pid) :] if pid in pids else []
+
+
+def _memory_of(pid: int) -> ProcessMemory | None:
+    """What a process costs; None where that may not be read, and of what has no memory."""
+    try:
+        pairs = read_smaps(pid)
+    except ProcessUnreadable:
+        return None
+    return process_memory([mapping for mapping, _ in pairs], [cost for _, cost in pairs]) if pairs else None
+
+
+def _sum_of_pss(costs: Mapping[int, ProcessMemory | None], pids: list[int]) -> int | None:
+    """The PSS of some processes together; None where that of one that lives cannot be read."""
+    known = [costs[pid] for pid in pids if pid in costs]
+    return sum(memory.pss for memory in known if memory) if known and all(known) else None
+
+
+def _one_more(members: list[Placed], costs: Mapping[int, ProcessMemory | None]) -> int | None:
+    """The median of what the workers have for themselves alone; None without workers.
+
+    Workers are children that run their parent's program. What they share with one another is there already, so that one
+    more costs what it would own.
+    """
+    programs = {member.stat.pid: _program_of(member.stat.pid) for member in members}
+    own = [
+        memory.private
+        for member in members
+        if (memory := costs.get(member.stat.pid)) is not None
+        and programs[member.stat.pid] is not None
+        and programs[member.stat.pid] == programs.get(member.stat.ppid)
+    ]
+    return int(statistics.median(own)) if own else None
+
+
+def _program_of(pid: int) -> tuple[int, int] | None:
+    try:
+        return procfs.identity(pid, "exe")
+    except ProcessUnreadable:
+        return None
+
+
+def _cmdline(pid: int) -> list[str]:
+    try:
+        return procfs.cmdline(pid)
+    except ProcessUnreadable:
+        return []
+
+
+def linkage_of(pid: int) -> Linkage | None:
+    """How the program of a process is linked; None where its file cannot be read."""
+    try:
+        with open_reader(procfs.path_of(pid, "exe"), f"process {pid}") as reader:
+            return linkage.linkage(read_image(reader))
+    except LinkScopeError:
+        return None
