@@ -91,12 +91,12 @@ class Roles:
         if own is None:
             return title
         parent = parent_of(pid, self._people)
-        # A copy has its parent's title until it writes one of its own.
+        # The title of a copy is its parent's until it writes one of its own, and says nothing of it.
         is_copy = parent is not None and bool(own.flags & _PF_FORKNOEXEC) and self._title(parent.pid) == title
         if title and not is_copy:
             return title
         role = self._household(parent).get(pid) if parent else None
-        return role or title or self._household(own).get(pid)
+        return role or self._household(own).get(pid)
 
     def _title(self, pid: int) -> str | None:
         if pid not in self._titles:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,12 +86,13 @@ http {{
   server {{ listen 127.0.0.1:{port}; location / {{ return 204; }} }}
 }}""")
     with started([nginx, "-e", "stderr", "-p", folder, "-c", configuration]) as server:
-        until(lambda: len(children(server.pid)) == 4 and all(map(_is_titled, children(server.pid))), "four children")
+        until(lambda: sum(map(_is_titled, children(server.pid))) == 4, "four children with titles of their own")
         yield server
 
 
 def _is_titled(pid: int) -> bool:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nginx: ")
+    """A child has the title of the master until it has written its own."""
+    return re.match(rb"nginx: (?!master)", Path(f"/proc/{pid}/cmdline").read_bytes()) is not None
 
 
 def test_the_processes_of_a_real_nginx_are_named(tmp_path: Path, require_tool: RequireTool) -> None:
@@ -113,6 +115,21 @@ def test_the_processes_of_a_real_nginx_are_named(tmp_path: Path, require_tool: R
         # The zone of the cache, and what nginx itself shares.
         assert any(channel.kind == "shared-memory" and len(channel.ends) == 5 for channel in found)
         assert sum(channel.kind == "socket-pair" for channel in found) >= 4
+
+
+def test_a_copy_that_has_not_written_a_title_has_not_the_role_of_its_parent(tmp_path: Path) -> None:
+    """As a child of nginx is for a moment."""
+    source = tmp_path / "titled.c"
+    source.write_text("""
+#include <stdio.h>
+#include <unistd.h>
+int main(void) { if (fork() == 0) pause(); puts("ready"); fflush(stdout); pause(); }
+""")
+    nginx = tmp_path / "nginx"
+    subprocess.run(["cc", source, "-o", nginx], check=True)
+    with started(["nginx: master process nginx"], executable=nginx) as master:
+        master.expect("ready")
+        assert _roles(master.pid, *children(master.pid)) == ["nginx master", None]
 
 
 @pytest.mark.parametrize("variant", ["", "-static", "-musl", "-musl-static"])
