@@ -104,13 +104,16 @@ class Objects:
         return found
 
     def _preload_source(self, one: Mapped) -> str | None:
-        """What names a preloaded object: the variable or the file; None where neither does."""
+        """What names a preloaded object: an option, the variable or the file; None where none of them does."""
         if one in self._seen.match.unforeseen:
             return None
-        loaded = self._seen.match.predicted.get(one)
-        variable = (self._seen.snapshot.environ or {}).get("LD_PRELOAD", "")
-        named = preload.split_variable(variable, secure=False)
-        return preload.VARIABLE if loaded is not None and loaded.requested in named else preload.FILE
+        loaded, ran = self._seen.match.predicted.get(one), self._seen.ran
+        option = ran.loader.preload if ran is not None and ran.loader is not None else None
+        variable = (self._seen.snapshot.environ or {}).get("LD_PRELOAD")
+        for source, value in ((preload.OPTION, option), (preload.VARIABLE, variable)):
+            if loaded is not None and loaded.requested in preload.split_variable(value or "", secure=False):
+                return source
+        return preload.FILE
 
     def absent(self) -> list[str]:
         """The names in the closure that nothing mapped answers to."""

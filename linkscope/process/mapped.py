@@ -84,7 +84,8 @@ def _facts(reader: Reader) -> Facts | None:
 class Mapped:
     """One object. mappings, costs: all of that file's, in the order of addresses; costs are [] where not asked for.
 
-    entries: its places in the link map. soname, needed: of the file or, where that cannot be had, out of memory.
+    entries: its places in the link map. soname, needed: of the file or, where that cannot be had, out of memory;
+    what a filter stands for is needed too (DT_FILTER, DT_AUXILIARY).
     """
 
     __slots__ = ("costs", "entries", "facts", "mappings", "name", "needed", "soname", "standing")
@@ -98,7 +99,7 @@ class Mapped:
         self.entries: list[Entry] = []
         image = facts.image if facts else None
         self.soname = image.soname if image else None
-        self.needed: tuple[str, ...] = image.needed if image else ()
+        self.needed: tuple[str, ...] = tuple(name for _, name in image.dependencies) if image else ()
 
     @property
     def image(self) -> Image | None:
@@ -143,17 +144,17 @@ def load_base(image: Image, mappings: Iterable[Mapping]) -> int | None:
 def objects_of(
     pid: int, mappings: list[Mapping], costs: list[Cost] | None, sight: Sight, disks: Disks, files: Files
 ) -> list[Mapped]:
-    """Every object of a process, by address. COSTS: of the MAPPINGS, None where they were not asked for."""
+    """Every object of a process, by address, the vdso last. COSTS: of the MAPPINGS, None if they were not asked for."""
     groups: dict[tuple[int, int], list[int]] = {}
     for place, mapping in enumerate(mappings):
         if mapping.is_file:
             groups.setdefault(mapping.identity, []).append(place)
-    found = [_vdso(mappings)]
+    found: list[Mapped | None] = []
     for places in groups.values():
         code = [mappings[place] for place in places if mappings[place].executable]
         if code:
             found.append(_object(pid, [mappings[place] for place in places], code[0], sight, disks, files))
-    objects = [one for one in found if one is not None]
+    objects = [one for one in (*found, _vdso(mappings)) if one is not None]
     if costs is not None:
         by_start = dict(zip([mapping.start for mapping in mappings], costs, strict=True))
         for one in objects:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from linkscope.loader.linkmap import Loaded
 from linkscope.loader.program import Start
@@ -22,6 +22,16 @@ class Match:
         self.predicted: dict[Mapped, Loaded] = {}
         self.absent: list[Loaded] = []
         self.unforeseen: list[Mapped] = []
+
+    @property
+    def misfits(self) -> int:
+        """How many files of the prediction are not mapped, themselves."""
+        others = (one.standing is None or one.standing.identity != _identity(of) for one, of in self.predicted.items())
+        return len(self.absent) + sum(others)
+
+
+def _identity(loaded: Loaded) -> tuple[int, int] | None:
+    return loaded.image.identity if loaded.image else None
 
 
 def match(
@@ -48,8 +58,9 @@ def match(
         _match_prediction(names, start, result)
     _match_audits(objects, frozenset(auditors), result)
     if program is not None:
-        _match_needs(names, [program, *_of(result, "preload")], result)
-    _match_preloads(objects, result)
+        wanted = _match_needs(names, [program, *_of(result, "preload")], result)
+        _match_preloads(objects, interpreter if interpreter in wanted else None, result)
+        _match_needs(names, result.unforeseen, result)
     _match_opened(objects, names, result)
     return result
 
@@ -92,15 +103,13 @@ class Names:
 
     def needed(self, name: str) -> Mapped | None:
         """What a needed NAME led to: by its soname, or by the name it was loaded by."""
-        if "/" in name:
-            return self._by_path.get(name)
-        return next(iter(self._by_name.get(name, ())), None)
+        return next(iter(self.answering(name)), None)
 
     def answering(self, name: str) -> list[Mapped]:
         """All that a needed NAME may have led to."""
-        if "/" in name:
+        if "/" in name and "$" not in name:
             return [self._by_path[name]] if name in self._by_path else []
-        return self._by_name.get(name, [])
+        return self._by_name.get(basename(name), [])
 
 
 def _match_prediction(names: Names, start: Start, result: Match) -> None:
@@ -119,8 +128,11 @@ def _match_prediction(names: Names, start: Start, result: Match) -> None:
     result.absent = [loaded for loaded in left if not (loaded.role == "interpreter" and not loaded.needed_by)]
 
 
-def _match_needs(names: Names, roots: Iterable[Mapped], result: Match) -> None:
-    """What the mapped files themselves need, breadth-first: the files on the disk may be others by now."""
+def _match_needs(names: Names, roots: Iterable[Mapped], result: Match) -> set[Mapped]:
+    """What the mapped files themselves need, breadth-first: the files on the disk may be others by now.
+
+    All of it, be it new or not, with the ROOTS.
+    """
     pending = list(roots)
     seen = set(pending)
     for one in pending:
@@ -130,6 +142,7 @@ def _match_needs(names: Names, roots: Iterable[Mapped], result: Match) -> None:
                 seen.add(found)
                 pending.append(found)
                 result.origins.setdefault(found, "needed")
+    return seen
 
 
 def _match_audits(objects: Sequence[Mapped], auditors: frozenset[str], result: Match) -> None:
@@ -149,17 +162,18 @@ def _only_in(one: Mapped, namespaces: set[int]) -> bool:
     return bool(one.entries) and all(entry.namespace in namespaces for entry in one.entries)
 
 
-def _match_preloads(objects: Sequence[Mapped], result: Match) -> None:
+def _match_preloads(objects: Sequence[Mapped], interpreter: Mapped | None, result: Match) -> None:
     """What stands in the link map before the first library that somebody needs was preloaded, whatever named it.
 
-    glibc elf/rtld.c, dl_main, and musl ldso/dynlink.c, __dls3: preloads are loaded before all dependencies.
+    INTERPRETER: None where nobody needs it. glibc elf/rtld.c, dl_main, and musl ldso/dynlink.c, __dls3: preloads are
+    loaded before all dependencies.
     """
     listed = [one for one in objects if any(entry.namespace == 0 for entry in one.entries)]
-    if not any(result.origins.get(one) == "needed" for one in listed):
+    if not any(one is interpreter or result.origins.get(one) == "needed" for one in listed):
         return
     for one in listed:
         origin = result.origins.get(one)
-        if origin == "needed":
+        if one is interpreter or origin == "needed":
             return
         if origin is None:
             result.origins[one] = "preload"
@@ -175,8 +189,21 @@ def _match_opened(objects: Sequence[Mapped], names: Names, result: Match) -> Non
     rest = [one for one in objects if one not in result.origins]
     wanted: set[Mapped] = set()
     if not all(one.entries for one in rest):
-        wanted = {found for one in rest for name in one.needed for found in names.answering(name) if found is not one}
+        wanted = {found for one in rest for found in _led_to(one, names)}
     for one in rest:
         result.origins[one] = "dlopen-needed" if one in wanted else "dlopen"
         if one.entries:
-            wanted.update(found for name in one.needed for found in names.answering(name) if found is not one)
+            wanted.update(_led_to(one, names))
+
+
+def _led_to(one: Mapped, names: Names) -> Iterator[Mapped]:
+    """What the needs of an object may have led to: each to the first that has it as its soname, if there is one."""
+    for name in one.needed:
+        near = [other for other in names.answering(name) if other is not one and _together(one, other)]
+        yield from [other for other in near if other.soname == name][:1] or near
+
+
+def _together(one: Mapped, other: Mapped) -> bool:
+    """Whether both stand in one namespace, as far as is known."""
+    spaces = {entry.namespace for entry in one.entries}
+    return not spaces or not other.entries or any(entry.namespace in spaces for entry in other.entries)

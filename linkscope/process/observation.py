@@ -11,16 +11,16 @@ from linkscope.elf import linkage
 from linkscope.elf.image import Image
 from linkscope.elf.reader import open_reader
 from linkscope.errors import LinkScopeError, ProcessUnreadable
-from linkscope.loader.explicit import ExplicitLoader, parse_loader_command
+from linkscope.loader.explicit import ExplicitLoader, Family, parse_loader_command
 from linkscope.loader.program import Start
 from linkscope.process import procfs
 from linkscope.process.disk import Disks, refined
 from linkscope.process.image_memory import Places
-from linkscope.process.linkmap_memory import LinkMapMemory, entry_mapping
+from linkscope.process.linkmap_memory import LinkMapMemory, NoLinkMap, entry_mapping
 from linkscope.process.mapped import Files, Mapped, mapped_at, objects_of
 from linkscope.process.matching import Match, match
 from linkscope.process.openers import Openers
-from linkscope.process.prediction import Ran, is_secure, predict, working_directory
+from linkscope.process.prediction import Ran, is_secure, predict, working_directories
 from linkscope.process.snapshot import Snapshot, take
 from linkscope.process.views import Sight, View, Views
 
@@ -66,11 +66,11 @@ class Observer:
         through = snapshot.through
         sight = self.views.of(through)
         objects = objects_of(through, snapshot.mappings, snapshot.costs, sight, self.disks, self.files)
-        objects = _enter_link_map(objects, snapshot)
+        kernels = _file_of_link(through, objects, snapshot.exe)
+        objects = _enter_link_map(objects, snapshot, kernels)
         for one in objects:
             if one.standing is not None:
                 one.standing = refined(one.standing, one.loaded_as)
-        kernels = _file_of_link(through, objects, snapshot.exe)
         return self._judged(snapshot, sight, objects, kernels)
 
     def _judged(self, snapshot: Snapshot, sight: Sight, objects: list[Mapped], kernels: Mapped | None) -> Observation:
@@ -80,30 +80,30 @@ class Observer:
         if command is not None:
             program, interpreter = _program_of_command(command[1], objects), kernels
         ran, why_not = _how_it_ran(snapshot, program, command[0] if command else None)
-        start = None
-        view = program.standing.view if program and program.standing else None
-        if ran is not None and view is not None:
-            start = predict(ran, view, snapshot.environ)
-            if start.rules is None:
-                why_not = next((problem.message for problem in start.link_map.problems), None)
-        auditors = [] if start is None else _auditors(start)
-        found = match(objects, program, interpreter, start if start and start.rules else None, auditors)
+        start, found = _fitting(snapshot, ran, objects, program, interpreter)
+        if start is not None and start.rules is None:
+            why_not = next((problem.message for problem in start.link_map.problems), None)
+        if _is_loading(snapshot):
+            found.absent.clear()
         return Observation(snapshot, sight, objects, program, interpreter, ran, start, found, why_not)
 
 
-def _enter_link_map(objects: list[Mapped], snapshot: Snapshot) -> list[Mapped]:
+def _enter_link_map(objects: list[Mapped], snapshot: Snapshot, kernels: Mapped | None) -> list[Mapped]:
     """OBJECTS in the order of the link map, the base namespace first; what stands in none comes last.
 
-    Each is given its places there. What its file cannot say any more is taken from memory.
+    KERNELS: the object that the kernel started. Each is given its places there. What its file cannot say any more is
+    taken from memory.
     """
     if not isinstance(snapshot.link_map, LinkMapMemory):
         return objects
     places = Places(snapshot.mappings or [])
     by_mapping = {mapping.start: one for one in objects for mapping in one.mappings}
     listed: dict[Mapped, None] = {}
-    for entry in snapshot.link_map.entries:
+    for place, entry in enumerate(snapshot.link_map.entries):
         mapping = entry_mapping(entry, places)
         one = by_mapping.get(mapping.start) if mapping else None
+        if mapping is None and place == 0:
+            one = kernels  # a static program that has loaded something has no dynamic section to be known by
         if one is None:
             continue
         listed[one] = None
@@ -131,7 +131,8 @@ def _loader_command(snapshot: Snapshot, kernels: Mapped | None) -> tuple[Explici
         return None
     if not _is_loader(snapshot.through, image):
         return None
-    family = "glibc" if (image.soname or "").startswith("ld-linux") or (image.soname or "")[:3] == "ld6" else "musl"
+    # glibc's always has a soname, its own file's name; musl's is called after the C library, or nothing.
+    family: Family = "glibc" if (image.soname or "").startswith("ld") else "musl"
     parsed = parse_loader_command(snapshot.cmdline, family)
     if parsed is None:
         return None
@@ -172,8 +173,34 @@ def _how_it_ran(
         return None, None
     secure = False if loader else is_secure(snapshot.auxv, snapshot.ids)
     now = _tolerant_link(snapshot.through, "cwd")
-    folder = working_directory(standing.view, snapshot.environ, now)
-    return Ran(image, standing.path, standing.location, secure, folder, loader), None
+    folders = working_directories(standing.view, snapshot.environ, now)
+    return Ran(image, standing.path, standing.location, secure, folders, loader), None
+
+
+def _fitting(
+    snapshot: Snapshot, ran: Ran | None, objects: Sequence[Mapped], program: Mapped | None, interpreter: Mapped | None
+) -> tuple[Start | None, Match]:
+    """The prediction, and how OBJECTS match it; of the folders where the program may have been started, the best fit's.
+
+    The start is None where nothing can be predicted.
+    """
+    view = program.standing.view if program and program.standing else None
+    if ran is None or view is None:
+        return None, match(objects, program, interpreter, None, ())
+    tried: list[tuple[Start, Match]] = []
+    for folder in ran.folders:
+        start = predict(ran, folder, view, snapshot.environ)
+        found = match(objects, program, interpreter, start if start.rules else None, _auditors(start))
+        tried.append((start, found))
+        if not found.misfits:
+            break
+    return min(tried, key=lambda one: one[1].misfits)
+
+
+def _is_loading(snapshot: Snapshot) -> bool:
+    """Whether the loader has not come to the end of its work yet: what is absent now may be mapped in a moment."""
+    link_map = snapshot.link_map
+    return link_map.early if isinstance(link_map, NoLinkMap) else link_map is not None and link_map.state == "adding"
 
 
 def _tolerant_link(pid: int, name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from linkscope.elf import notes
 from linkscope.elf.reader import open_reader
-from linkscope.elf.rodata import found_among
+from linkscope.elf.rodata import pieces
 from linkscope.errors import LinkScopeError
 from linkscope.model.document import text
 from linkscope.model.pid import Opener
@@ -72,10 +72,16 @@ def _search(other: Mapped, names: Sequence[bytes]) -> dict[bytes, How]:
     found: dict[bytes, How] = {}
     try:
         with open_reader(location, other.path) as reader:
-            wanted = [start + name + b"\0" for name in names for start in (b"\0", b"/")]
-            found.update((string[1:-1], "string") for string in found_among(reader, other.image, wanted))
+            for piece in pieces(reader, other.image):
+                found.update((name, "string") for name in names if name not in found and _stands_in(piece, name))
             declared = {os.fsencode(n) for entry in notes.dlopen_entries(reader, other.image) for n in entry.soname}
             found.update((name, "note") for name in names if name in declared)
     except LinkScopeError:
         return found
     return found
+
+
+def _stands_in(piece: bytes, name: bytes) -> bool:
+    """Whether a string in PIECE is NAME, or a path that ends in it. The first string has nothing before it."""
+    string = name + b"\0"
+    return piece.startswith(string) or piece.rfind(b"\0" + string) >= 0 or piece.rfind(b"/" + string) >= 0

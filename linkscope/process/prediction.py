@@ -17,15 +17,15 @@ from linkscope.process.views import View
 class Ran(msgspec.Struct, frozen=True):
     """How the program was started. path: of its file, as the process sees it; location: on this machine.
 
-    secure: None where the caller may not know. loader: on whose command line it stood, None where the kernel started
-    it.
+    secure: None where the caller may not know. folders: where it may have been started, the likeliest first. loader: on
+    whose command line it stood, None where the kernel started it.
     """
 
     image: Image
     path: str
     location: str
     secure: bool | None
-    working_directory: str
+    folders: tuple[str, ...]
     loader: ExplicitLoader | None = None
 
 
@@ -39,26 +39,26 @@ def is_secure(auxv: dict[int, int], ids: Ids) -> bool | None:
     return True if ids.uids[0] != ids.uids[1] or ids.gids[0] != ids.gids[1] else None
 
 
-def working_directory(view: View, environ: dict[str, str] | None, now: str) -> str:
-    """The folder in which the program was started: PWD, as the shell set it, where that is one; else NOW, the present.
+def working_directories(view: View, environ: dict[str, str] | None, now: str) -> tuple[str, ...]:
+    """The folders in which the program may have been started: PWD, as the shell set it, and the one it is in NOW.
 
-    The kernel does not keep the first one, and a daemon goes to `/`.
+    The kernel does not keep the first one. A daemon goes to `/` later on; and whatever starts a program in another
+    folder without a shell leaves its own PWD.
     """
     shell_said = (environ or {}).get("PWD", "")
-    if shell_said.startswith("/") and view.system.is_directory(shell_said):
-        return shell_said
-    return view.inside(now) or "/"
+    likely = (shell_said,) if shell_said.startswith("/") and view.system.is_directory(shell_said) else ()
+    return tuple(dict.fromkeys((*likely, view.inside(now) or "/")))
 
 
-def predict(ran: Ran, view: View, environ: dict[str, str] | None) -> Start:
-    """The start as it would be made now, of the same file in the same circumstances."""
+def predict(ran: Ran, folder: str, view: View, environ: dict[str, str] | None) -> Start:
+    """The start as it would be made now in FOLDER, of the same file in the same circumstances."""
     variables = environ or {}
     environment = Environment(
         library_path=variables.get("LD_LIBRARY_PATH"),
         preload=variables.get("LD_PRELOAD"),
         audit=variables.get("LD_AUDIT"),
         tunables=variables.get("GLIBC_TUNABLES"),
-        cwd=ran.working_directory,
+        cwd=folder,
         bind_now=bool(variables.get("LD_BIND_NOW")),
         secure=bool(ran.secure),
         explicit=ran.loader,

@@ -199,8 +199,8 @@ class Held:
         return b"".join(pieces)[self._filled :]
 
     def link_map(self) -> list[str]:
-        """What a program of the ELF writer says: the names in its link map."""
-        return list(map(os.fsdecode, self.said().split(b"\0")[:-1]))
+        """What a program of the ELF writer says: the names in its link map, as the document has them."""
+        return [name.decode(errors="replace") for name in self.said().split(b"\0")[:-1]]
 
 
 @contextlib.contextmanager
