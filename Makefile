@@ -1,7 +1,7 @@
 # LinkScope's workbench. It needs Python 3.11 or later (with venv), make and a C compiler; everything else is
 # fetched into .venv the first time.
 #
-#   make demo    set up, build the fixtures, and see what `linkscope inspect` says
+#   make demo    set up, build the fixtures, and see what LinkScope says of files and processes
 #   make test    set up, build the fixtures, and run the tests
 #   make help    all the others
 
@@ -16,6 +16,8 @@ READY     := $(VENV)/.ready
 LINKSCOPE := $(BIN)/linkscope
 # One large program of the machine, the first of these that there is.
 LARGE     := $(firstword $(wildcard /usr/bin/gdb /usr/bin/git /usr/bin/python3 /usr/bin/bash /bin/bash /bin/sh))
+# A sample that runs for the time of a command, whose last argument is its process number.
+BESIDE    := $(PYTHON) fixtures/python/beside.py
 HELLO     := $(addprefix fixtures/build/hello/,hello-static hello-dynamic-pie)
 
 .PHONY: help setup fixtures demo test lint format bench conformance clean
@@ -42,11 +44,15 @@ setup: $(READY) ## make .venv and install into it
 fixtures: ## build the sample programs that this machine's compilers can
 	@$(MAKE) --no-print-directory -C fixtures -j$(JOBS)
 
-demo: setup fixtures ## see `linkscope inspect` on real files
+demo: setup fixtures ## see what LinkScope says of real files and processes
 	@echo; echo '$$ linkscope inspect $(HELLO)'
 	@$(LINKSCOPE) inspect $(HELLO)
 	@echo; echo '$$ linkscope inspect $(LARGE)'
 	@$(LINKSCOPE) inspect $(LARGE)
+	@echo; echo '$$ linkscope pid PID        # a process whose library was replaced under it'
+	@$(BESIDE) stale $(LINKSCOPE) pid || test $$? -eq 1
+	@echo; echo '$$ linkscope pid --tree PID # a server with two workers'
+	@$(BESIDE) prefork $(LINKSCOPE) pid --tree
 
 test: setup fixtures ## run the tests
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)

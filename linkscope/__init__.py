@@ -6,16 +6,19 @@ The public functions are those of `linkscope.analysis`, each imported when it is
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from linkscope.analysis.inspect import inspect
-    from linkscope.analysis.request import Assumptions, Depth
+    from linkscope.analysis.process import processes
+    from linkscope.analysis.request import Assumptions, Depth, Looking
     from linkscope.analysis.why import why
 
-__all__ = ["Assumptions", "Depth", "inspect", "why"]
+__all__ = ["Assumptions", "Depth", "Looking", "inspect", "processes", "why"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "Assumptions": "linkscope.analysis.request",
     "Depth": "linkscope.analysis.request",
+    "Looking": "linkscope.analysis.request",
     "inspect": "linkscope.analysis.inspect",
+    "processes": "linkscope.analysis.process",
     "why": "linkscope.analysis.why",
 }
 
