@@ -22,7 +22,7 @@ _BRIEFLY: dict[FindingCode, tuple[str, str]] = {
     "audited": ("audited", "audited"),
     "executable-anonymous-memory": ("code without a file", "code without a file"),
     "writable-executable-memory": ("writable code", "writable code"),
-    "zombie-children": ("zombie child", "{} zombie children"),
+    "zombie-children": ("1 zombie", "{} zombies"),
     "old-kernel": ("old kernel", "old kernel"),
 }
 

@@ -78,7 +78,7 @@ def _remark(process: Process, moment: Moment) -> Span:
         return briefly(process)
     seen = moment.dead.get(process.pid)
     said = "" if seen is None else f", dead for {duration(moment.now - seen)} or longer"
-    return f"not waited for by {process.ppid}{said}", "bad"
+    return f"parent {process.ppid}{said}", "bad"
 
 
 def count(processes: Sequence[Process], left: Left, page: Page) -> Iterator[list[Span]]:

@@ -64,8 +64,8 @@ _TABLE = """\
    1  root      init      sleeping  -                       not permitted                          init
    2  root      kthreadd  idle      kernel                                                         [kthreadd]
    9  www-data  app       sleeping  static      0  6.0 MiB                                         /usr/bin/app --serve
-  77  www-data  sh        zombie    -                       not waited for by 5                    [sh]
-1234  www-data  nginx     sleeping  dynamic     2  6.0 MiB  2 stale, preloaded, 2 zombie childre…  nginx: worker process
+  77  www-data  sh        zombie    -                       parent 5                               [sh]
+1234  www-data  nginx     sleeping  dynamic     2  6.0 MiB  2 stale, preloaded, 2 zombies, 1 more  nginx: worker process
 
 5 processes · 1 to be restarted (linkscope ps --stale) · 58 kernel threads left out (--kernel-threads)
 ! 12 processes could not be looked into, or only in part: run as root to see more
@@ -92,7 +92,7 @@ def test_without_a_process_there_is_no_table() -> None:
 
 
 def test_a_zombie_that_was_watched_is_said_to_be_dead_since_then() -> None:
-    assert "not waited for by 5, dead for 12 s or longer" in _table(_ZOMBIE, moment=Moment(NOW, {77: NOW - 12}))
+    assert "parent 5, dead for 12 s or longer" in _table(_ZOMBIE, moment=Moment(NOW, {77: NOW - 12}))
 
 
 def test_objects_stand_below_their_process() -> None:
