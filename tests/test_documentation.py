@@ -17,6 +17,17 @@ import pytest
 from linkscope.cli.commands import COMMANDS, commands
 from linkscope.model.document import AnalysisError
 from linkscope.model.inspect import ClosureEntry, File, Problem, ProblemCode
+from linkscope.model.pid import (
+    Disk,
+    Executable,
+    Family,
+    FindingCode,
+    MappedObject,
+    Origin,
+    PidDocument,
+    Process,
+    ProcessFinding,
+)
 from linkscope.model.why import SearchStep, WhyDocument
 from tests.cli.conftest import environment
 from tests.conformance.rules import ALL
@@ -29,6 +40,7 @@ _WRITERS: Final = {"_problem", "_warning", "Problem"}  # what makes a problem, f
 _WRITING: Final = ("linkscope/loader/problems.py", "linkscope/analysis/problems.py")
 _SCOREBOARD_BLOCK: Final = re.compile(r"<!-- scoreboard -->\n(.*?)<!-- /scoreboard -->", re.DOTALL)
 
+_PROCESS: Final = (PidDocument, Process, Executable, MappedObject, ProcessFinding, Family)
 # One command of a ```console block: what was typed before it in the same block (cd), the command, what it prints.
 Example = tuple[list[str], str, str]
 
@@ -188,10 +200,45 @@ def test_every_problem_code_is_documented_as_it_is() -> None:
     assert dict(rows) == {code: written.get(code, "—") for code in get_args(ProblemCode)}
 
 
+def _levels() -> dict[str, str]:
+    """Each finding's code with the level at which it is made: warning, note, or both."""
+    levels: dict[str, set[str]] = {}
+    for function in ast.parse((REPOSITORY / "linkscope/process/findings.py").read_text()).body:
+        if not isinstance(function, ast.FunctionDef) or function.name in ("_finding", "_note"):
+            continue
+        called = {
+            call.func.id
+            for call in ast.walk(function)
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+        }
+        words = {
+            word.value for word in ast.walk(function) if isinstance(word, ast.Constant) and isinstance(word.value, str)
+        }
+        made = {
+            level for level, sign in (("warning", "_finding"), ("note", "_note")) if sign in called or level in words
+        }
+        for code in words & set(get_args(FindingCode)):
+            levels.setdefault(code, set()).update(made)
+    return {code: "both" if len(made) > 1 else made.copy().pop() for code, made in levels.items()}
+
+
+def test_every_finding_about_a_process_is_documented_as_it_is() -> None:
+    text = (REPOSITORY / "docs/processes.md").read_text()
+    rows = re.findall(r"^\| `([a-z-]+)` \| (warning|note|both) \|", text, re.MULTILINE)
+    assert [code for code, _ in rows] == list(get_args(FindingCode))
+    assert dict(rows) == _levels()
+
+
+@pytest.mark.parametrize("words", [Origin, Disk], ids=["origin", "disk"])
+def test_every_word_about_an_object_is_documented(words: object) -> None:
+    text = (REPOSITORY / "docs/processes.md").read_text()
+    assert not [word for word in get_args(words) if f"`{word}`" not in text]
+
+
 def test_every_key_beyond_the_plain_ones_is_documented() -> None:
     """The tables' keys are fields of the documents; those with a default, which not every answer has, are all there."""
     text = (REPOSITORY / "docs/decisions.md").read_text()
-    documents = (File, ClosureEntry, Problem, AnalysisError, WhyDocument, SearchStep)
+    documents = (File, ClosureEntry, Problem, AnalysisError, WhyDocument, SearchStep, *_PROCESS)
     optional = {
         field.name
         for document in documents
