@@ -52,7 +52,7 @@ class Mapping(msgspec.Struct, frozen=True):
     @property
     def is_file(self) -> bool:
         """Whether a file stands behind it (a memfd and shared anonymous memory are files of the kernel's own)."""
-        return self.identity[1] != 0
+        return self.identity != (0, 0)  # System V shared memory may have the inode 0
 
     @property
     def size(self) -> int:

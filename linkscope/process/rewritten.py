@@ -10,7 +10,7 @@ import msgspec
 
 from linkscope.elf.reader import open_reader
 from linkscope.errors import LinkScopeError
-from linkscope.process import procfs
+from linkscope.process import procfs, witness
 from linkscope.process.contradiction import contradicts
 from linkscope.process.disk import Standing
 from linkscope.process.mapped import Mapped
@@ -47,14 +47,23 @@ def judged(pid: int, one: Mapped, started: float, vector: dict[int, int] | None)
     )
 
 
+def _other_build_id(memory: procfs.Memory, one: Mapped) -> str | None:
+    """What the build id in memory contradicts: in an overlay, memory goes on showing the file of the lower layer."""
+    there = one.facts.build_id if one.facts else None
+    seen = witness.build_id(memory, one.mappings) if there else None
+    return "its build id was another one" if seen not in (None, there) else None
+
+
 def _contradiction(pid: int, one: Mapped, standing: Standing, vector: dict[int, int] | None) -> tuple[str | None, bool]:
     """What in memory contradicts the file, and whether memory could be read."""
-    if one.image is None or standing.location is None:
+    if standing.location is None:
         return None, False
+    if one.image is None:
+        return "the file is no readable ELF file any more", True
     base, dynamic = (one.entries[0].base, one.entries[0].dynamic) if one.entries else (None, 0)
     try:
         with procfs.Memory(pid) as memory, open_reader(standing.location, standing.path) as reader:
             what = contradicts(memory, base, one.image, reader, one.mappings, dynamic=dynamic, vector=vector)
-            return what, True
+            return what or _other_build_id(memory, one), True
     except LinkScopeError:
         return None, False
