@@ -8,19 +8,24 @@ very file, where the caller may (CAP_CHECKPOINT_RESTORE, Linux fs/proc/base.c, p
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 import msgspec
 
-from linkscope.errors import LinkScopeError, ProcessUnreadable
+from linkscope.errors import ProcessUnreadable
 from linkscope.model.pid import Disk
 from linkscope.process import procfs
 from linkscope.process.mappings import Mapping, without_mark
-from linkscope.process.views import Sight, View
+from linkscope.process.views import Sight, Spot, View
 
 _MEMFD = "/memfd:"  # Linux mm/memfd.c, MFD_NAME_PREFIX
 # File systems of which maps may show other numbers than stat(2) (fs/btrfs/inode.c, btrfs_getattr; fs/overlayfs).
 _DISGUISED = ("btrfs", "overlay", "bcachefs", "fuse", "aufs")
+
+_MOST_GAPS = 6
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -28,7 +33,9 @@ class Standing(msgspec.Struct, frozen=True):
 
     status: stat(2) of the mapped file itself, None where that cannot be had. location: where its bytes can be read on
     this machine, None where nowhere; linked: by a link of the process, which goes with it. view: the root that `path`
-    is seen from, None where it lies in none that can be reached. reason: why `disk` is unknown.
+    is seen from, None where it lies in none that can be reached. reason: why `disk` is unknown. doubtful: whether it is
+    the file at `location` cannot be told by the numbers, and memory has to be asked (see `witness`). disguised: maps
+    has other numbers than stat(2).
     """
 
     disk: Disk
@@ -38,11 +45,38 @@ class Standing(msgspec.Struct, frozen=True):
     view: View | None
     reason: str | None = None
     linked: bool = False
+    doubtful: bool = False
+    disguised: bool = False
 
     @property
     def identity(self) -> tuple[int, int] | None:
         """Device and inode of the mapped file, as stat(2) gives them."""
-        return None if self.status is None else (self.status.st_dev, self.status.st_ino)
+        return None if self.status is None else _numbers(self.status)
+
+
+def files_of(pid: int, mappings: Sequence[Mapping]) -> list[list[int]]:
+    """The places in MAPPINGS of each file that is mapped, in the order of addresses.
+
+    maps shows one device for all of a btrfs, whose subvolumes count their inodes each for itself: where two names have
+    the same numbers, the links to the files tell whether they are one file, or else the names do.
+    """
+    names: dict[tuple[int, int], set[str]] = {}
+    for mapping in mappings:
+        if mapping.is_file:
+            names.setdefault(mapping.identity, set()).add(mapping.name)
+    groups: dict[object, list[int]] = {}
+    for place, mapping in enumerate(mappings):
+        if mapping.is_file:
+            key: object = mapping.identity
+            if len(names[mapping.identity]) > 1:
+                exact = _status(pid, mapping.map_file)
+                key = _numbers(exact) if exact else (key, mapping.name)
+            groups.setdefault(key, []).append(place)
+    return list(groups.values())
+
+
+def _numbers(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 class Disks:
@@ -53,60 +87,88 @@ class Disks:
 
     def standing(self, pid: int, mapping: Mapping, sight: Sight, link: str | None = None) -> Standing:
         """How the file behind one mapping stands. LINK: a magic link to it below /proc/PID, if map_files is not one."""
-        key = (id(sight), mapping.identity, mapping.name)
+        link = link or mapping.map_file
+        key: tuple[object, ...] = (id(sight), mapping.identity, mapping.name)
         known = self._known.get(key)
+        if known is not None and known.disguised:
+            # Its numbers in maps may be another file's too: subvolumes of btrfs count their inodes each for itself.
+            exact = _status(pid, link)
+            key = (*key, exact and _numbers(exact))
+            known = self._known.get(key)
         if known is None:
-            known = self._known[key] = _judge(pid, mapping, sight, link or mapping.map_file)
+            known = self._known[key] = _judged(_Case(pid, mapping, sight, link))
+            if known.disguised:
+                self._known[*key[:3], known.identity] = known
         elif known.linked:
-            return msgspec.structs.replace(known, location=procfs.path_of(pid, link or mapping.map_file))
+            return msgspec.structs.replace(known, location=procfs.path_of(pid, link))
         return known
 
 
-def _judge(pid: int, mapping: Mapping, sight: Sight, link: str) -> Standing:
-    marked = without_mark(mapping.name)
-    if mapping.name.startswith(_MEMFD):
-        return Standing("memfd", marked, _status(pid, link), procfs.path_of(pid, link), sight.now, linked=True)
-    exact: os.stat_result | None = None
-    asked = False
-    # A living file may be called so that its name ends in the kernel's mark of a deleted one.
-    for name in dict.fromkeys((mapping.name, marked)):
-        placed = sight.of(name)
-        status = placed[0].status(placed[1]) if placed else None
-        if placed is None or status is None:
-            continue
-        if (status.st_dev, status.st_ino) != mapping.identity:
-            exact = exact if asked else _status(pid, link)
-            asked = True
-            if exact is None or (exact.st_dev, exact.st_ino) != (status.st_dev, status.st_ino):
-                continue
-        return Standing("same", placed[1], status, placed[0].locate(placed[1]), placed[0])
-    exact = exact if asked else _status(pid, link)
-    return _not_the_same(pid, mapping, sight, exact, link)
+class _Case:
+    """One mapped file, and what can be found out of it; what takes a system call is asked for when it is needed."""
+
+    def __init__(self, pid: int, mapping: Mapping, sight: Sight, link: str) -> None:
+        self.pid = pid
+        self.mapping = mapping
+        self.sight = sight
+        self.link = link
+
+    @cached_property
+    def exact(self) -> os.stat_result | None:
+        """stat(2) of the file itself; None where the caller may not follow the link to it."""
+        return _status(self.pid, self.link)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """How it may be called, as the kernel does. In maps a newline and a real `\\012` look the same."""
+        name = self.mapping.name
+        if "\n" not in name:
+            return [name]
+        try:
+            return [procfs.link(self.pid, self.link)]
+        except ProcessUnreadable:
+            return _spellings(name)
+
+    @property
+    def location(self) -> str | None:
+        """The link by which its bytes can be read, if the caller may."""
+        return procfs.path_of(self.pid, self.link) if self.exact is not None else None
+
+    @property
+    def is_unlinked(self) -> bool:
+        """Whether it has no name any more, or not the one by which it was opened."""
+        if self.exact is not None:
+            return self.exact.st_nlink == 0
+        return self.names[0] != without_mark(self.names[0])
+
+    def is_same(self, status: os.stat_result) -> bool:
+        """Whether STATUS is that of the file."""
+        numbers = _numbers(status)
+        return numbers == self.mapping.identity or (self.exact is not None and numbers == _numbers(self.exact))
+
+    @cached_property
+    def is_elsewhere(self) -> bool:
+        """Whether the kernel's name does not count from any root that the process has now.
+
+        So it is once the file's mount was taken away (umount2(2), MNT_DETACH), and after a process gave itself another
+        root by pivot_root(2): the name begins at that mount's own root. Where only the program's mount may be known, it
+        stands for those of all files.
+        """
+        try:
+            number = procfs.mount_of(self.pid, self.link if self.exact is not None else "exe")
+        except ProcessUnreadable:
+            return False
+        return self.sight.has_mount(number) is False
 
 
-def _not_the_same(pid: int, mapping: Mapping, sight: Sight, exact: os.stat_result | None, link: str) -> Standing:
-    """The standing of a file that no name in sight leads to, as far as that can be told."""
-    name = without_mark(mapping.name)
-    location = procfs.path_of(pid, link) if exact is not None else None
-    placed = sight.of(name)
-    if placed is None:
-        return _out_of_sight(mapping, exact, location)
-    view, path = placed
-    status = view.status(path)
-    if exact is None and name == mapping.name and status is not None and _is_disguised(pid, mapping, status):
-        reason = "its file system shows other numbers for a mapped file, and only root may compare the files"
-        return Standing("unknown", path, None, view.locate(path), view, reason)
-    disk: Disk = "deleted" if status is None else "replaced"
-    return Standing(disk, path, exact, location, view, linked=location is not None)
-
-
-def _out_of_sight(mapping: Mapping, exact: os.stat_result | None, location: str | None) -> Standing:
-    """A file that lies neither in the process's root nor in the caller's: only its count of names can be asked."""
-    path = without_mark(mapping.name)
-    if exact is not None and exact.st_nlink == 0:
-        return Standing("deleted", path, exact, location, None, linked=True)
-    reason = "it lies outside of the root that the process has now, where its name cannot be looked up"
-    return Standing("unknown", path, exact, location, None, reason, linked=location is not None)
+def _spellings(name: str) -> list[str]:
+    """Every name that the kernel may have written so, each newline being one, or a real `\\012`."""
+    parts = name.split("\n")
+    gaps = len(parts) - 1
+    if gaps > _MOST_GAPS:
+        return [name, name.replace("\n", "\\012")]
+    choices = itertools.product(("\n", "\\012"), repeat=gaps)
+    return ["".join(part + gap for part, gap in zip(parts, (*choice, ""), strict=True)) for choice in choices]
 
 
 def _status(pid: int, link: str) -> os.stat_result | None:
@@ -116,20 +178,96 @@ def _status(pid: int, link: str) -> os.stat_result | None:
         return None
 
 
-def _is_disguised(pid: int, mapping: Mapping, status: os.stat_result) -> bool:
-    """Whether maps may show other numbers than stat(2) for a file in this place.
+def _judged(case: _Case) -> Standing:
+    # A living file may be called so that its name ends in the kernel's mark of a deleted one.
+    for view, path, spot in _spots(case, dict.fromkeys((*case.names, *map(without_mark, case.names)))):
+        if spot.status is not None and case.is_same(spot.status):
+            return _same(case, spot.status, spot, view, path)
+    mapping = case.mapping
+    if mapping.name.startswith(_MEMFD):
+        location = procfs.path_of(case.pid, case.link)
+        name = without_mark(mapping.name)
+        return Standing("memfd", name, case.exact, location, case.sight.now, linked=True)
+    return _not_the_same(case)
 
-    Source: proc_pid_mountinfo(5): the device of a mount stands there as the kernel's own tables have it, as in maps.
-    """
-    try:
-        lines = procfs.read(pid, "mountinfo").decode("utf-8", "surrogateescape").splitlines()
-    except LinkScopeError:
-        return False
-    devices = (os.makedev(major, minor) for major, minor in ((os.major(status.st_dev), os.minor(status.st_dev)),))
-    known = {f"{os.major(device)}:{os.minor(device)}" for device in (*devices, mapping.identity[0])}
-    types = {line.partition(" - ")[2].split(" ", 1)[0] for line in lines if known & {line.split(" ", 3)[2]}}
+
+def _same(case: _Case, status: os.stat_result, spot: Spot, view: View, path: str) -> Standing:
+    disguised = _numbers(status) != case.mapping.identity
+    location, linked = (spot.location, False) if spot.location else (case.location, True)
+    return Standing("same", path, status, location, view, linked=linked, disguised=disguised)
+
+
+def _not_the_same(case: _Case) -> Standing:
+    """The standing of a file that no name in sight leads to, as far as that can be told."""
+    if case.sight.of(case.names[0]) is None or case.is_elsewhere:
+        return _out_of_sight(case)
+    doubtful = _doubtful(case) if case.exact is None else None
+    if doubtful is not None:
+        return doubtful
+    view, path, spot = _last_name(case)
+    if case.exact is None and not case.is_unlinked and not case.sight.kinds({case.mapping.identity[0]}):
+        return _out_of_sight(case)
+    disk: Disk = "deleted" if spot.status is None else "replaced"
+    reason: str | None = None
+    if spot.hidden is not None and not case.is_unlinked:
+        disk, reason = "unknown", f"its name cannot be looked up: {spot.hidden}"
+    elif os.path.basename(path) == f"#{case.mapping.identity[1]}":  # Linux fs/dcache.c, d_mark_tmpfile
+        disk, reason = "unknown", "it was made without a name (O_TMPFILE), so no other file can take its place"
+    return Standing(disk, path, case.exact, case.location, view, reason, linked=case.location is not None)
+
+
+def _spots(case: _Case, names: Iterable[str]) -> Iterator[tuple[View, str, Spot]]:
+    """What stands at those of NAMES, as the kernel gives them, that are in sight."""
+    for name in names:
+        placed = case.sight.of(name)
+        if placed is not None:
+            yield *placed, placed[0].spot(placed[1])
+
+
+def _doubtful(case: _Case) -> Standing | None:
+    """The standing of a file that may well be what stands at its name, its numbers being no sign."""
+    for view, path, spot in _spots(case, case.names):
+        if spot.status is not None and _is_disguised(case, spot.status):
+            reason = "its file system shows other numbers for a mapped file, and only root may compare the files"
+            return Standing("unknown", path, None, spot.location, view, reason, doubtful=True)
+    return None
+
+
+def _last_name(case: _Case) -> tuple[View, str, Spot]:
+    """The name that the file has, or had before it was deleted, and what stands there now."""
+    whole = () if case.is_unlinked else case.names
+    found = list(_spots(case, (*whole, *map(without_mark, case.names))))
+    return next((one for one in found if one[2].status), found[-1])
+
+
+def _out_of_sight(case: _Case) -> Standing:
+    """A file that lies neither in the process's root nor, as far as can be told, in the caller's."""
+    beyond = case.sight.beyond
+    name = case.names[0]
+    if beyond is not None and name.startswith("/"):
+        spot = beyond.spot(name)
+        if spot.status is not None and case.is_same(spot.status):
+            return _same(case, spot.status, spot, beyond, name)
+    disk: Disk = "deleted" if case.is_unlinked else "unknown"
+    reason = (
+        "it lies outside of the root that the process has now, or its mount was taken away: no name can be looked up"
+    )
+    return Standing(
+        disk,
+        without_mark(name),
+        case.exact,
+        case.location,
+        None,
+        reason if disk == "unknown" else None,
+        linked=case.location is not None,
+    )
+
+
+def _is_disguised(case: _Case, status: os.stat_result) -> bool:
+    """Whether maps may show other numbers than stat(2) for a file in this place."""
+    kinds = case.sight.kinds({status.st_dev, case.mapping.identity[0]})
     # A subvolume of btrfs has a device of its own, which no mount shows.
-    return not types or any(kind.startswith(_DISGUISED) for kind in types)
+    return not kinds or any(kind.startswith(_DISGUISED) for kind in kinds)
 
 
 def refined(standing: Standing, loaded_as: str | None) -> Standing:
@@ -140,13 +278,15 @@ def refined(standing: Standing, loaded_as: str | None) -> Standing:
     view = standing.view
     if standing.disk != "same" or view is None or loaded_as is None or not loaded_as.startswith("/"):
         return standing
-    status = view.status(loaded_as)
-    if status is None:
-        return msgspec.structs.replace(standing, disk="renamed")
-    if (status.st_dev, status.st_ino) == standing.identity:
+    # A daemon that went into a chroot afterwards has loaded it by its name outside of that.
+    names = [name for name in (loaded_as, view.inside(loaded_as)) if name]
+    found = [(name, status) for name in names if (status := view.status(name))]
+    if any(_numbers(status) == standing.identity for _, status in found):
         return standing
-    if _was_its_own_name(view, loaded_as, standing.path):
-        return msgspec.structs.replace(standing, disk="replaced", path=loaded_as)
+    if not found:
+        return standing if view.spot(loaded_as).hidden else msgspec.structs.replace(standing, disk="renamed")
+    if _was_its_own_name(view, found[0][0], standing.path):
+        return msgspec.structs.replace(standing, disk="replaced", path=found[0][0])
     return standing
 
 

@@ -13,8 +13,8 @@ from linkscope.elf.image import Image, read_image
 from linkscope.elf.reader import Reader, open_reader
 from linkscope.errors import LinkScopeError, NotElf
 from linkscope.loader.system import System
-from linkscope.process import procfs
-from linkscope.process.disk import Disks, Standing
+from linkscope.process import procfs, witness
+from linkscope.process.disk import Disks, Standing, files_of
 from linkscope.process.linkmap_memory import Entry
 from linkscope.process.mappings import Cost, Mapping
 from linkscope.process.views import Sight
@@ -145,12 +145,8 @@ def objects_of(
     pid: int, mappings: list[Mapping], costs: list[Cost] | None, sight: Sight, disks: Disks, files: Files
 ) -> list[Mapped]:
     """Every object of a process, by address, the vdso last. COSTS: of the MAPPINGS, None if they were not asked for."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for place, mapping in enumerate(mappings):
-        if mapping.is_file:
-            groups.setdefault(mapping.identity, []).append(place)
     found: list[Mapped | None] = []
-    for places in groups.values():
+    for places in files_of(pid, mappings):
         code = [mappings[place] for place in places if mappings[place].executable]
         if code:
             found.append(_object(pid, [mappings[place] for place in places], code[0], sight, disks, files))
@@ -175,7 +171,7 @@ def _object(
     pid: int, mappings: list[Mapping], code: Mapping, sight: Sight, disks: Disks, files: Files
 ) -> Mapped | None:
     """The object behind the MAPPINGS of one file; None where it is no ELF file."""
-    standing = disks.standing(pid, code, sight)
+    standing = witness.asked(pid, mappings, disks.standing(pid, code, sight))
     facts = files.facts(standing)
     if facts is None and (standing.location is not None or not _begins_as_elf(pid, mappings)):
         return None

@@ -71,16 +71,8 @@ def path_of(pid: int, name: str) -> str:
 
 def read(pid: int, name: str) -> bytes:
     """The whole of /proc/PID/NAME. Raises ProcessGone, NotPermitted, ProcessUnreadable."""
-    try:
-        descriptor = os.open(f"{PROC}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise trouble(pid, error) from error
-    try:
-        return _whole(descriptor)
-    except OSError as error:
-        raise trouble(pid, error) from error
-    finally:
-        os.close(descriptor)
+    with Held(pid, name) as held:
+        return held.read()
 
 
 def _whole(descriptor: int) -> bytes:
@@ -96,8 +88,8 @@ def trouble(pid: int, error: OSError) -> ProcessUnreadable:
     """What an error of the operating system says of the process: gone, somebody else's, or something else."""
     if error.errno in (errno.ENOENT, errno.ESRCH) and not os.path.exists(f"{PROC}/{pid}"):
         return ProcessGone(pid)
-    if error.errno == errno.ESRCH:
-        return ProcessGone(pid)
+    if error.errno == errno.ESRCH:  # a kernel thread, or a zombie
+        return ProcessUnreadable(pid, "it has no memory")
     if error.errno in (errno.EACCES, errno.EPERM):
         return NotPermitted(pid)
     return ProcessUnreadable(pid, os.strerror(error.errno).lower() if error.errno else str(error))
@@ -123,6 +115,36 @@ def status_of(pid: int, name: str) -> os.stat_result:
         return os.stat(f"{PROC}/{pid}/{name}")
     except OSError as error:
         raise trouble(pid, error) from error
+
+
+def mount_of(pid: int, name: str) -> int:
+    """The number of the mount through which the magic link /proc/PID/NAME leads to its file. Raises as `read` does.
+
+    A mount belongs to one mount namespace, or to none once it was unmounted while in use (proc_pid_fdinfo(5)).
+    """
+    try:
+        descriptor = os.open(f"{PROC}/{pid}/{name}", os.O_PATH | os.O_CLOEXEC)
+    except OSError as error:
+        raise trouble(pid, error) from error
+    try:
+        return int(read(os.getpid(), f"fdinfo/{descriptor}").partition(b"mnt_id:")[2].split(None, 1)[0])
+    finally:
+        os.close(descriptor)
+
+
+def mounts(pid: int) -> dict[int, tuple[str, int]]:
+    """The mounts that a process sees, by their numbers: type of the file system and its device. Raises as `read` does.
+
+    Source: proc_pid_mountinfo(5). Those that do not lie below its root are left out (Linux fs/proc_namespace.c,
+    show_mountinfo). The device is the kernel's own, which maps has too, and stat(2) not always.
+    """
+    found = {}
+    for line in read(pid, "mountinfo").splitlines():
+        number, _, device, _ = line.split(b" ", 3)
+        kind = line.partition(b" - ")[2].split(b" ", 1)[0]
+        major, minor = device.split(b":")
+        found[int(number)] = (os.fsdecode(kind), os.makedev(int(major), int(minor)))
+    return found
 
 
 def pids() -> Iterator[int]:
@@ -237,6 +259,40 @@ def boot_time() -> float:
 def start_time(status: Stat, booted: float) -> float:
     """When the process was forked, in seconds since the epoch, true to a clock tick; BOOTED: `boot_time`."""
     return booted + status.starttime / os.sysconf("SC_CLK_TCK")
+
+
+class Held:
+    """One file of /proc/PID, held open to be read several times. Use it in a `with`, or close it.
+
+    What tells of memory goes on telling of the memory that the process had then. Raises as `read` does.
+    """
+
+    __slots__ = ("_descriptor", "pid")
+
+    def __init__(self, pid: int, name: str) -> None:
+        self.pid = pid
+        try:
+            self._descriptor = os.open(f"{PROC}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise trouble(pid, error) from error
+
+    def read(self) -> bytes:
+        """The whole of it, as it is now."""
+        try:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            return _whole(self._descriptor)
+        except OSError as error:
+            raise trouble(self.pid, error) from error
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Memory:

@@ -6,12 +6,31 @@ of one in another mount namespace it begins at that namespace's own root (Linux 
 
 from __future__ import annotations
 
+import errno
 import os
+
+import msgspec
 
 from linkscope.errors import LinkScopeError, ProcessUnreadable
 from linkscope.loader.root import Root
 from linkscope.loader.system import System
 from linkscope.process import procfs
+
+# A name that a loader could not open either (open(2)); after any other error something may well stand there.
+_NOTHING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Spot(msgspec.Struct, frozen=True):
+    """What stands at a path. status: stat(2) of it, symlinks followed, None where nothing stands there.
+
+    location: where it can be opened on this machine, None where it has no name that can be opened (longer than 4096
+    bytes). hidden: why it cannot be told whether something stands there, None where it can.
+    """
+
+    status: os.stat_result | None
+    location: str | None
+    hidden: str | None = None
 
 
 class View:
@@ -24,7 +43,7 @@ class View:
         self.system = System(root)
         self.shown = shown
         self._prefix = prefix
-        self._statuses: dict[str, os.stat_result | None] = {}
+        self._spots: dict[str, Spot] = {}
 
     def inside(self, name: str) -> str | None:
         """How the process sees the file that the kernel calls NAME; None where it lies outside of this root."""
@@ -32,40 +51,88 @@ class View:
             return name if name.startswith("/") else None
         return name[len(self._prefix) :] if name.startswith(f"{self._prefix}/") else None
 
+    def spot(self, path: str) -> Spot:
+        """What stands at PATH (absolute, as seen from inside), symlinks followed."""
+        known = self._spots.get(path)
+        if known is None:
+            known = self._spots[path] = self._look(path)
+        return known
+
+    def _look(self, path: str) -> Spot:
+        try:
+            location = self.system.root.locate(path)
+            return Spot(os.stat(location), location)
+        except ValueError:  # a NUL byte
+            return Spot(None, None)
+        except OSError as error:
+            far = _far(self.system.root.directory, path) if error.errno == errno.ENAMETOOLONG else None
+            if far is None and error.errno not in _NOTHING:
+                return Spot(None, None, os.strerror(error.errno or 0).lower())
+            return Spot(far, None)
+
     def status(self, path: str) -> os.stat_result | None:
-        """What stands at PATH (absolute, as seen from inside), symlinks followed; None where nothing does."""
-        if path not in self._statuses:
-            try:
-                self._statuses[path] = os.stat(self.system.root.locate(path))
-            except (OSError, ValueError):
-                self._statuses[path] = None
-        return self._statuses[path]
+        """stat(2) of what stands at PATH (absolute, as seen from inside); None where nothing does, or it is hidden."""
+        return self.spot(path).status
 
     def locate(self, path: str) -> str:
         """Where PATH, which exists, can be opened on this machine."""
         return self.system.root.locate(path)
 
 
-class Sight(tuple[View, ...]):
+def _far(root: str, path: str) -> os.stat_result | None:
+    """stat(2) of a path without symlinks, too long to be looked up in one piece; None where nothing stands there.
+
+    The kernel writes names of any length into maps, and takes none of more than 4096 bytes (path_resolution(7)).
+    """
+    *folders, name = path.removeprefix("/").split("/")
+    try:
+        folder = os.open(root, _FOLDER & ~os.O_NOFOLLOW)
+        try:
+            for part in folders:
+                inner = os.open(part, _FOLDER, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        finally:
+            os.close(folder)
+    except OSError:
+        return None
+
+
+class Sight:
     """The views of one process: what it sees now and, where it may have seen more before a chroot, the caller's root.
 
-    A daemon that confines itself after its start has mapped most of its files from outside.
+    A daemon that confines itself after its start has mapped most of its files from outside. beyond: the caller's root,
+    where the process is in another mount namespace and may have come from this one.
     """
 
-    __slots__ = ()
+    __slots__ = ("_mounts", "_views", "beyond")
+
+    def __init__(self, views: tuple[View, ...], beyond: View | None, mounts: dict[int, tuple[str, int]] | None) -> None:
+        self._views = views
+        self.beyond = beyond
+        self._mounts = mounts
 
     @property
     def now(self) -> View:
         """Its root as it is."""
-        return self[0]
+        return self._views[0]
 
     def of(self, name: str) -> tuple[View, str] | None:
         """The view in which the file that the kernel calls NAME lies, and how it is called there."""
-        for view in self:
+        for view in self._views:
             inside = view.inside(name)
             if inside is not None:
                 return view, inside
         return None
+
+    def has_mount(self, number: int) -> bool | None:
+        """Whether its namespace has a mount of that number; None where not all of its mounts can be seen."""
+        return None if self._mounts is None else number in self._mounts
+
+    def kinds(self, devices: set[int]) -> set[str]:
+        """The types of the mounted file systems with these devices, as far as they can be seen."""
+        return {kind for kind, device in (self._mounts or {}).values() if device in devices}
 
 
 class Views:
@@ -73,9 +140,9 @@ class Views:
 
     def __init__(self) -> None:
         self._own = View(Root(), "", None)
-        self._own_namespace = procfs.identity(os.getpid(), "ns/mnt")
-        self._own_root = procfs.identity(os.getpid(), "root")
-        self._known: dict[object, Sight] = {}
+        self._own_root = _whereabouts(os.getpid())
+        self._own_mounts = _mounts(os.getpid())
+        self._known: dict[object, Sight] = {self._own_root: Sight((self._own,), None, self._own_mounts)}
 
     @property
     def own(self) -> View:
@@ -84,20 +151,34 @@ class Views:
 
     def of(self, pid: int) -> Sight:
         """The views of one process. Raises ProcessUnreadable where the caller may not see its root."""
-        namespace = procfs.identity(pid, "ns/mnt")
-        root = procfs.identity(pid, "root")
-        shown = procfs.link(pid, "root")
-        key = (namespace, root, shown)
-        if key not in self._known:
-            self._known[key] = self._look(pid, namespace, root, shown)
-        return self._known[key]
+        whereabouts = _whereabouts(pid)
+        known = self._known.get(whereabouts)
+        if known is None:
+            known = self._known[whereabouts] = self._look(pid, *whereabouts)
+        return known
 
-    def _look(self, pid: int, namespace: tuple[int, int], root: tuple[int, int], shown: str) -> Sight:
-        same_mounts = namespace == self._own_namespace
-        if same_mounts and root == self._own_root:
-            return Sight((self._own,))
+    def _look(self, pid: int, namespace: tuple[int, int], _root: tuple[int, int], shown: str) -> Sight:
         try:
             view = View(Root.of_process(pid), shown.rstrip("/"), shown)
         except LinkScopeError as error:
             raise ProcessUnreadable(pid, error.reason) from error
-        return Sight((view, self._own)) if same_mounts else Sight((view,))
+        if namespace == self._own_root[0]:
+            return Sight((view, self._own), None, self._own_mounts)
+        return Sight((view,), self._own, _mounts(pid))
+
+
+def _whereabouts(pid: int) -> tuple[tuple[int, int], tuple[int, int], str]:
+    """The mount namespace of a process, its root, and how the caller sees that: the same folder may be bound twice."""
+    return procfs.identity(pid, "ns/mnt"), procfs.identity(pid, "root"), procfs.link(pid, "root")
+
+
+def _mounts(pid: int) -> dict[int, tuple[str, int]] | None:
+    """The mounts of the namespace of a process; None where not all of them are shown to it, or may be read.
+
+    A process in a chroot that is no mount point is not shown the one below that.
+    """
+    try:
+        mounts = procfs.mounts(pid)
+        return mounts if procfs.mount_of(pid, "root") in mounts else None
+    except ProcessUnreadable:
+        return None
