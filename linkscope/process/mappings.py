@@ -119,14 +119,18 @@ def _costs(data: bytes) -> Iterator[tuple[Mapping, Cost]]:
     # Rows begin with a capital letter, the line of a mapping with a digit of its address, which has small ones.
     heads = [at for at, line in enumerate(lines) if not line[:1].isupper()]
     layouts: dict[int, list[int]] = {}  # where the rows stand in a block of so many lines
-    for head, end in zip(heads, [*heads[1:], len(lines)], strict=True):
+    for head, end in zip(heads, [*heads[1:], len(lines)], strict=False):
         match = _LINE.match(lines[head])
         if match is None:
             continue
         rows = layouts.get(end - head)
         if rows is None:
             rows = layouts[end - head] = _layout(lines[head:end])
-        yield _mapping(match), Cost(*[int(lines[head + row][_VALUE]) * _KIB for row in rows])
+        try:
+            cost = Cost(*[int(lines[head + row][_VALUE]) * _KIB for row in rows])
+        except ValueError:  # the text breaks off within a row
+            cost = Cost()
+        yield _mapping(match), cost
 
 
 def _layout(block: list[bytes]) -> list[int]:
