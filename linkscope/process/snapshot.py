@@ -18,11 +18,12 @@ from linkscope.errors import LinkScopeError, NotPermitted, ProcessGone, ProcessU
 from linkscope.process import procfs
 from linkscope.process.linkmap_memory import Carrier, LinkMapMemory, NoLinkMap, read_link_map
 from linkscope.process.mapped import load_base
-from linkscope.process.mappings import Cost, Mapping, read_maps, read_smaps
+from linkscope.process.mappings import Cost, Mapping, parse, read_maps, read_smaps
 
 Result = TypeVar("Result")
 _TRIES = 5
-_EXECUTABLE = re.compile(rb"^\S+ ..x. .*$", re.MULTILINE)
+# Of files, as Mapping.is_file has it.
+_EXECUTABLE = re.compile(rb"^\S+ ..x. \S+ (?!00:00 0(?: |$)).*$", re.MULTILINE)
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -52,29 +53,64 @@ class Snapshot(msgspec.Struct, frozen=True):
         return self.stat.pid
 
 
-def steady(pid: int, look: Callable[[], Result]) -> Result:
-    """What LOOK gives of a process that did not change while it looked. Raises ProcessUnsteady, ProcessGone."""
-    before = _fingerprint(pid)
+def steady(pid: int, look: Callable[[list[Mapping] | None], Result | None]) -> Result:
+    """What LOOK gives of a process that did not change while it looked. Raises ProcessUnsteady, ProcessGone.
+
+    LOOK is given the executable mappings of files, None where they may not be read or there are none to be had; it
+    gives None where it sees others: something has come, and may have gone again.
+    """
     for _ in range(_TRIES):
-        seen = look()
-        after = _fingerprint(pid)
-        if before == after:
-            return seen
-        before = after
+        try:
+            with _Watched(pid) as watched:
+                before = watched.fingerprint()
+                seen = look(watched.code)
+                if seen is not None and watched.fingerprint() == before:
+                    return seen
+        except (NotPermitted, ProcessUnsteady):
+            raise
+        except ProcessUnreadable:
+            procfs.stat(pid)  # raises ProcessGone, if it is not only one thread of it, or its memory, that is gone
     raise ProcessUnsteady(pid)
 
 
-def _fingerprint(pid: int) -> tuple[object, ...]:
-    """Differs once the process has executed another program, or has mapped or unmapped code of a file."""
-    stat = procfs.stat(pid)
-    started, pid = stat.starttime, living_thread(stat)
-    try:
-        code = [line for line in _EXECUTABLE.findall(procfs.read(pid, "maps")) if b" 00:00 0 " not in line]
-        return started, procfs.read(pid, "auxv"), code
-    except ProcessGone:
-        raise
-    except ProcessUnreadable:
-        return (started,)
+class _Watched:
+    """A process whose maps are held open, and so stay those of the program that it ran then.
+
+    What is held open belongs to that program's memory (Linux fs/proc/task_mmu.c, proc_maps_open): after an execve
+    nothing can be read of it any more, be it the same program again.
+    """
+
+    def __init__(self, pid: int) -> None:
+        stat = procfs.stat(pid)
+        self._pid = living_thread(stat)
+        self._started = stat.starttime
+        self._maps: procfs.Held | None = None
+        self.code: list[Mapping] | None = None
+        try:
+            self._maps = procfs.Held(self._pid, "maps")
+        except ProcessGone:
+            raise
+        except ProcessUnreadable:
+            return
+
+    def fingerprint(self) -> tuple[object, ...]:
+        """Differs once the process has executed another program, or has mapped or unmapped code of a file.
+
+        A kernel thread and a zombie have no auxiliary vector, and some kernels refuse their maps (ESRCH).
+        """
+        if self._maps is None:
+            return self._started, procfs.stat(self._pid).name, procfs.cmdline(self._pid)
+        lines = _EXECUTABLE.findall(self._maps.read())
+        if self.code is None:
+            self.code = parse(b"\n".join(lines))
+        return self._started, lines, procfs.read(self._pid, "auxv") if lines else b""
+
+    def __enter__(self) -> _Watched:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._maps is not None:
+            self._maps.close()
 
 
 def take(pid: int, costs: bool, link_map: bool) -> Snapshot:
@@ -82,10 +118,10 @@ def take(pid: int, costs: bool, link_map: bool) -> Snapshot:
 
     Raises ProcessGone where it is not there or ends meanwhile, ProcessUnsteady. What is not permitted is None.
     """
-    return steady(pid, lambda: _take(pid, costs, link_map))
+    return steady(pid, lambda code: _take(pid, costs, link_map, code))
 
 
-def _take(pid: int, costs: bool, link_map: bool) -> Snapshot:
+def _take(pid: int, costs: bool, link_map: bool, code: list[Mapping] | None) -> Snapshot | None:
     stat = procfs.stat(pid)
     pid = living_thread(stat)
     snapshot = Snapshot(stat, procfs.ids(pid), procfs.cmdline(pid), pid)
@@ -95,6 +131,8 @@ def _take(pid: int, costs: bool, link_map: bool) -> Snapshot:
         mappings, sizes = _mapped(pid, costs)
     except NotPermitted:
         return snapshot
+    if code is None or [mapping for mapping in mappings if mapping.executable and mapping.is_file] != code:
+        return None
     program = _program(pid)
     vector = procfs.auxv(pid, 8 if program is None else program.layout.word)
     return msgspec.structs.replace(
@@ -116,9 +154,13 @@ def living_thread(stat: procfs.Stat) -> int:
     """
     if stat.state != "zombie" or stat.threads <= 1:
         return stat.pid
-    threads = (int(name) for name in procfs.names_in(stat.pid, "task"))
-    living = (thread for thread in threads if procfs.stat(thread).state not in ("zombie", "dead"))
-    return next(living, stat.pid)
+    for name in procfs.names_in(stat.pid, "task"):
+        try:
+            if procfs.stat(int(name)).state not in ("zombie", "dead"):
+                return int(name)
+        except ProcessGone:
+            continue
+    return stat.pid
 
 
 def _mapped(pid: int, costs: bool) -> tuple[list[Mapping], list[Cost] | None]:
@@ -153,18 +195,28 @@ def _link_map(
     """The link map out of the process's memory; None where that may not be read."""
     try:
         with procfs.Memory(pid) as memory:
-            if program.interpreter is not None:
-                return read_link_map(memory, mappings, vector, program.layout)
-            with open_reader(procfs.path_of(pid, "exe"), f"process {pid}") as reader:
-                carrier = Carrier(_base(pid, program, mappings), program, reader)
-                return read_link_map(memory, mappings, vector, program.layout, [carrier])
+            found = read_link_map(memory, mappings, vector, program.layout)
+            carrier = _carrier(pid, program, vector, mappings) if isinstance(found, NoLinkMap) else None
+            if carrier is None or (isinstance(found, NoLinkMap) and found.early):
+                return found
+            link, base = carrier
+            with open_reader(procfs.path_of(pid, link), f"process {pid}") as reader:
+                carriers = [Carrier(base, read_image(reader), reader)]
+                return read_link_map(memory, mappings, vector, program.layout, carriers)
     except ProcessGone:
         raise
     except LinkScopeError:
         return None
 
 
-def _base(pid: int, program: Image, mappings: list[Mapping]) -> int:
-    """What is added to the addresses in the program's file; 0 where that cannot be told, as for a fixed address."""
-    name = procfs.link(pid, "exe")
-    return load_base(program, [mapping for mapping in mappings if mapping.name == name]) or 0
+def _carrier(pid: int, program: Image, vector: dict[int, int], mappings: list[Mapping]) -> tuple[str, int] | None:
+    """The file whose symbols lead to the link map where no DT_DEBUG does, as a link below /proc/PID, and its base.
+
+    Of a static program its own; of a dynamic one, linked without DT_DEBUG, its loader's.
+    """
+    if program.interpreter is None:
+        name = procfs.link(pid, "exe")
+        return "exe", load_base(program, [mapping for mapping in mappings if mapping.name == name]) or 0
+    base = vector.get(procfs.AT_BASE)
+    loader = next((mapping for mapping in mappings if mapping.start == base), None)
+    return (loader.map_file, loader.start) if loader else None
