@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 from linkscope.process import procfs
-from linkscope.process.disk import Disks
-from linkscope.process.mappings import Mapping, parse
+from linkscope.process.disk import Disks, Standing
+from linkscope.process.mappings import parse
 from linkscope.process.rewritten import SLACK
-from linkscope.process.views import Views
+from linkscope.process.snapshot import living_thread
+from linkscope.process.views import View, Views
 
 # Executable mappings of files: their lines as they are, to be taken apart only where they were not met before.
 _CODE = re.compile(rb"^([0-9a-f]+-[0-9a-f]+) (..x. \S+ \S+ [1-9].*)$", re.MULTILINE)
@@ -32,7 +33,11 @@ class Suspicion:
         """
         lines = _CODE.findall(procfs.read(pid, "maps"))
         if not lines:
-            return False
+            stat = procfs.stat(pid)
+            pid = living_thread(stat)
+            lines = _CODE.findall(procfs.read(pid, "maps")) if pid != stat.pid else []
+            if not lines:
+                return False
         sight = self._views.of(pid)
         newest = 0.0
         for addresses, rest in lines:
@@ -40,15 +45,34 @@ class Suspicion:
             since = self._since.get(key)
             if since is None:
                 (mapping,) = parse(addresses + b" " + rest)
-                since = self._since[key] = self._changed(pid, mapping)
+                standing = self._disks.standing(pid, mapping, sight)
+                since = _changed(standing)
+                if not standing.disguised:
+                    self._since[key] = since
             newest = max(newest, since)
         return newest > started + SLACK
 
-    def _changed(self, pid: int, mapping: Mapping) -> float:
-        """When the file behind a mapping, or its inode, was last changed; infinite where no name leads to it now."""
-        standing = self._disks.standing(pid, mapping, self._views.of(pid))
-        if standing.disk == "memfd":
-            return 0.0
-        if standing.disk != "same" or standing.status is None:
-            return float("inf")
-        return max(standing.status.st_mtime, standing.status.st_ctime)
+
+def _changed(standing: Standing) -> float:
+    """When a mapped file, or its inode, was last changed or got its name; infinite where no name leads to it now."""
+    if standing.disk == "memfd":
+        return 0.0
+    if standing.disk != "same" or standing.status is None or standing.view is None:
+        return float("inf")
+    return max(standing.status.st_mtime, standing.status.st_ctime, _moved(standing.view, standing.path))
+
+
+def _moved(view: View, path: str) -> float:
+    """Since when PATH may have led where it leads now, as far as folders go: moving one changes no file in it.
+
+    It changes the time of the folder's own inode, and the contents of the one that it is in now.
+    """
+    since = 0.0
+    folder = path.rpartition("/")[0]
+    while folder:
+        above = folder.rpartition("/")[0]
+        moved, received = view.status(folder), view.status(above or "/")
+        if moved is not None and received is not None:
+            since = max(since, min(moved.st_ctime, received.st_mtime))
+        folder = above
+    return since
