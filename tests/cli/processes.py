@@ -1,11 +1,15 @@
 """Processes for the command line to look at, and the program run by somebody who may look into few of them."""
 
 import contextlib
+import fcntl
 import os
+import pty
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,6 +39,24 @@ def as_nobody(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
     """One command line of an ordinary user, be it the one who runs the tests."""
     command = [sys.executable, "-c", _AS_NOBODY] if os.geteuid() == 0 else COMMAND
     return subprocess.run([*command, *arguments], capture_output=True, env=environment(), timeout=60)
+
+
+def on_terminal(arguments: list[str], columns: int, **env: str) -> str:
+    """What a terminal of COLUMNS is shown on standard output alone: on the other stream there may be a sign of life."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stdout=theirs, stderr=subprocess.DEVNULL, env=environment(**{"TERM": "xterm", **env})
+    )
+    os.close(theirs)
+    shown = b""
+    # Linux's way to say that the other side is closed is an error.
+    with contextlib.suppress(OSError):
+        while piece := os.read(ours, 1 << 16):
+            shown += piece
+    os.close(ours)
+    assert process.wait(60) == 0, shown
+    return shown.decode().replace("\r\n", "\n")
 
 
 @contextlib.contextmanager

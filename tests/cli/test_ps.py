@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 
 from linkscope.cli.schema import schema_of
+from linkscope.report.page import cells
 from tests.cli.conftest import Linkscope
-from tests.cli.processes import FixtureFile, as_nobody, holding
-from tests.cli.test_streams import _in_terminal
+from tests.cli.processes import FixtureFile, as_nobody, holding, on_terminal
 from tests.process.started import Started, started
 
 
@@ -146,7 +146,7 @@ def test_where_nothing_is_stale_one_line_says_so(linkscope: Linkscope) -> None:
     assert ran.stdout.splitlines()[0] == b"nothing has to be restarted: no process runs what is no longer on the disk"
 
 
-@pytest.mark.parametrize("options", [[], ["--stale"]], ids=" ".join)
+@pytest.mark.parametrize("options", [[], ["--stale", "--user", "4000000000"]], ids=" ".join)
 def test_what_others_own_is_no_error_but_is_told(options: list[str]) -> None:
     ran = as_nobody("ps", *options)
     assert (ran.returncode, ran.stderr) == (0, b"")
@@ -181,13 +181,12 @@ def test_no_command_line_of_a_process_acts_on_a_terminal(fixture_file: FixtureFi
     evil = "\x1b[31m\u202e\x07\nevil"
     with started([fixture_file("process/states"), "sleeping", evil]) as sleeper:
         sleeper.expect("pid ")
-        shown = _in_terminal(["ps", "--format", layout], 400, NO_COLOR="1")
+        shown = on_terminal(["ps", "--format", layout], 400, NO_COLOR="1")
     assert all(line.isprintable() for line in shown.split("\n"))
     assert "evil" in shown
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
 def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
-    shown = re.sub(r"\x1b\[[0-9;]*m", "", _in_terminal(["ps"], columns))
-    rows = [line for line in shown.splitlines() if not line.startswith("linkscope: ")]
-    assert max(map(len, rows)) <= columns
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", on_terminal(["ps"], columns))
+    assert max(map(cells, shown.splitlines())) <= columns
