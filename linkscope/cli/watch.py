@@ -71,12 +71,13 @@ class Named(Subject):
         return changes_in_families(before, now)
 
     def view(self, results: Sequence[Result], page: Page, moment: Moment) -> Iterator[list[Span]]:
-        """The report of each, and its family."""
+        """The report of each, and its family in the place of its objects where that was asked for."""
         between: list[list[Span]] = []
         for result in results:
             yield from between
             if isinstance(result, Process):
-                yield from live_lines(result, page, moment)
+                seen = msgspec.structs.replace(result, objects=None) if self._looking.tree else result
+                yield from live_lines(seen, page, moment)
             elif isinstance(result, FamilyTree):
                 yield from tree(result, page, moment)
             between = [[]]
