@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping
 
 from linkscope.elf import linkage
@@ -114,14 +113,14 @@ def _one_more(members: list[Placed], costs: Mapping[int, ProcessMemory | None]) 
     more costs what it would own.
     """
     programs = {member.stat.pid: _program_of(member.stat.pid) for member in members}
-    own = [
+    own = sorted(
         memory.private
         for member in members
         if (memory := costs.get(member.stat.pid)) is not None
         and programs[member.stat.pid] is not None
         and programs[member.stat.pid] == programs.get(member.stat.ppid)
-    ]
-    return int(statistics.median(own)) if own else None
+    )
+    return (own[(len(own) - 1) // 2] + own[len(own) // 2]) // 2 if own else None
 
 
 def _program_of(pid: int) -> tuple[int, int] | None:
