@@ -39,24 +39,27 @@ class Files:
 
     def facts(self, standing: Standing) -> Facts | None:
         """The facts of the file behind one mapping; None where it is no ELF file, or its bytes cannot be had."""
-        status = standing.status
         if standing.location is None:
             return None
-        if status is None:
+        system = standing.view.system if standing.view and standing.disk == "same" else None
+        if standing.status is None:
             return _read(standing.location, standing.path, None)
-        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if key not in self._known:
-            system = standing.view.system if standing.view and standing.disk == "same" else None
-            self._known[key] = _read(standing.location, standing.path, system)
-        return self._known[key]
+        return self._kept(standing.status, standing.location, standing.path, system)
 
     def build_id(self, path: str, standing_like: Callable[[str], str]) -> str | None:
         """The build id of the file at PATH, which STANDING_LIKE locates on this machine; None where it has none."""
         try:
-            found = _read(standing_like(path), path, None)
+            location = standing_like(path)
+            found = self._kept(os.stat(location), location, path, None)
         except OSError:
             return None
         return found.build_id if found else None
+
+    def _kept(self, status: os.stat_result, location: str, path: str, system: System | None) -> Facts | None:
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if key not in self._known:
+            self._known[key] = _read(location, path, system)
+        return self._known[key]
 
 
 def _read(location: str, path: str, system: System | None) -> Facts | None:
@@ -115,6 +118,13 @@ class Mapped:
     def loaded_as(self) -> str | None:
         """Its name in the link map; None where it stands in none. The program's own is empty there."""
         return self.entries[0].name if self.entries else None
+
+    @property
+    def loaded_from(self) -> str | None:
+        """The path by which it was loaded, where that means the same to everybody; None of a relative one, and of the
+        number of an open file (a program started by fexecve(3), a library opened as /proc/self/fd/N)."""
+        name = self.loaded_as or ""
+        return name if name.startswith("/") and not name.startswith(("/proc/", "/dev/fd/")) else None
 
     @property
     def is_vdso(self) -> bool:
