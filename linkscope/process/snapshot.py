@@ -100,10 +100,15 @@ class _Watched:
         """
         if self._maps is None:
             return self._started, procfs.stat(self._pid).name, procfs.cmdline(self._pid)
-        lines = _EXECUTABLE.findall(self._maps.read())
+        maps = self._maps.read()
+        lines = _EXECUTABLE.findall(maps)
         if self.code is None:
             self.code = parse(b"\n".join(lines))
-        return self._started, lines, procfs.read(self._pid, "auxv") if lines else b""
+        if not maps:
+            return self._started, maps
+        # The arguments are there last when a program starts (Linux fs/binfmt_elf.c, create_elf_tables).
+        is_up = bool(procfs.read(self._pid, "cmdline"))
+        return self._started, lines, procfs.read(self._pid, "auxv"), is_up
 
     def __enter__(self) -> _Watched:
         return self
