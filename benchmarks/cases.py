@@ -121,7 +121,7 @@ def _process_cases(scratch: str, size: int) -> list[Case]:
             "outdated",
             f"the same with {size} processes more, all of them outdated",
             stale,
-            needrestart,
+            needrestart[:1],
             crowd=processes.outdated(size, scratch),
         ),
         _case(

@@ -26,7 +26,7 @@ COMPARISONS = {
     "symbols": ["linkscope inspect", "ldd -r"],
     "text": ["linkscope inspect", "import click, msgspec", "libtree -vvv"],
     "stale": ["linkscope ps --stale", "needrestart -b -r l", "needrestart -b -r l -l"],
-    "outdated": ["linkscope ps --stale", "needrestart -b -r l", "needrestart -b -r l -l"],
+    "outdated": ["linkscope ps --stale", "needrestart -b -r l"],
     "pid": ["linkscope pid", "import click, msgspec", "pldd"],
     "growth": ["linkscope ps, 2", "linkscope ps, 20"],
     "readers": ["own reader", "pyelftools", "lief"],
