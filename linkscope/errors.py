@@ -76,7 +76,14 @@ class NotPermitted(ProcessUnreadable):
     """The process is somebody else's, or guards its memory (PR_SET_DUMPABLE): the caller may not look into it."""
 
     def __init__(self, pid: int) -> None:
-        super().__init__(pid, "not permitted: it is another user's or guards its memory; root may look into it")
+        super().__init__(pid, f"its mappings may not be read: {self.why()}")
+
+    @staticmethod
+    def why() -> str:
+        """What stands in the way of this caller: ptrace(2), PTRACE_MODE_READ."""
+        if os.geteuid():
+            return "it is another user's, or guards its memory; root may look into it"
+        return "it has rights that even this root lacks, as in a container"
 
 
 class ProcessUnsteady(ProcessUnreadable):

@@ -11,7 +11,7 @@ from linkscope.analysis.objects import Objects, disk_of
 from linkscope.analysis.request import Looking
 from linkscope.analysis.surroundings import about_kernel, about_script, may_run_script, script_run_by
 from linkscope.elf import linkage
-from linkscope.errors import ProcessGone, ProcessUnreadable
+from linkscope.errors import NotPermitted, ProcessGone, ProcessUnreadable
 from linkscope.model.document import exact_bytes, text
 from linkscope.model.pid import (
     Executable,
@@ -92,7 +92,7 @@ class _Run:
         if self._looking.tree:
             yield self._families.tree(pid)
         if observation.snapshot.mappings is None:
-            yield ProcessError(pid=pid, error=findings.not_permitted().message)
+            yield _error(NotPermitted(pid))
 
     def _deserves_a_look(self, pid: int) -> bool:
         """Whether a close look may show that the process must be restarted."""
@@ -194,7 +194,7 @@ def _about_the_answer(observation: Observation) -> Iterator[ProcessFinding]:
     """Why parts of the answer are not known."""
     snapshot = observation.snapshot
     if snapshot.mappings is None:
-        yield findings.not_permitted()
+        yield findings.not_permitted(snapshot.pid)
         return
     if not snapshot.mappings:
         return

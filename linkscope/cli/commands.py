@@ -38,11 +38,18 @@ COMMANDS = {
         "What processes have mapped, and what of it is out of date.",
         "linkscope.model.pid:PidDocument",
     ),
-    "ps": Entry("linkscope.cli.ps", "All processes, and which of them must be restarted."),
+    "ps": Entry(
+        "linkscope.cli.ps",
+        "All processes, and which of them must be restarted.",
+        "linkscope.model.pid:PidDocument",
+    ),
     "schema": Entry("linkscope.cli.schema", "The JSON Schema of a command's output."),
 }
 
-_HELP = "How Linux programs are linked, and exactly which files their loader would map, without running them."
+_HELP = (
+    "How Linux programs are linked, and exactly which files their loader would map, without running them; "
+    "and what running processes have mapped."
+)
 _COLOUR = "Colour is used on a terminal only, and never when NO_COLOR is set; FORCE_COLOR asks for it elsewhere."
 
 
@@ -84,7 +91,7 @@ def _show_version(context: click.Context, _option: click.Parameter, asked: bool)
 commands = Commands(
     name="linkscope",
     help=_HELP,
-    epilog=examples("linkscope inspect /usr/bin/gdb", note=_COLOUR),
+    epilog=examples("linkscope inspect /usr/bin/gdb", "sudo linkscope ps --stale", note=_COLOUR),
     context_settings={"max_content_width": 100},
     params=[
         click.Option(

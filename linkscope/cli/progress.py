@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
 from linkscope.cli.output import Output
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
 Result = TypeVar("Result")
-# Whoever waits for less than this (seconds) needs no bar.
-_PATIENCE = 1.0
+# A sign of life, begun once so many results have come; what it gives is told of each further one.
+_Sign = Callable[[int], AbstractContextManager[Callable[[], None]]]
+# Whoever waits for less than this (seconds) needs none.
+_PATIENCE = 0.7
 
 
 def shown(results: Iterable[Result], total: int, output: Output) -> Iterable[Result]:
     """RESULTS as they are; a bar shows how many of TOTAL have come once it takes long."""
-    waiting = total > 1 and not output.terminal and sys.stderr is not None and sys.stderr.isatty()
-    return _counted(results, total) if waiting else results
+    waiting = total > 1 and not output.terminal and _somebody_looks()
+    return _counted(results, lambda count: _bar(count, total)) if waiting else results
 
 
-def _counted(results: Iterable[Result], total: int) -> Iterator[Result]:
+def waited_for(results: Iterable[Result]) -> Iterable[Result]:
+    """RESULTS, which are only shown together, as they are; how many have come is shown once it takes long.
+
+    How many there will be is not known: processes come and go.
+    """
+    return _counted(results, _number) if _somebody_looks() else results
+
+
+def _somebody_looks() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _counted(results: Iterable[Result], sign: _Sign) -> Iterator[Result]:
     start = time.monotonic()
     remaining = iter(results)
     count = 0
@@ -34,16 +46,32 @@ def _counted(results: Iterable[Result], total: int) -> Iterator[Result]:
             break
     else:
         return
-    with _bar() as bar:
-        task = bar.add_task("inspected", total=total, completed=count)
+    with sign(count) as one_more:
         for result in remaining:
             yield result
-            bar.advance(task)
+            one_more()
 
 
-def _bar() -> Progress:
+@contextmanager
+def _bar(count: int, total: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("inspected", total=total, completed=count)
+        yield lambda: bar.advance(task)
+
+
+@contextmanager
+def _number(count: int) -> Iterator[Callable[[], None]]:
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{count} processes") as status:
+
+        def one_more() -> None:
+            nonlocal count
+            count += 1
+            status.update(f"{count} processes")
+
+        yield one_more

@@ -16,7 +16,7 @@ from linkscope.cli import exit_codes, interrupts
 from linkscope.cli.help import Command, examples
 from linkscope.cli.options import formats
 from linkscope.cli.output import Output, complain
-from linkscope.cli.waiting import waited_for
+from linkscope.cli.progress import waited_for
 from linkscope.cli.watching import rounds, watching
 from linkscope.model.pid import Process, ProcessError
 from linkscope.report.processfacts import is_kernel_thread

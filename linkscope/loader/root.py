@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import weakref
 
 from linkscope.errors import RootUnusable
 
@@ -57,16 +56,23 @@ class Root:
             raise RootUnusable(directory, os.strerror(error.errno or 0).lower()) from error
         root = cls.__new__(cls)
         root._begin(f"/proc/self/fd/{held}", by_process=True)  # noqa: SLF001 (it is one of this class)
-        weakref.finalize(root, os.close, held)
+        root._held = held  # noqa: SLF001
         return root
 
     def _begin(self, directory: str, by_process: bool) -> None:
         self.directory = directory
         self.is_system = directory == "/"
         self._by_process = by_process
+        self._held: int | None = None
         self._prefix = "" if self.is_system else directory
         self._directories: dict[str, str | int] = {"": ""}
         self._real_directories: dict[str, str] = {}
+
+    def __del__(self) -> None:
+        """Give the descriptor of a process's root back. Not by weakref.finalize, whose module takes time to import."""
+        held: int | None = getattr(self, "_held", None)  # absent where the root could not be made
+        if held is not None:
+            os.close(held)
 
     def view(self) -> tuple[int, int, int]:
         """Equal for roots in which every path leads to the same file: the mount, device and inode of the folder.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from linkscope.errors import NotPermitted
 from linkscope.loader.linkmap import Loaded
 from linkscope.model.document import text
 from linkscope.model.pid import Disk, FindingCode, MappedObject, ProcessFinding, Restart
@@ -118,11 +119,9 @@ def orphan_unknown(reason: str) -> ProcessFinding:
     return _note("orphan-unknown", None, reason)
 
 
-def not_permitted() -> ProcessFinding:
+def not_permitted(pid: int) -> ProcessFinding:
     """The caller may not look into the process."""
-    return _note(
-        "not-permitted", None, "its mappings may not be read: it is another user's, or guards its memory; ask as root"
-    )
+    return _note("not-permitted", None, NotPermitted(pid).reason)
 
 
 def is_stale(found: ProcessFinding | MappedObject) -> bool:

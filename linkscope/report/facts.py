@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from linkscope.model.inspect import File, Hardening
-from linkscope.report.page import INDENT, Page, Span, flow
-
-_LABEL = 13
+from linkscope.report.linkages import program
+from linkscope.report.page import INDENT, LABEL, Page, Span, flow
 
 _KINDS = {
     "shared-library": "shared library",
@@ -16,14 +15,6 @@ _KINDS = {
     "kernel-module": "kernel module",
     "core": "core dump",
     "debug": "separate debug information",
-}
-_EXECUTABLES = {
-    ("dynamic", True): "dynamic PIE",
-    ("dynamic", False): "dynamic executable, not PIE",
-    ("dynamic", None): "dynamic executable",
-    ("static", True): "static PIE",
-    ("static", False): "static executable, not PIE",
-    ("static", None): "static executable",
 }
 # How a machine is usually written, and the class and byte order that go without saying; others have both said.
 _MACHINES = {
@@ -51,7 +42,7 @@ def summary(file: File, page: Page) -> Iterator[list[Span]]:
 
 
 def _what(file: File) -> str:
-    return _KINDS.get(file.kind) or _EXECUTABLES[file.linkage or "static", file.pie]
+    return _KINDS.get(file.kind) or program(file.linkage or "static", file.pie)
 
 
 def _machine(file: File) -> str:
@@ -92,7 +83,7 @@ def facts(file: File, page: Page) -> Iterator[list[Span]]:
     for label, of in _FACTS:
         items = of(file)
         if items:
-            start = [(f"{'':{INDENT}}{label:<{_LABEL}}", "faint")]
+            start = [(f"{'':{INDENT}}{label:<{LABEL}}", "faint")]
             yield from flow(items, page, start, [], ", ")
 
 

@@ -8,9 +8,9 @@ from linkscope.model.pid import FamilyTree, Process, Relative
 from linkscope.report.channels import channels
 from linkscope.report.escape import escape
 from linkscope.report.lines import clipped
-from linkscope.report.memory import LABEL, percent, size
+from linkscope.report.memory import percent, size
 from linkscope.report.moment import Moment, duration
-from linkscope.report.page import INDENT, Page, Span, flow
+from linkscope.report.page import INDENT, LABEL, Page, Span, flow
 from linkscope.report.processfacts import UNUSUAL
 from linkscope.report.processtitle import title
 from linkscope.report.table import Column, table

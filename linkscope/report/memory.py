@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from linkscope.model.pid import CopyOnWrite, ProcessMemory
-from linkscope.report.page import INDENT, Page, Span, words
+from linkscope.report.page import INDENT, LABEL, Page, Span, words
 
-LABEL = 13
-"""The columns that the name of a fact takes."""
 # How wide a bar is, and on a page narrower than _ROOMY.
 _BAR, _SHORT_BAR, _ROOMY = 20, 8, 72
 _UNITS = ("KiB", "MiB", "GiB", "TiB")

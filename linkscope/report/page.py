@@ -22,7 +22,9 @@ LINE_ART = "".join(_ASCII)
 """Characters that an encoding must have, or the page is one without line art."""
 
 INDENT = 2
-"""Columns by which everything below a file's headline is moved in."""
+"""Columns by which everything below a headline is moved in."""
+LABEL = 13
+"""Columns of the name of a fact, before the fact."""
 
 Span = tuple[str, str]
 """A piece of text and the name of its style ("" is plain)."""

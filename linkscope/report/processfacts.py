@@ -8,10 +8,9 @@ from linkscope.model.pid import Disk, Process, State
 from linkscope.report.escape import exact
 from linkscope.report.findings import is_stale
 from linkscope.report.linkages import program
-from linkscope.report.memory import LABEL
 from linkscope.report.moment import Moment, duration
 from linkscope.report.objects import disk_state
-from linkscope.report.page import INDENT, Page, Span, cut, flow
+from linkscope.report.page import INDENT, LABEL, Page, Span, cut, flow
 from linkscope.report.processtitle import title
 
 UNUSUAL: dict[State, str] = {"zombie": "bad", "stopped": "warn", "tracing-stop": "warn", "disk-sleep": "warn"}

@@ -8,9 +8,8 @@ from linkscope.model.pid import Disk, Process, ProcessError, ProcessFinding
 from linkscope.report.escape import escape
 from linkscope.report.findings import STALE, is_stale
 from linkscope.report.lines import clipped, painted
-from linkscope.report.memory import LABEL
 from linkscope.report.objects import disk_state
-from linkscope.report.page import Page, Span, cells, cut, flow, padded, words
+from linkscope.report.page import LABEL, Page, Span, cells, cut, flow, padded, words
 from linkscope.report.processes import closed
 from linkscope.report.processtitle import title
 

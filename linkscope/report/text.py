@@ -9,7 +9,8 @@ from linkscope.model.inspect import File
 from linkscope.report.escape import exact
 from linkscope.report.facts import facts, summary
 from linkscope.report.libraries import declared, libraries
-from linkscope.report.page import Page, Span, flow, paint
+from linkscope.report.lines import painted
+from linkscope.report.page import Page, Span, flow
 from linkscope.report.problems import problems, symbols
 
 # The parts of a file's report below its headline, in the order in which they are read.
@@ -26,15 +27,11 @@ def render(results: Iterable[File | AnalysisError], page: Page) -> Iterator[str]
         if isinstance(result, AnalysisError):
             errors += 1
             continue
-        yield _painted([[]] * (files > 0), page) + _painted(_lines(result, page), page)
+        yield painted([[]] * (files > 0), page) + painted(_lines(result, page), page)
         files += 1
         broken += any(problem.fatal for problem in result.problems)
     if files + errors > 1:
-        yield _painted([[]] * (files > 0), page) + _painted(_count(files, broken, errors, page), page)
-
-
-def _painted(lines: Iterable[list[Span]], page: Page) -> str:
-    return "".join([paint(line, page) + "\n" for line in lines])
+        yield painted([[]] * (files > 0), page) + painted(_count(files, broken, errors, page), page)
 
 
 def _lines(file: File, page: Page) -> Iterator[list[Span]]:

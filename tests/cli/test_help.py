@@ -52,7 +52,7 @@ def test_a_schema_is_a_schema(linkscope: Linkscope, name: str) -> None:
     schema = json.loads(linkscope("schema", name).stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["$defs"][schema["$ref"].removeprefix("#/$defs/")]["properties"]["schema"]["enum"] == [
-        f"linkscope/{name}/1"
+        f"linkscope/{'pid' if name == 'ps' else name}/1"
     ]
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from linkscope.cli import waiting
+from linkscope.cli import progress
 from tests.cli.conftest import environment
 from tests.test_imports import HEAVY
 
@@ -18,11 +18,11 @@ def test_a_sign_of_life_appears_when_it_takes_long(
 ) -> None:
     ours, theirs = pty.openpty()
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(waiting, "_PATIENCE", patience)
+    monkeypatch.setattr(progress, "_PATIENCE", patience)
     # Not in a fixture: pytest gives every phase of a test its own standard error.
     with open(theirs, "w") as stream:
         monkeypatch.setattr(sys, "stderr", stream)
-        results = list(waiting.waited_for(iter(range(3))))
+        results = list(progress.waited_for(iter(range(3))))
         stream.write("end")
     assert results == [0, 1, 2]
     shown = b""
