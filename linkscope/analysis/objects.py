@@ -53,9 +53,12 @@ class Objects:
         return None if one.loaded_as is None else text(one.loaded_as)
 
     def restart(self, one: Mapped) -> Restart | None:
-        """What would be mapped in the place of an object after a restart, None where that is the same file."""
+        """What would be mapped in the place of an object after a restart, None where that is the same file.
+
+        Where the environment is not known, neither is LD_LIBRARY_PATH: then only what the name leads to now counts.
+        """
         loaded = self._seen.match.predicted.get(one)
-        if loaded is None:
+        if loaded is None or (self._seen.snapshot.environ is None and loaded.path != one.loaded_as):
             return self._restart_by_name(one)
         identity = one.standing.identity if one.standing else None
         if loaded.image is None or loaded.image.identity == identity:
@@ -65,14 +68,17 @@ class Objects:
         return Restart(path=text(loaded.path or ""), build_id=self._build_id(loaded.path or ""))
 
     def _restart_by_name(self, one: Mapped) -> Restart | None:
-        """For what no prediction covers (a dlopen object, the program): what stands at its path now."""
-        standing = one.standing
-        if standing is None or disk_of(one) not in ("replaced", "deleted") or standing.view is None:
+        """For what no prediction covers (a dlopen object, the program): what stands at its name now."""
+        standing, disk = one.standing, disk_of(one)
+        gone = disk in ("replaced", "deleted")
+        if standing is None or standing.view is None or not (gone or disk == "same"):
             return None
-        for path in (one.loaded_as, standing.path):
-            if path and path.startswith("/") and standing.view.status(path) is not None:
-                return Restart(path=text(path), build_id=self._build_id(path))
-        return Restart(path=None, build_id=None)
+        for path in (one.loaded_from, standing.path):
+            status = standing.view.status(path) if path else None
+            if path and status is not None:
+                is_other = gone or (status.st_dev, status.st_ino) != standing.identity
+                return Restart(path=text(path), build_id=self._build_id(path)) if is_other else None
+        return Restart(path=None, build_id=None) if gone else None
 
     def _build_id(self, path: str) -> str | None:
         view = self._seen.view

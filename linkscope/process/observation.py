@@ -10,11 +10,12 @@ import msgspec
 from linkscope.elf import linkage
 from linkscope.elf.image import Image
 from linkscope.elf.reader import open_reader
-from linkscope.errors import LinkScopeError, ProcessUnreadable
+from linkscope.errors import LinkScopeError, ProcessUnreadable, ProcessUnsteady
 from linkscope.loader.explicit import ExplicitLoader, Family, parse_loader_command
 from linkscope.loader.program import Start
 from linkscope.process import procfs
 from linkscope.process.disk import Disks, refined
+from linkscope.process.family import is_dead
 from linkscope.process.image_memory import Places
 from linkscope.process.linkmap_memory import LinkMapMemory, NoLinkMap, entry_mapping
 from linkscope.process.mapped import Files, Mapped, mapped_at, objects_of
@@ -23,6 +24,8 @@ from linkscope.process.openers import Openers
 from linkscope.process.prediction import Ran, is_secure, predict, working_directories
 from linkscope.process.snapshot import Snapshot, take
 from linkscope.process.views import Sight, View, Views
+
+_TRIES = 5  # an execve takes less than a millisecond
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -60,7 +63,7 @@ class Observer:
 
     def observe(self, pid: int, costs: bool) -> Observation:
         """One process; COSTS: with what smaps tells. Raises ProcessUnreadable (gone, unsteady)."""
-        snapshot = take(pid, costs, link_map=True)
+        snapshot = _taken(pid, costs)
         if not snapshot.mappings:
             return Observation(snapshot, None, [], None, None, None, None, Match(), None)
         through = snapshot.through
@@ -70,7 +73,7 @@ class Observer:
         objects = _enter_link_map(objects, snapshot, kernels)
         for one in objects:
             if one.standing is not None:
-                one.standing = refined(one.standing, one.loaded_as)
+                one.standing = refined(one.standing, one.loaded_from)
         return self._judged(snapshot, sight, objects, kernels)
 
     def _judged(self, snapshot: Snapshot, sight: Sight, objects: list[Mapped], kernels: Mapped | None) -> Observation:
@@ -86,6 +89,19 @@ class Observer:
         if _is_loading(snapshot):
             found.absent.clear()
         return Observation(snapshot, sight, objects, program, interpreter, ran, start, found, why_not)
+
+
+def _taken(pid: int, costs: bool) -> Snapshot:
+    """A snapshot that shows the program, where there is one. Raises as `take` does.
+
+    In the midst of execve(2) the old program is gone and the new one is not mapped, and at its end a process has no
+    memory for a moment, before it is a zombie: there is no auxiliary vector then.
+    """
+    for _ in range(_TRIES):
+        snapshot = take(pid, costs, link_map=True)
+        if snapshot.auxv or snapshot.mappings is None or snapshot.stat.is_kernel_thread or is_dead(snapshot.stat):
+            return snapshot
+    raise ProcessUnsteady(pid)
 
 
 def _enter_link_map(objects: list[Mapped], snapshot: Snapshot, kernels: Mapped | None) -> list[Mapped]:

@@ -25,7 +25,7 @@ from tests.oracle.availability import Unavailable
 from tests.process.started import NOBODY, Argument, started, until
 
 CLOSELY = Looking()
-_WRITE = {"x86_64": "1", "aarch64": "64"}  # the number of write(2)
+_WRITE = {"x86_64": ("1", "20"), "aarch64": ("64", "66")}  # the numbers of write(2) and writev(2)
 _PIPE = 4096
 _PR_SET_DUMPABLE = 4
 
@@ -230,12 +230,12 @@ def held(
 
 
 def _writes(pid: int) -> bool:
-    """Whether one of its threads waits in write(2)."""
-    number = _WRITE.get(platform.machine())
+    """Whether one of its threads waits in write(2) or writev(2) to its standard output."""
+    numbers = _WRITE.get(platform.machine(), ())
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             words = (task / "syscall").read_text().split()
-            if words[0] == number and words[1] == "0x1":
+            if words[0] in numbers and words[1] == "0x1":
                 return True
     return False
 

@@ -265,6 +265,29 @@ def test_a_plugin_is_no_preload_where_the_environment_is_written_over(
     assert codes(process) == ["environment-unknown"]
 
 
+def test_without_the_environment_only_what_the_name_leads_to_now_is_another_path(
+    fixture_file: FixtureFile, folder: Path
+) -> None:
+    """LD_LIBRARY_PATH is not known any more, so that the usual folders have no say: the name in the link map has."""
+    library = os.path.realpath("/lib/x86_64-linux-gnu/libc.so.6")
+    if not os.path.exists(library):
+        raise Unavailable("the C library stands elsewhere here")
+    for name in ("libc-old.so", "libc-new.so"):
+        shutil.copy(library, folder / name)
+    (folder / "libc.so.6").symlink_to("libc-old.so")
+    with started([fixture_file("process/scrubbed"), "a title"], env={"LD_LIBRARY_PATH": os.fspath(folder)}) as running:
+        running.expect("ready")
+        before = observed(running.pid)
+        (folder / "next").symlink_to("libc-new.so")
+        (folder / "next").rename(folder / "libc.so.6")
+        process = observed(running.pid)
+    assert called(before, "libc-old.so").loaded_as == f"{folder}/libc.so.6"
+    assert called(before, "libc-old.so").origin == "needed"
+    assert codes(before) == ["environment-unknown"]
+    assert called(process, "libc-old.so").restart is not None
+    assert codes(process) == ["other-path", "environment-unknown"]
+
+
 OPENS_SCRUBBED = """
 #include <dlfcn.h>
 #include <stdio.h>
@@ -420,6 +443,21 @@ def test_the_search_path_on_the_loaders_command_line_decides(folder: Path) -> No
         process = observed(running.pid)
         assert _listed(process) == running.link_map()
     assert called(process, "liba.so").path == f"{folder}/good/liba.so"
+    assert codes(process) == []
+
+
+@pytest.mark.parametrize("loader", [GLIBC_X86_64, MUSL_X86_64], ids=["glibc", "musl"])
+def test_a_program_that_the_loader_was_given_by_a_relative_path_is_found(folder: Path, loader: str) -> None:
+    """Its $ORIGIN is relative then, and counts from where the loader was started."""
+    (folder / "lib").mkdir()
+    shared_object(folder / "lib/liba.so", soname="liba.so")
+    executable(folder / "app", interp=loader, needed=("liba.so",), runpath="$ORIGIN/lib")
+    with held([loader, "./app"], env={"PWD": "/"}, cwd=folder) as running:
+        process = observed(running.pid)
+        assert _listed(process) == running.link_map()
+    assert process.executable is not None
+    assert process.executable.path == f"{folder}/app"
+    assert _libraries(process) == {"liba.so": "needed"}
     assert codes(process) == []
 
 
@@ -681,6 +719,52 @@ def test_a_plugin_that_was_replaced_or_moved_away_is_found_by_its_path(fixture_f
     assert mapped.build_id == later.build_id == b"old".hex()
     assert mapped.restart == Restart(path=os.fspath(plugin), build_id=b"new".hex())
     assert (later.disk, later.restart) == ("deleted", Restart(path=None, build_id=None))
+
+
+def test_a_plugin_whose_symlink_leads_to_another_file_by_now_is_another_path(
+    fixture_file: FixtureFile, folder: Path
+) -> None:
+    """A restart opens it by the same name; so does whatever needs it."""
+    shared_object(folder / "libx.so.1.0", soname="libx.so.1", build_id=b"old")
+    shared_object(folder / "libx.so.1.1", soname="libx.so.1", build_id=b"new")
+    shared_object(folder / "libplugin.so", needed=("libx.so.1",), runpath="$ORIGIN")
+    (folder / "libx.so.1").symlink_to("libx.so.1.0")
+    with started([fixture_file("process/dlopen"), folder / "libplugin.so"], env={}) as running:
+        running.expect("ready")
+        assert codes(observed(running.pid)) == []
+        (folder / "next").symlink_to("libx.so.1.1")
+        (folder / "next").rename(folder / "libx.so.1")
+        process = observed(running.pid)
+    mapped = called(process, "libx.so.1.0")
+    assert (mapped.origin, mapped.disk) == ("dlopen-needed", "same")
+    assert mapped.restart == Restart(path=f"{folder}/libx.so.1", build_id=b"new".hex())
+    assert codes(process) == ["other-path"]
+
+
+@pytest.mark.parametrize("variant", ["", "-musl"])
+@pytest.mark.parametrize("name", ["/proc/self/fd", "/dev/fd"])
+def test_a_library_that_was_opened_by_the_number_of_a_descriptor_has_its_own_name(
+    fixture_file: FixtureFile, folder: Path, name: str, variant: str
+) -> None:
+    """The number means another file, or none, to everybody else."""
+    plugin = shutil.copy(fixture_file(f"process/plugins{variant}/libplain.so"), folder)
+    descriptor = os.open(plugin, os.O_RDONLY)
+    argv: list[Argument] = [fixture_file(f"process/dlopen{variant}"), f"{name}/{descriptor}"]
+    try:
+        with started(argv, pass_fds=[descriptor]) as running:
+            running.expect("ready")
+            with open("/dev/null") as other:
+                os.dup2(other.fileno(), descriptor)
+                processes_seen = [observed(running.pid)]
+                os.close(descriptor)
+                processes_seen.append(observed(running.pid))
+                os.dup2(other.fileno(), descriptor)
+    finally:
+        os.close(descriptor)
+    for process in processes_seen:
+        mapped = called(process, "libplain.so")
+        assert (mapped.loaded_as, mapped.disk, mapped.restart) == (f"{name}/{descriptor}", "same", None)
+        assert codes(process) == []
 
 
 # --- In general -------------------------------------------------------------------------------------------------------
