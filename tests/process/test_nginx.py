@@ -232,11 +232,18 @@ def _replace(file: Path) -> None:
 
 
 def _stale(server: Server) -> list[dict[str, str]]:
-    """What is stale in the processes of nginx, each answer once: paths of objects, and how they stand to the disk."""
+    """What is stale in the processes of nginx, each answer once: paths of objects, and how they stand to the disk.
+
+    What would be loaded instead has the name by which the object was loaded; nothing else is wrong.
+    """
     answers: list[dict[str, str]] = []
     for process in map(observed, server.everybody):
-        found: dict[str, str] = {one.path: one.disk for one in objects(process) if one.disk != "same"}
-        assert [one.path for one in process.findings if one.code == "stale-object"] == list(found)
+        stale = [one for one in objects(process) if one.disk != "same"]
+        assert [one.path for one in process.findings if one.code == "stale-object"] == [one.path for one in stale]
+        # Only root may open what is mapped, also where a program is gone from the disk.
+        assert set(codes(process)) <= {"stale-object", *QUIET, *(["not-predicted"] if os.geteuid() else [])}
+        assert all(one.restart and one.restart.path == (one.loaded_as or one.path) for one in stale)
+        found: dict[str, str] = {one.path: one.disk for one in stale}
         answers += [] if found in answers else [found]
     return answers
 
