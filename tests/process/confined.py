@@ -1,7 +1,7 @@
 """A process that goes away from where it was started: does what its arguments say, in their order.
 
     load LIBRARY    unshare (mounts)    bind FROM TO    tmpfs FOLDER    unmount FOLDER
-    chroot FOLDER   pivot FOLDER (the old root is gone for good)        exec PROGRAM…
+    chroot FOLDER   pivot FOLDER (the old root is gone for good)        become USER        exec PROGRAM…
 
 At the end it says `ready`, and stays.
 """
@@ -12,10 +12,11 @@ import signal
 import sys
 from collections.abc import Callable
 
-# <sched.h>, <sys/mount.h>
+# <sched.h>, <sys/mount.h>, <sys/prctl.h>
 _CLONE_NEWNS = 0x20000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _MNT_DETACH = 2
+_PR_SET_DUMPABLE = 4
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -52,6 +53,14 @@ def pivot(folder: str) -> None:
     os.chdir("/")
 
 
+def become(user: str) -> None:
+    """Another user, who may look at this process as at any other of his."""
+    os.setgroups([])
+    os.setresgid(int(user), int(user), int(user))
+    os.setresuid(int(user), int(user), int(user))
+    done(libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))
+
+
 STEPS: dict[str, tuple[int, Callable[..., object]]] = {
     "load": (1, ctypes.CDLL),
     "unshare": (0, unshare),
@@ -60,6 +69,7 @@ STEPS: dict[str, tuple[int, Callable[..., object]]] = {
     "unmount": (1, unmount),
     "chroot": (1, chroot),
     "pivot": (1, pivot),
+    "become": (1, become),
 }
 
 

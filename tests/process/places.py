@@ -101,6 +101,8 @@ def overlay(target: Path, lower: Path, upper: Path) -> Iterator[Path]:
     """LOWER with the changes of UPPER (its folders `upper` and `work` are made), at TARGET."""
     for name in ("upper", "work"):
         (upper / name).mkdir(parents=True, exist_ok=True)
+    shutil.copystat(lower, upper / "upper")
+    os.chown(upper / "upper", lower.stat().st_uid, lower.stat().st_gid)
     options = f"lowerdir={lower},upperdir={upper}/upper,workdir={upper}/work"
     with mounted(target, "-t", "overlay", "-o", options, "linkscope") as made:
         yield made
@@ -116,23 +118,29 @@ def confined(*words: Argument) -> list[Argument]:
 
 
 class Kit:
-    """The files that a place is furnished with."""
+    """The files that a place is furnished with, and whose they are and the program is there: root's, if not another's.
 
-    def __init__(self, fixture_file: FixtureFile) -> None:
+    system: the C library and its loader.
+    """
+
+    def __init__(self, fixture_file: FixtureFile, owner: int = 0) -> None:
         self._files = [fixture_file(f"process/{name}") for name in (HOLDER, LIBRARY, NEWER)]
         needs = ran("ldd", self._files[0])
-        self._system = [Path(path) for path in re.findall(r"^\t(?:libc\S+ => )?(/\S+) \(", needs, re.MULTILINE)]
+        self.system = [Path(path) for path in re.findall(r"^\t(?:libc\S+ => )?(/\S+) \(", needs, re.MULTILINE)]
+        self.owner = owner
 
     def furnish(self, folder: Path) -> Path:
         """The program, its library and a newer one in FOLDER, which is made."""
         folder.mkdir(parents=True, exist_ok=True)
         for file in self._files:
             shutil.copy(file, folder)
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, self.owner, self.owner)
         return folder
 
     def furnish_root(self, root: Path, folder: str) -> Path:
         """The same in FOLDER below ROOT, and the C library and its loader where the program looks for them."""
-        for file in self._system:
+        for file in self.system:
             place = root / file.relative_to("/")
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, place)
@@ -204,12 +212,12 @@ _UNSHARE_MOUNTS: Final = ("unshare", "--mount", "--propagation", "private")
 
 @contextlib.contextmanager
 def lodging(
-    argv: Sequence[Argument], folder: Argument, root: Argument | None = None, inner: bool = False
+    kit: Kit, argv: Sequence[Argument], folder: Argument, root: Argument | None = None, inner: bool = False
 ) -> Iterator[Lodger]:
     """The program of ARGV, once it is ready, with its library in FOLDER. inner: it is a child of what is started."""
     # In a chroot there is no /proc, by which the loader knows the program's own folder.
     environment = {**os.environ, "LD_LIBRARY_PATH": str(folder)} if root else None
-    with started(argv, env=environment) as program:
+    with as_user(argv, kit.owner) if kit.owner else started(argv, env=environment) as program:
         program.expect("ready")
         pid = children(program.pid)[0] if inner else program.pid
         yield Lodger(program, pid, str(folder), None if root is None else str(root))
@@ -219,7 +227,7 @@ def lodging(
 @contextlib.contextmanager
 def own_root(kit: Kit, room: Path) -> Iterator[Lodger]:
     folder = kit.furnish(room / "lib")
-    with lodging([folder / HOLDER], folder) as lodger:
+    with lodging(kit, [folder / HOLDER], folder) as lodger:
         yield lodger
 
 
@@ -229,7 +237,7 @@ def mount_namespace(kit: Kit, room: Path) -> Iterator[Lodger]:
     privileged()
     folder, source = kit.furnish(room / "lib"), kit.furnish(room / "source")
     script = 'mount -t tmpfs none "$2" && cp "$1"/* "$2" && "$2"/holder; :'
-    with lodging([*_UNSHARE_MOUNTS, "sh", "-c", script, "sh", source, folder], folder, "/", inner=True) as lodger:
+    with lodging(kit, [*_UNSHARE_MOUNTS, "sh", "-c", script, "sh", source, folder], folder, "/", inner=True) as lodger:
         yield lodger
 
 
@@ -239,7 +247,7 @@ def bound_folder(kit: Kit, room: Path) -> Iterator[Lodger]:
     privileged()
     folder, source = kit.furnish(room / "lib"), kit.furnish(room / "source")
     script = 'mount --bind "$1" "$2" && exec "$2"/holder'
-    with lodging([*_UNSHARE_MOUNTS, "sh", "-c", script, "sh", source, folder], folder, "/") as lodger:
+    with lodging(kit, [*_UNSHARE_MOUNTS, "sh", "-c", script, "sh", source, folder], folder, "/") as lodger:
         yield lodger
 
 
@@ -248,7 +256,7 @@ def pid_namespace(kit: Kit, room: Path) -> Iterator[Lodger]:
     privileged()
     folder = kit.furnish(room / "lib")
     argv: list[Argument] = ["unshare", "--pid", "--fork", "--kill-child", folder / HOLDER]
-    with lodging(argv, folder, inner=True) as lodger:
+    with lodging(kit, argv, folder, inner=True) as lodger:
         yield lodger
 
 
@@ -257,7 +265,8 @@ def user_namespace(kit: Kit, room: Path) -> Iterator[Lodger]:
     """An ordinary user, who is root in there, with mounts of his own."""
     folder, source = kit.furnish(room / "lib"), kit.furnish(room / "source")
     script = 'mount -t tmpfs none "$2" && cp "$1"/* "$2" && "$2"/holder; :'
-    with as_user(["unshare", "-U", "-r", "--mount", "sh", "-c", script, "sh", source, folder]) as program:
+    argv: list[Argument] = ["unshare", "-U", "-r", "--mount", "sh", "-c", script, "sh", source, folder]
+    with as_user(argv) as program:
         program.expect("ready")
         yield Lodger(program, children(program.pid)[0], str(folder), "/")
 
@@ -266,7 +275,7 @@ def user_namespace(kit: Kit, room: Path) -> Iterator[Lodger]:
 def chroot(kit: Kit, room: Path) -> Iterator[Lodger]:
     privileged()
     kit.furnish_root(room / "jail", "/opt")
-    with lodging(["chroot", room / "jail", "/opt/holder"], "/opt", room / "jail") as lodger:
+    with lodging(kit, ["chroot", room / "jail", "/opt/holder"], "/opt", room / "jail") as lodger:
         yield lodger
 
 
@@ -279,7 +288,7 @@ def chroot_in_mount_namespace(kit: Kit, room: Path) -> Iterator[Lodger]:
     kit.furnish_root(room / "source", "/opt")
     script = 'mount -t tmpfs none "$2" && cp -r "$1"/* "$2" && chroot "$2" /opt/holder; :'
     argv: list[Argument] = [*_UNSHARE_MOUNTS, "sh", "-c", script, "sh", room / "source", jail]
-    with lodging(argv, "/opt", jail, inner=True) as lodger:
+    with lodging(kit, argv, "/opt", jail, inner=True) as lodger:
         yield lodger
 
 
@@ -289,7 +298,7 @@ def pivoted(kit: Kit, room: Path) -> Iterator[Lodger]:
     privileged()
     kit.furnish_root(room / "jail", "/opt")
     argv = confined("unshare", "pivot", room / "jail", "exec", "/opt/holder")
-    with lodging(argv, "/opt", "/") as lodger:
+    with lodging(kit, argv, "/opt", "/") as lodger:
         yield lodger
 
 
@@ -300,7 +309,7 @@ def overlay_lower(kit: Kit, room: Path) -> Iterator[Lodger]:
     with (
         tmpfs(room / "upper") as upper,
         overlay(room / "merged", lower, upper) as merged,
-        lodging([merged / HOLDER], merged) as lodger,
+        lodging(kit, [merged / HOLDER], merged) as lodger,
     ):
         yield lodger
 
@@ -311,7 +320,7 @@ def overlay_upper(kit: Kit, room: Path) -> Iterator[Lodger]:
     lower = kit.furnish(room / "lower")
     with tmpfs(room / "upper") as upper, overlay(room / "merged", lower, upper) as merged:
         (merged / LIBRARY).touch()
-        with lodging([merged / HOLDER], merged) as lodger:
+        with lodging(kit, [merged / HOLDER], merged) as lodger:
             yield lodger
 
 
@@ -328,7 +337,7 @@ def overlay_root(kit: Kit, room: Path) -> Iterator[Lodger]:
         exec chroot "$1"/merged /opt/holder
     """
     argv: list[Argument] = [*_UNSHARE_MOUNTS, "sh", "-c", script, "sh", room]
-    with lodging(argv, "/opt", room / "merged") as lodger:
+    with lodging(kit, argv, "/opt", room / "merged") as lodger:
         yield lodger
 
 
@@ -336,7 +345,7 @@ def overlay_root(kit: Kit, room: Path) -> Iterator[Lodger]:
 def btrfs_folder(kit: Kit, room: Path) -> Iterator[Lodger]:
     with btrfs(room / "btrfs", room) as made:
         folder = kit.furnish(made / "lib")
-        with lodging([folder / HOLDER], folder) as lodger:
+        with lodging(kit, [folder / HOLDER], folder) as lodger:
             yield lodger
 
 
@@ -346,7 +355,7 @@ def btrfs_subvolume(kit: Kit, room: Path) -> Iterator[Lodger]:
     with btrfs(room / "btrfs", room) as made:
         ran("btrfs", "subvolume", "create", made / "lib")
         folder = kit.furnish(made / "lib")
-        with lodging([folder / HOLDER], folder) as lodger:
+        with lodging(kit, [folder / HOLDER], folder) as lodger:
             yield lodger
 
 

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import ctypes
+import functools
 import os
 from collections.abc import Iterator
 
@@ -45,12 +46,18 @@ def reasons(process: Process) -> list[str]:
     return [finding.message for finding in process.findings if finding.code == "disk-unknown"]
 
 
+@functools.cache
+def _load_all() -> None:
+    """All of the code, which another user need not be able to read."""
+    processes([os.getpid()])
+
+
 @contextlib.contextmanager
 def ordinary_user(uid: int = NOBODY) -> Iterator[None]:
     """Make this process look as an ordinary user, without root's capabilities; root again when the block ends."""
     if os.geteuid():
         raise Unavailable("only root becomes another user")
-    processes([os.getpid()])  # loads all of the code, which that user need not be able to read
+    _load_all()
     libc = ctypes.CDLL(None)
     groups = os.getgroups()
     os.setgroups([])
