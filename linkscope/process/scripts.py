@@ -146,12 +146,14 @@ def script_named(program: str, cmdline: Sequence[str]) -> Named | None:
     A program that has written a title over its arguments is no longer called like an interpreter.
     """
     words = list(cmdline)
+    if len(words) < 2:
+        return None
     name = os.path.basename(without_mark(program))
     if name in _MANY and words:
         if os.path.basename(words[0]) in _MANY:
             del words[0]
         name = os.path.basename(words[0]) if words else ""
-    if not words:
+    if len(words) < 2:
         return None
     row = _interpreter(name)
     # A login shell has a dash before its name.

@@ -98,6 +98,8 @@ def _rows(text: str) -> list[_Row]:
 
 def _container(path: str) -> tuple[str, str] | None:
     """The innermost container on the way, as the answer has it, and the path inside; None without one."""
+    if path == "/":
+        return None
     best: re.Match[str] | None = None
     runtime = ""
     for row, pattern in _containers():
