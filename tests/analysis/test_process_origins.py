@@ -49,6 +49,12 @@ def folder() -> Iterator[Path]:
         yield Path(name).resolve()
 
 
+def _is_here(loader: str) -> None:
+    """Raise Unavailable where this machine lacks the loader that programs of the ELF writer ask for."""
+    if not os.path.exists(loader):
+        raise Unavailable(f"{loader} is not here")
+
+
 def _libraries(process: Process) -> dict[str, str]:
     """Origins of all but the program, the vdso, the loader and the C library."""
     usual = ("executable", "vdso", "interpreter")
@@ -449,6 +455,7 @@ def test_the_search_path_on_the_loaders_command_line_decides(folder: Path) -> No
 @pytest.mark.parametrize("loader", [GLIBC_X86_64, MUSL_X86_64], ids=["glibc", "musl"])
 def test_a_program_that_the_loader_was_given_by_a_relative_path_is_found(folder: Path, loader: str) -> None:
     """Its $ORIGIN is relative then, and counts from where the loader was started."""
+    _is_here(loader)
     (folder / "lib").mkdir()
     shared_object(folder / "lib/liba.so", soname="liba.so")
     executable(folder / "app", interp=loader, needed=("liba.so",), runpath="$ORIGIN/lib")
@@ -581,6 +588,7 @@ def test_the_folder_for_this_processor_is_where_the_library_is(fixture_file: Fix
 
 def test_musl_needs_are_followed_by_its_own_rules(folder: Path) -> None:
     """RUNPATH of the program serves what its libraries need."""
+    _is_here(MUSL_X86_64)
     shared_object(folder / "liba.so", needed=("libb.so",))
     shared_object(folder / "libb.so")
     app = executable(folder / "app", interp=MUSL_X86_64, needed=("liba.so", "libc.so"), runpath="$ORIGIN")
@@ -612,6 +620,7 @@ def test_what_a_filter_stands_for_is_needed(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize("interpreter", [GLIBC_X86_64, MUSL_X86_64], ids=["glibc", "musl"])
 def test_what_an_upgraded_library_no_longer_needs_was_needed_all_the_same(folder: Path, interpreter: str) -> None:
     """And what it needs now is absent: directly, and through another."""
+    _is_here(interpreter)
     shared_object(folder / "liba.so", soname="liba.so", needed=("libb.so",))
     shared_object(folder / "libb.so", soname="libb.so", needed=("libbelow.so",))
     shared_object(folder / "libbelow.so", soname="libbelow.so")
@@ -862,6 +871,14 @@ def _is_listed_from_its_head(forest: Forest) -> bool:
 def test_any_forest_of_libraries_that_starts_is_all_needed(forest: Forest) -> None:
     """RPATH, RUNPATH, links, sonames, hwcaps, filters, variables: nothing was opened, nothing is missing or new."""
     with forest.planted() as planted:
+        _start(forest, [planted.program], planted.environment, planted.cwd)
+
+
+@_SETTINGS
+@given(forests(libc=MUSL_X86_64))
+def test_any_forest_under_musl_is_all_needed(forest: Forest) -> None:
+    _is_here(MUSL_X86_64)
+    with forest.planted(MUSL_X86_64) as planted:
         _start(forest, [planted.program], planted.environment, planted.cwd)
 
 
