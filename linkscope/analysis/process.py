@@ -134,7 +134,7 @@ class _Run:
             state=snapshot.stat.state,
             threads=snapshot.stat.threads,
             user=_user(snapshot.ids.uids[1]),
-            started=started,
+            started=round(started, 2),  # the kernel counts ticks of 1/100 s
             executable=_executable(observation, script),
             objects=objects.documents() if seen and self._looking.objects else None,
             libraries=len(libraries) if seen else None,

@@ -270,6 +270,7 @@ class _Walk:
     def list(self, address: int, namespace: int) -> str | None:
         """Add the link maps of one list; why it breaks off, None where it ends as it should."""
         previous = 0
+        address = self._head(address)
         while address:
             data = self._memory.read(address, self._link.size)
             if data is None or address in self.seen:
@@ -284,6 +285,21 @@ class _Walk:
             self.entries.append(Entry(namespace, base, os.fsdecode(name), dynamic, self._names(base, dynamic)))
             previous, address = address, following
         return None
+
+    def _head(self, address: int) -> int:
+        """The beginning of the list that ADDRESS is in: a filtee of the program stands before it, and r_map is its own.
+
+        Source: glibc elf/dl-deps.c, _dl_map_object_deps; link_map's l_prev.
+        """
+        passed: set[int] = set()
+        while address not in passed and len(passed) < _MOST_ENTRIES:
+            passed.add(address)
+            data = self._memory.read(address, self._link.size)
+            before = self._link.unpack(data)[-1] if data is not None else 0
+            if not before or self._memory.read(before, self._link.size) is None:
+                return address
+            address = before
+        return address
 
     def _names(self, base: int, dynamic: int) -> Names:
         if not dynamic or self._left <= 0:

@@ -10,12 +10,11 @@ import msgspec
 from linkscope.elf import linkage
 from linkscope.elf.image import Image
 from linkscope.elf.reader import open_reader
-from linkscope.errors import LinkScopeError, ProcessUnreadable, ProcessUnsteady
+from linkscope.errors import LinkScopeError, ProcessUnreadable
 from linkscope.loader.explicit import ExplicitLoader, Family, parse_loader_command
 from linkscope.loader.program import Start
 from linkscope.process import procfs
 from linkscope.process.disk import Disks, refined
-from linkscope.process.family import is_dead
 from linkscope.process.image_memory import Places
 from linkscope.process.linkmap_memory import LinkMapMemory, NoLinkMap, entry_mapping
 from linkscope.process.mapped import Files, Mapped, mapped_at, objects_of
@@ -63,7 +62,7 @@ class Observer:
 
     def observe(self, pid: int, costs: bool) -> Observation:
         """One process; COSTS: with what smaps tells. Raises ProcessUnreadable (gone, unsteady)."""
-        snapshot = _taken(pid, costs)
+        snapshot = take(pid, costs, link_map=True)
         if not snapshot.mappings:
             return Observation(snapshot, None, [], None, None, None, None, Match(), None)
         through = snapshot.through
@@ -89,19 +88,6 @@ class Observer:
         if _is_loading(snapshot):
             found.absent.clear()
         return Observation(snapshot, sight, objects, program, interpreter, ran, start, found, why_not)
-
-
-def _taken(pid: int, costs: bool) -> Snapshot:
-    """A snapshot that shows the program, where there is one. Raises as `take` does.
-
-    In the midst of execve(2) the old program is gone and the new one is not mapped, and at its end a process has no
-    memory for a moment, before it is a zombie: there is no auxiliary vector then.
-    """
-    for _ in range(_TRIES):
-        snapshot = take(pid, costs, link_map=True)
-        if snapshot.auxv or snapshot.mappings is None or snapshot.stat.is_kernel_thread or is_dead(snapshot.stat):
-            return snapshot
-    raise ProcessUnsteady(pid)
 
 
 def _enter_link_map(objects: list[Mapped], snapshot: Snapshot, kernels: Mapped | None) -> list[Mapped]:

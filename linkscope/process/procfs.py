@@ -139,7 +139,7 @@ def mounts(pid: int) -> dict[int, tuple[str, int]]:
     show_mountinfo). The device is the kernel's own, which maps has too, and stat(2) not always.
     """
     found = {}
-    for line in read(pid, "mountinfo").splitlines():
+    for line in read(pid, "mountinfo").rstrip(b"\n").split(b"\n"):
         number, _, device, _ = line.split(b" ", 3)
         kind = line.partition(b" - ")[2].split(b" ", 1)[0]
         major, minor = device.split(b":")

@@ -89,7 +89,7 @@ class _Row(msgspec.Struct, frozen=True):
 
 def _rows(text: str) -> list[_Row]:
     """systemd's own hierarchy, the unified one, and the others in their order."""
-    split = [line.split(":", 2) for line in text.splitlines()]
+    split = [line.split(":", 2) for line in text.split("\n")]
     rows = [row for row in split if len(row) == 3 and row[0].isdecimal()]
     rows.sort(key=lambda row: (row[1] != "name=systemd", row[1] != "", int(row[0])))
     # A group that was removed while a zombie is left in it (Linux kernel/cgroup/cgroup.c, proc_cgroup_show).

@@ -861,13 +861,8 @@ def _start(forest: Forest, argv: Sequence[str], env: dict[str, str], cwd: str | 
             raise  # the loader has refused the forest, which is no matter here
 
 
-def _is_listed_from_its_head(forest: Forest) -> bool:
-    """Not where the program has a filtee, which stands before it: r_debug leads to the program."""
-    return not (forest.program_recipe.auxiliary or forest.program_recipe.filter)
-
-
 @_SETTINGS
-@given(forests().filter(_is_listed_from_its_head))
+@given(forests())
 def test_any_forest_of_libraries_that_starts_is_all_needed(forest: Forest) -> None:
     """RPATH, RUNPATH, links, sonames, hwcaps, filters, variables: nothing was opened, nothing is missing or new."""
     with forest.planted() as planted:
@@ -883,7 +878,7 @@ def test_any_forest_under_musl_is_all_needed(forest: Forest) -> None:
 
 
 @_SETTINGS
-@given(rooted_forests().filter(_is_listed_from_its_head))
+@given(rooted_forests())
 def test_any_forest_in_a_root_of_its_own_is_judged_in_there(forest: Forest) -> None:
     """A chroot in a mount namespace, with its own cache, default folders and /etc/ld.so.preload."""
     needs_root()

@@ -14,7 +14,7 @@ import pytest
 
 from linkscope.errors import NotPermitted, ProcessGone, ProcessUnreadable
 from linkscope.process import procfs
-from tests.process.places import ran
+from tests.process.places import ran, room, tmpfs
 from tests.process.started import as_user, started, state, until
 from tests.process.verdicts import ordinary_user
 
@@ -268,6 +268,17 @@ def test_the_mount_of_a_file_is_the_one_that_findmnt_names() -> None:
         kind, device = ran("findmnt", "-no", "FSTYPE,MAJ:MIN", "--target", path).split()
         major, minor = map(int, device.split(":"))
         assert mounts[number] == (kind, os.makedev(major, minor))
+
+
+def test_a_mount_point_may_have_a_carriage_return_in_its_name() -> None:
+    """Only spaces, tabs, newlines and backslashes are escaped (Linux fs/proc_namespace.c, show_mountinfo)."""
+    before = procfs.mounts(os.getpid())
+    with room() as folder:
+        target = folder / "a\rb"
+        target.mkdir()
+        with tmpfs(target):
+            added = set(procfs.mounts(os.getpid()).items()) - set(before.items())
+            assert ("tmpfs", os.stat(target).st_dev) in {of for _, of in added}
 
 
 def test_a_signal_that_stops_and_one_that_continues_are_seen() -> None:
