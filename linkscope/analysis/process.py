@@ -17,6 +17,7 @@ from linkscope.model.pid import (
     Executable,
     Family,
     FamilyTree,
+    Origin,
     PidDocument,
     Process,
     ProcessError,
@@ -35,6 +36,7 @@ from linkscope.process.units import placement_of
 from linkscope.process.usage import process_memory
 
 _CLOSELY = Looking()
+_NO_LIBRARIES: frozenset[Origin] = frozenset(("executable", "interpreter", "vdso"))
 _NOBODY: Mapping[int, float] = {}
 _FIRST = 1  # the process that starts and stops the machine
 Result = Process | ProcessError | FamilyTree
@@ -123,7 +125,7 @@ class _Run:
             *_about_the_family(family, orphan),
             *(self._kernel if snapshot.pid == _FIRST else ()),
         ]
-        libraries = [one for one in observation.objects if observation.match.origins[one] not in ("executable", "vdso")]
+        libraries = [one for one in observation.objects if observation.match.origins[one] not in _NO_LIBRARIES]
         seen = snapshot.mappings is not None
         placement = placement_of(snapshot.pid)
         return Process(
