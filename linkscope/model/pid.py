@@ -162,8 +162,8 @@ class Process(Document, frozen=True, kw_only=True, omit_defaults=False):
     ppid: as the caller's pid namespace numbers it. started: seconds since the epoch. root: the process's root folder as
     the caller sees it, None where it is the caller's own. unit: the systemd unit, container: the container's runtime
     and id, both by cgroup. executable: None for kernel threads and zombies. objects: None where they were not asked for
-    or cannot be read; in link-map order where that can be read. libraries: how many of them are neither it nor its loader.
-    absent: what its closure asks for and is not mapped.
+    or cannot be read; in link-map order where that can be read. libraries: how many of them
+    are neither the program nor its loader. absent: what its closure asks for and is not mapped.
     """
 
     pid: int
