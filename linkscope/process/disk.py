@@ -97,9 +97,10 @@ class Disks:
             known = self._known.get(key)
         if known is None:
             known = self._known[key] = _judged(_Case(pid, mapping, sight, link))
-            if known.disguised:
+            if known.identity not in (None, mapping.identity):
+                known = self._known[key] = msgspec.structs.replace(known, disguised=True)
                 self._known[*key[:3], known.identity] = known
-        elif known.linked:
+        elif known.linked and known.location is not None:
             return msgspec.structs.replace(known, location=procfs.path_of(pid, link))
         return known
 
@@ -183,18 +184,15 @@ def _judged(case: _Case) -> Standing:
     for view, path, spot in _spots(case, dict.fromkeys((*case.names, *map(without_mark, case.names)))):
         if spot.status is not None and case.is_same(spot.status):
             return _same(case, spot.status, spot, view, path)
-    mapping = case.mapping
-    if mapping.name.startswith(_MEMFD):
-        location = procfs.path_of(case.pid, case.link)
-        name = without_mark(mapping.name)
-        return Standing("memfd", name, case.exact, location, case.sight.now, linked=True)
+    name = case.names[0]
+    if name.startswith(_MEMFD):
+        return Standing("memfd", without_mark(name), case.exact, case.location, case.sight.now, linked=True)
     return _not_the_same(case)
 
 
 def _same(case: _Case, status: os.stat_result, spot: Spot, view: View, path: str) -> Standing:
-    disguised = _numbers(status) != case.mapping.identity
     location, linked = (spot.location, False) if spot.location else (case.location, True)
-    return Standing("same", path, status, location, view, linked=linked, disguised=disguised)
+    return Standing("same", path, status, location, view, linked=linked)
 
 
 def _not_the_same(case: _Case) -> Standing:

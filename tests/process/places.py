@@ -134,8 +134,10 @@ class Kit:
         folder.mkdir(parents=True, exist_ok=True)
         for file in self._files:
             shutil.copy(file, folder)
-        for path in (folder, *folder.iterdir()):
-            os.chown(path, self.owner, self.owner)
+        if self.owner:
+            privileged()
+            for path in (folder, *folder.iterdir()):
+                os.chown(path, self.owner, self.owner)
         return folder
 
     def furnish_root(self, root: Path, folder: str) -> Path:
