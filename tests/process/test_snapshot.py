@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from linkscope.process.linkmap_memory import LinkMapMemory
 from linkscope.process.mappings import Mapping
 from linkscope.process.snapshot import Snapshot, living_thread, steady, take
 from tests.process.started import as_user, started, state, until
-from tests.process.verdicts import disks, looked_at, ordinary_user
+from tests.process.verdicts import disks, looked_at, ordinary_user, stale
 
 FixtureFile = Callable[[str], Path]
 RequireTool = Callable[[str], str]
@@ -177,6 +178,16 @@ def test_a_process_whose_first_thread_has_ended_is_read_through_another(programs
         seen = disks(looked_at(program.pid))
         assert {"headless", "libc.so.6", "[vdso]"} < set(map(os.path.basename, seen))
         assert set(seen.values()) == {"same"}
+
+
+def test_of_a_process_whose_first_thread_has_ended_a_replaced_file_is_found(programs: Path, tmp_path: Path) -> None:
+    """By the quick look as well: the maps of its first thread are empty."""
+    path = shutil.copy(programs / "headless", tmp_path)
+    with started([path, "0"]) as program:
+        until(lambda: state(program.pid) == "Z", "its first thread has ended")
+        shutil.copy(path, tmp_path / "fresh")
+        (tmp_path / "fresh").rename(path)
+        assert stale(looked_at(program.pid)) == [path]
 
 
 def test_threads_that_come_and_go_do_not_make_their_process_gone(programs: Path) -> None:
