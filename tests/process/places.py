@@ -54,28 +54,29 @@ def room() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        for target in reversed(_mounts_below(folder)):
-            subprocess.run(["umount", "--lazy", target], check=True)
+        _unmount(folder)
         shutil.rmtree(folder)
 
 
-def _mounts_below(folder: Path) -> list[str]:
-    """In the order in which they were mounted."""
-    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    targets = [re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), line.split()[4]) for line in lines]
-    return [os.fsdecode(target) for target in targets if target.startswith(os.fsencode(folder) + b"/")]
+def _unmount(folder: Path) -> None:
+    """What is mounted at FOLDER and below it, the last first."""
+    lines = Path("/proc/self/mountinfo").read_bytes().strip().split(b"\n")
+    targets = [re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), line.split(b" ")[4]) for line in lines]
+    for target in reversed(targets):
+        if (target + b"/").startswith(os.fsencode(folder) + b"/"):
+            subprocess.run(["umount", "--lazy", target], check=True)
 
 
 @contextlib.contextmanager
 def mounted(target: Path, *arguments: Argument) -> Iterator[Path]:
-    """A file system at TARGET, a folder that is made; mount(8) has these arguments."""
+    """A file system at TARGET, a folder that is made; mount(8) has these arguments. It may go before the end."""
     privileged()
     target.mkdir(exist_ok=True, parents=True)
     ran("mount", *arguments, target)
     try:
         yield target
     finally:
-        subprocess.run(["umount", "--lazy", target], check=True)
+        _unmount(target)
 
 
 def tmpfs(target: Path) -> contextlib.AbstractContextManager[Path]:

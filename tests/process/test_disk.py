@@ -323,7 +323,6 @@ def test_a_snapshot_mounted_over_a_subvolume_has_files_of_its_own(
                         seen[pid] = one.standing.disk
                     assert seen == {covered.pid: "replaced", top.pid: "same"}
                 assert stale(looked_at(covered.pid)) == [str(path)]
-            ran("umount", "--lazy", made / "lib")
 
 
 def test_a_file_written_over_in_the_upper_layer_stays_the_lower_one_in_memory(

@@ -163,7 +163,6 @@ def test_of_a_daemon_whose_files_nobody_can_reach_nothing_is_told(kit: Kit, room
             process = looked_at(daemon.pid)
             assert disks(process)[f"/opt/{LIBRARY}"] == "unknown"
             assert not stale(process)
-        ran("mount", "-t", "tmpfs", "none", gone)
 
 
 # --- Mounts that come and go ------------------------------------------------------------------------------------------
@@ -183,7 +182,6 @@ def test_on_a_mount_that_was_taken_away_a_living_file_is_unknown_and_a_deleted_o
             (folder / "libdeleted.so").unlink()
             ran("umount", "--lazy", folder)
             process = looked_at(program.pid)
-        ran("mount", "-t", "tmpfs", "none", folder)
     seen = disks(process)
     assert (seen.pop(f"/{LIBRARY}"), seen.pop("/libdeleted.so")) == ("unknown", "deleted")
     assert set(seen.values()) == {"same"}
