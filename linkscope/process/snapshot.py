@@ -59,6 +59,7 @@ def steady(pid: int, look: Callable[[list[Mapping] | None], Result | None]) -> R
     LOOK is given the executable mappings of files, None where they may not be read or there are none to be had; it
     gives None where it sees others: something has come, and may have gone again.
     """
+    refused: NotPermitted | None = None
     for _ in range(_TRIES):
         try:
             with _Watched(pid) as watched:
@@ -66,11 +67,13 @@ def steady(pid: int, look: Callable[[list[Mapping] | None], Result | None]) -> R
                 seen = look(watched.code)
                 if seen is not None and watched.fingerprint() == before:
                     return seen
-        except (NotPermitted, ProcessUnsteady):
-            raise
-        except ProcessUnreadable:
-            procfs.stat(pid)  # raises ProcessGone, if it is not only one thread of it, or its memory, that is gone
-    raise ProcessUnsteady(pid)
+            refused = None
+        except ProcessUnreadable as error:
+            # It may be only one thread, or its memory, that is gone (and then the files are root's: fs/proc/base.c,
+            # task_dump_owner); if it is the whole of it, this raises ProcessGone.
+            procfs.stat(pid)
+            refused = error if isinstance(error, NotPermitted) else None
+    raise refused or ProcessUnsteady(pid)
 
 
 class _Watched:

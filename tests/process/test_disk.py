@@ -20,7 +20,7 @@ from linkscope.process.mappings import Mapping, read_maps
 from linkscope.process.observation import Observer
 from linkscope.process.views import Views
 from tests.process import places
-from tests.process.places import LIBRARY, NEWER, Kit, btrfs, grown, lodging, overlay, ran, tmpfs
+from tests.process.places import LIBRARY, NEWER, Kit, btrfs, grown, lodging, overlay, privileged, ran, tmpfs
 from tests.process.started import Argument, Started, as_user, started
 from tests.process.verdicts import disks, looked_at, ordinary_user, reasons, stale
 
@@ -108,6 +108,7 @@ def test_a_library_is_told_by_its_exact_name_whatever_that_holds(
 def test_a_name_in_the_root_folder_that_looks_like_a_memfds_is_a_name(
     kit: Kit, room: Path, fixture_file: FixtureFile
 ) -> None:
+    privileged()
     kit.furnish_root(room / "jail", "/")
     (room / "jail" / LIBRARY).rename(room / "jail/memfd:x")
     shutil.copy(fixture_file("process/dlopen"), room / "jail")
@@ -375,22 +376,20 @@ def test_a_file_that_was_only_copied_up_is_the_same(kit: Kit, room: Path) -> Non
 # --- Every process of the machine -------------------------------------------------------------------------------------
 
 
-def _linked(pid: int, mappings: Sequence[Mapping]) -> set[tuple[int, int]] | None:
-    """The ELF files with executable mappings, by the links to them; None where those may not be followed."""
+def _linked(pid: int, mappings: Sequence[Mapping]) -> set[tuple[int, int]]:
+    """The ELF files with executable mappings, by the links to them."""
     found = set()
     for mapping in mappings:
         if mapping.executable and mapping.is_file:
-            try:
-                with open(procfs.path_of(pid, mapping.map_file), "rb") as file:
-                    status = os.fstat(file.fileno())
-                    if file.read(4) == b"\x7fELF":
-                        found.add((status.st_dev, status.st_ino))
-            except PermissionError:
-                return None
+            with open(procfs.path_of(pid, mapping.map_file), "rb") as file:
+                status = os.fstat(file.fileno())
+                if file.read(4) == b"\x7fELF":
+                    found.add((status.st_dev, status.st_ino))
     return found
 
 
 def test_of_every_process_the_objects_are_the_elf_files_that_map_files_links_to() -> None:
+    privileged()
     observer = Observer()
     compared = 0
     for pid in procfs.pids():
@@ -398,7 +397,7 @@ def test_of_every_process_the_objects_are_the_elf_files_that_map_files_links_to(
             mappings = read_maps(pid)
             expected = _linked(pid, mappings)
             objects = observer.observe(pid, costs=False).objects
-            if expected is None or read_maps(pid) != mappings:
+            if read_maps(pid) != mappings:
                 continue
             found = [one.standing.identity for one in objects if one.standing]
             assert set(found) == expected
@@ -409,6 +408,7 @@ def test_of_every_process_the_objects_are_the_elf_files_that_map_files_links_to(
 
 def test_of_every_process_a_file_is_the_same_just_where_its_name_leads_to_it() -> None:
     """Judged by nothing but stat(2) of the links and of the names that they give."""
+    privileged()
     views, judged = Views(), Disks()
     compared = 0
     for pid in procfs.pids():

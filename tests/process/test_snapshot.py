@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ from linkscope.process import procfs
 from linkscope.process.linkmap_memory import LinkMapMemory
 from linkscope.process.mappings import Mapping
 from linkscope.process.snapshot import Snapshot, living_thread, steady, take
-from tests.process.started import as_user, started, state, until
+from tests.process.places import privileged
+from tests.process.started import NOBODY, as_user, started, state, until
 from tests.process.verdicts import disks, looked_at, ordinary_user, stale
 
 FixtureFile = Callable[[str], Path]
@@ -142,26 +144,36 @@ def test_of_a_process_that_opens_and_closes_a_library_the_rest_is_always_whole(
             assert {"opens", "libc.so.6"} <= mapped
 
 
-def test_a_process_that_ends_while_it_is_looked_at_is_whole_dead_or_gone() -> None:
-    deadline = time.monotonic() + 1.0
+@pytest.mark.parametrize("who", ["root", "its-user"])
+def test_a_process_that_ends_while_it_is_looked_at_is_whole_dead_or_gone(who: str) -> None:
+    """To its own user, too: of a process without memory the files in /proc belong to root."""
+    user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if who == "its-user" else {}
+    if user:
+        privileged()
     seen = set()
-    while time.monotonic() < deadline:
-        process = subprocess.Popen(["true"])
-        for _ in range(6):
-            try:
-                snapshot = take(process.pid, costs=True, link_map=True)
-            except ProcessUnsteady:
-                continue
-            seen.add(snapshot.stat.state == "zombie")
-            if snapshot.mappings == []:
-                assert (snapshot.costs, snapshot.exe, snapshot.link_map) == ([], None, None)
-            else:
-                assert snapshot.mappings
-                assert snapshot.exe
+    for lives in [0.0, 0.002, 0.004, 0.008, 0.016, 0.1] * 5:
+        process = subprocess.Popen(["sleep", str(lives)], **user)
+        with ordinary_user() if user else contextlib.nullcontext():
+            while state(process.pid) != "Z":
+                seen.add(_state_at_its_end(process.pid))
+            seen.add(_state_at_its_end(process.pid))
         process.wait()
         with pytest.raises(ProcessGone):
             take(process.pid, costs=True, link_map=True)
-    assert seen == {True, False}
+    assert seen >= {"alive", "zombie"}
+
+
+def _state_at_its_end(pid: int) -> str:
+    try:
+        snapshot = take(pid, costs=True, link_map=True)
+    except ProcessUnsteady:
+        return "unsteady"
+    if snapshot.mappings == []:
+        assert (snapshot.costs, snapshot.exe, snapshot.link_map) == ([], None, None)
+        return "zombie"
+    assert snapshot.mappings
+    assert snapshot.exe
+    return "alive"
 
 
 # --- Threads ----------------------------------------------------------------------------------------------------------

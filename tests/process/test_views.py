@@ -27,6 +27,7 @@ from tests.process.places import (
     grown,
     lodging,
     mounted,
+    privileged,
     ran,
     tmpfs,
 )
@@ -216,6 +217,7 @@ def test_a_root_that_is_this_one_bound_elsewhere_is_another_root(kit: Kit, room:
 
 def test_a_root_that_was_moved_away_is_the_one_that_counts(kit: Kit, room: Path) -> None:
     """Another one stands in its place now."""
+    privileged()
     jail = room / "jail"
     kit.furnish_root(jail, "/opt")
     argv: list[Argument] = ["chroot", jail, "/opt/holder"]
@@ -234,6 +236,7 @@ def test_a_root_that_was_moved_away_is_the_one_that_counts(kit: Kit, room: Path)
 
 
 def test_processes_with_one_root_share_one_view(kit: Kit, room: Path) -> None:
+    privileged()
     views = Views()
     jail = room / "jail"
     kit.furnish_root(jail, "/opt")
