@@ -15,7 +15,7 @@ from functools import cached_property
 
 import msgspec
 
-from linkscope.errors import ProcessUnreadable
+from linkscope.errors import NotPermitted, ProcessGone, ProcessUnreadable
 from linkscope.model.pid import Disk
 from linkscope.process import procfs
 from linkscope.process.mappings import Mapping, without_mark
@@ -24,8 +24,7 @@ from linkscope.process.views import Sight, Spot, View
 _MEMFD = "/memfd:"  # Linux mm/memfd.c, MFD_NAME_PREFIX
 # File systems of which maps may show other numbers than stat(2) (fs/btrfs/inode.c, btrfs_getattr; fs/overlayfs).
 _DISGUISED = ("btrfs", "overlay", "bcachefs", "fuse", "aufs")
-
-_MOST_GAPS = 6
+_MOST_GAPS = 6  # newlines in a name of which each may be a real `\\012`
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -96,10 +95,13 @@ class Disks:
             key = (*key, exact and _numbers(exact))
             known = self._known.get(key)
         if known is None:
-            known = self._known[key] = _judged(_Case(pid, mapping, sight, link))
+            case = _Case(pid, mapping, sight, link)
+            known = _judged(case)
             if known.identity not in (None, mapping.identity):
-                known = self._known[key] = msgspec.structs.replace(known, disguised=True)
+                known = msgspec.structs.replace(known, disguised=True)
                 self._known[*key[:3], known.identity] = known
+            if not case.is_fleeting:
+                self._known[key] = known
         elif known.linked and known.location is not None:
             return msgspec.structs.replace(known, location=procfs.path_of(pid, link))
         return known
@@ -113,11 +115,19 @@ class _Case:
         self.mapping = mapping
         self.sight = sight
         self.link = link
+        self.is_fleeting = False
+        """Whether the file was unmapped meanwhile: what is found then holds for no other process."""
 
     @cached_property
     def exact(self) -> os.stat_result | None:
-        """stat(2) of the file itself; None where the caller may not follow the link to it."""
-        return _status(self.pid, self.link)
+        """stat(2) of the file itself; None where the caller may not follow the link to it. Raises ProcessGone."""
+        try:
+            return procfs.status_of(self.pid, self.link)
+        except ProcessGone:
+            raise
+        except ProcessUnreadable as error:
+            self.is_fleeting = not isinstance(error, NotPermitted)
+            return None
 
     @cached_property
     def names(self) -> list[str]:

@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from linkscope.errors import LinkScopeError
+from linkscope.errors import LinkScopeError, ProcessGone
 from linkscope.process import procfs
 from linkscope.process.disk import Disks, files_of, refined
 from linkscope.process.mappings import Mapping, read_maps
@@ -324,6 +325,28 @@ def test_a_snapshot_mounted_over_a_subvolume_has_files_of_its_own(
                         seen[pid] = one.standing.disk
                     assert seen == {covered.pid: "replaced", top.pid: "same"}
                 assert stale(looked_at(covered.pid)) == [str(path)]
+
+
+def test_what_one_process_has_unmapped_meanwhile_says_nothing_of_the_others(
+    kit: Kit, room: Path, fixture_file: FixtureFile
+) -> None:
+    """On btrfs only the links to the mapped files tell, and a link goes with its mapping."""
+    privileged()
+    with btrfs(room / "btrfs", room) as made:
+        path = kit.furnish(made / "lib") / LIBRARY
+        argv = [fixture_file("process/dlopen"), path]
+        with started(argv) as one, started(argv) as other:
+            for program in (one, other):
+                program.expect("ready")
+            views, judged = Views(), Disks()
+            (before, *_) = (mapping for mapping in read_maps(one.pid) if mapping.name == str(path))
+            (mapping, *_) = (mapping for mapping in read_maps(other.pid) if mapping.name == str(path))
+            one.ask(f"close {path}", "ready")
+            assert judged.standing(one.pid, before, views.of(one.pid)).disk == "unknown"
+            assert judged.standing(other.pid, mapping, views.of(other.pid)).disk == "same"
+            one.terminate()
+            with pytest.raises(ProcessGone):
+                judged.standing(one.pid, msgspec.structs.replace(before, name="/absent"), views.of(other.pid))
 
 
 def test_a_file_written_over_in_the_upper_layer_stays_the_lower_one_in_memory(
