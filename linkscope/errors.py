@@ -72,6 +72,20 @@ class ProcessGone(ProcessUnreadable):
         super().__init__(pid, "no such process")
 
 
+class IsThread(ProcessUnreadable):
+    """The number is that of a thread, which /proc shows and does not list."""
+
+    def __init__(self, pid: int, process: int) -> None:
+        super().__init__(pid, f"is a thread of process {process}; name that one")
+
+
+class NoProcfs(LinkScopeError):
+    """/proc is not there, or shows other processes than this one."""
+
+    def __init__(self) -> None:
+        super().__init__("/proc", "does not show this process: is it mounted (mount -t proc proc /proc)?")
+
+
 class NotPermitted(ProcessUnreadable):
     """The process is somebody else's, or guards its memory (PR_SET_DUMPABLE): the caller may not look into it."""
 

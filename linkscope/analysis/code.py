@@ -28,12 +28,19 @@ def about_memory(observation: Observation) -> Iterator[ProcessFinding]:
 
 def about_text(observation: Observation) -> Iterator[ProcessFinding]:
     """What differs between the code in memory and the files that it was mapped from (`--verify-text`)."""
+    verified = compared = 0
     for one in observation.objects:
         if not one.is_vdso:
-            yield from _of_one(observation.snapshot.through, one)
+            said = list(_of_one(observation.snapshot.through, one))
+            yield from said
+            verified += not said
+            compared += 0 if said else sum(mapping.size for mapping in one.mappings if mapping.executable)
+    if verified:
+        yield findings.text_verified(verified, compared)
 
 
 def _of_one(pid: int, one: Mapped) -> Iterator[ProcessFinding]:
+    """What there is to say of the code of one object; nothing where it is what the file says."""
     path = text(one.path)
     standing = one.standing
     if standing is None or standing.location is None or one.image is None or not one.costs:

@@ -14,6 +14,7 @@ from linkscope.model.pid import Family, FamilyTree, ProcessMemory
 from linkscope.process import procfs
 from linkscope.process.channels import channels_among
 from linkscope.process.family import (
+    Census,
     Measured,
     Placed,
     census,
@@ -58,16 +59,20 @@ class Families:
         return family, found
 
     def tree(self, pid: int) -> FamilyTree:
-        """The whole family of one process. Its channels are those among itself and its descendants."""
-        members = family_of(pid, self._people)
-        costs = {member.stat.pid: _memory_of(member.stat.pid) for member in members if not is_dead(member.stat)}
+        """The whole family of one process. Channels and sums are those of its household."""
+        members, household = family_of(pid, self._people), _household(pid, self._people)
+        costs = {
+            member.stat.pid: _memory_of(member.stat.pid)
+            for member in [*members, *household]
+            if not is_dead(member.stat)
+        }
         measured = relatives(members, self._measure(costs), self._booted, self._seen_dead)
         return FamilyTree(
             pid=pid,
             members=measured,
-            channels=channels_among([member.stat.pid for member in _household(pid, members)]),
-            pss=_sum_of_pss(costs, [member.stat.pid for member in _household(pid, members)]),
-            one_more=_one_more(_household(pid, members), costs),
+            channels=channels_among([member.stat.pid for member in household]),
+            pss=_sum_of_pss(costs, _from(pid, members)),
+            one_more=_one_more(household, costs),
         )
 
     def _measure(self, costs: Mapping[int, ProcessMemory | None]) -> Callable[[Stat], Measured]:
@@ -85,10 +90,23 @@ class Families:
         return measure
 
 
-def _household(pid: int, members: list[Placed]) -> list[Placed]:
-    """The process itself and its descendants."""
+def _household(pid: int, people: Census) -> list[Placed]:
+    """The process with its descendants; of a worker its master and all of that one's, since they share what they have.
+
+    A master runs the program that its worker runs.
+    """
+    eldest, program = pid, _program_of(pid)
+    while (parent := parent_of(eldest, people)) and program is not None and _program_of(parent.pid) == program:
+        eldest = parent.pid
+    members = family_of(eldest, people)
+    below = set(_from(eldest, members))
+    return [member for member in members if member.stat.pid in below]
+
+
+def _from(pid: int, members: list[Placed]) -> list[int]:
+    """A process and its descendants among the members of its family."""
     pids = [member.stat.pid for member in members]
-    return members[pids.index(pid) :] if pid in pids else []
+    return pids[pids.index(pid) :] if pid in pids else []
 
 
 def _memory_of(pid: int) -> ProcessMemory | None:

@@ -9,10 +9,11 @@ from linkscope.loader.linkmap import Loaded
 from linkscope.model.document import exact_bytes, text
 from linkscope.model.pid import Disk, MappedObject, Opener, ProcessFinding, Restart
 from linkscope.process import findings
-from linkscope.process.mapped import Mapped
+from linkscope.process.mapped import Mapped, basename
 from linkscope.process.observation import Observation, Observer
 from linkscope.process.rewritten import judged
 from linkscope.process.usage import usage
+from linkscope.process.views import View
 
 
 class Objects:
@@ -22,6 +23,7 @@ class Objects:
         self._seen = observation
         self._files = observer.files
         self._openers = observer.openers
+        self._restarts: dict[Mapped, Restart | None] = {}
         snapshot = observation.snapshot
         for one in observation.objects:
             vector = snapshot.auxv if one.name == snapshot.exe else None
@@ -53,13 +55,16 @@ class Objects:
         return None if one.loaded_as is None else text(one.loaded_as)
 
     def restart(self, one: Mapped) -> Restart | None:
-        """What would be mapped in the place of an object after a restart, None where that is the same file.
+        """What would be mapped in the place of an object after a restart, None where that is the same file."""
+        if one not in self._restarts:
+            self._restarts[one] = self._restart(one)
+        return self._restarts[one]
 
-        Where the environment is not known, neither is LD_LIBRARY_PATH: then only what the name leads to now counts.
-        """
+    def _restart(self, one: Mapped) -> Restart | None:
+        """Where the environment is not known, neither is LD_LIBRARY_PATH: then only what the name leads to counts."""
         loaded = self._seen.match.predicted.get(one)
         if loaded is None or (self._seen.snapshot.environ is None and loaded.path != one.loaded_as):
-            return self._restart_by_name(one)
+            return self._refused(one) or self._restart_by_name(one)
         identity = one.standing.identity if one.standing else None
         if loaded.image is None or loaded.image.identity == identity:
             return None
@@ -67,18 +72,35 @@ class Objects:
             return None
         return Restart(path=text(loaded.path or ""), build_id=self._build_id(loaded.path or ""))
 
+    def _refused(self, one: Mapped) -> Restart | None:
+        """The file at which a start would fail when it looks for an object; None where it does not come to that."""
+        start = self._seen.start
+        names = {one.soname, basename(one.loaded_as or ""), basename(one.path)}
+        for loaded in start.link_map.objects if start else ():
+            refusal = loaded.refusal
+            if refusal is not None and refusal.path is not None and basename(loaded.requested) in names:
+                return Restart(path=text(refusal.path), build_id=None, refused=text(refusal.reason))
+        return None
+
     def _restart_by_name(self, one: Mapped) -> Restart | None:
         """For what no prediction covers (a dlopen object, the program): what stands at its name now."""
         standing, disk = one.standing, disk_of(one)
-        gone = disk in ("replaced", "deleted")
+        gone = disk in ("replaced", "deleted", "renamed")
         if standing is None or standing.view is None or not (gone or disk == "same"):
             return None
-        for path in (one.loaded_from, standing.path):
+        names = (one.loaded_from, standing.path if disk != "renamed" else None)
+        for path in names:
             status = standing.view.status(path) if path else None
             if path and status is not None:
                 is_other = gone or (status.st_dev, status.st_ino) != standing.identity
-                return Restart(path=text(path), build_id=self._build_id(path)) if is_other else None
+                return self._standing_there(path, standing.view) if is_other else None
         return Restart(path=None, build_id=None) if gone else None
+
+    def _standing_there(self, path: str, view: View) -> Restart:
+        """A start that comes to the file at PATH, whatever that is."""
+        if self._files.is_elf(view.locate(path)):
+            return Restart(path=text(path), build_id=self._build_id(path))
+        return Restart(path=text(path), build_id=None, refused="is no ELF file")
 
     def _build_id(self, path: str) -> str | None:
         view = self._seen.view
@@ -101,13 +123,21 @@ class Objects:
         elif disk == "unknown":
             found.append(findings.disk_unknown(path, reason or ""))
         elif restart is not None:
-            found.append(findings.other_path(path, restart))
+            found.append(findings.other_path(path, restart, self._leads_to(restart)))
         origin = self._seen.match.origins[one]
         if origin == "preload":
             found.append(findings.preloaded(path, self._preload_source(one)))
         if origin == "audit":
             found.append(findings.audited(path))
+        if disk == "memfd":
+            found.append(findings.from_memory(path))
         return found
+
+    def _leads_to(self, restart: Restart) -> str | None:
+        """The file behind the symlinks of what a restart would load; None where there are none."""
+        view = self._seen.view
+        real = view.system.realpath(restart.path, "/") if view is not None and restart.path else None
+        return None if real == restart.path else real
 
     def _preload_source(self, one: Mapped) -> str | None:
         """What names a preloaded object: an option, the variable or the file; None where none of them does."""

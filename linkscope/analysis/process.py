@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -11,7 +12,7 @@ from linkscope.analysis.objects import Objects, disk_of
 from linkscope.analysis.request import Looking
 from linkscope.analysis.surroundings import about_kernel, about_script, may_run_script, script_run_by
 from linkscope.elf import linkage
-from linkscope.errors import NotPermitted, ProcessGone, ProcessUnreadable
+from linkscope.errors import IsThread, NoProcfs, NotPermitted, ProcessGone, ProcessUnreadable, ProcessUnsteady
 from linkscope.model.document import exact_bytes, text
 from linkscope.model.pid import (
     Executable,
@@ -38,6 +39,7 @@ from linkscope.process.usage import process_memory
 _CLOSELY = Looking()
 _NO_LIBRARIES: frozenset[Origin] = frozenset(("executable", "interpreter", "vdso"))
 _NOBODY: Mapping[int, float] = {}
+_TRIES = 3
 _FIRST = 1  # the process that starts and stops the machine
 Result = Process | ProcessError | FamilyTree
 
@@ -70,6 +72,8 @@ class _Run:
     """One call: what was learnt of the machine's files and roots, for all processes."""
 
     def __init__(self, looking: Looking, seen_dead: Mapping[int, float]) -> None:
+        if not os.path.exists(procfs.path_of(os.getpid(), "stat")):
+            raise NoProcfs
         self._looking = looking
         self._observer = Observer()
         self._seen_dead = seen_dead
@@ -81,8 +85,9 @@ class _Run:
         try:
             if self._looking.stale_only and not self._deserves_a_look(pid):
                 return
-            observation = self._observer.observe(pid, self._looking.memory)
-            process = self._process(observation)
+            if named and procfs.leader(pid) != pid:
+                raise IsThread(pid, procfs.leader(pid))
+            observation, process = self._looked_at(pid)
         except ProcessGone as error:
             if named:
                 yield _error(error)
@@ -90,11 +95,23 @@ class _Run:
         except ProcessUnreadable as error:
             yield _error(error)
             return
+        except Exception as error:  # noqa: BLE001  # the boundary of one process: the others are still told of
+            yield ProcessError(pid=pid, error=text(f"LinkScope failed on it, which is its own fault: {error!r}"))
+            return
         yield process
         if self._looking.tree:
             yield self._families.tree(pid)
         if observation.snapshot.mappings is None:
             yield _error(NotPermitted(pid))
+
+    def _looked_at(self, pid: int) -> tuple[Observation, Process]:
+        """One process, which ran one program all the while. Raises ProcessUnreadable."""
+        for _ in range(_TRIES):
+            observation = self._observer.observe(pid, self._looking.memory)
+            process = self._process(observation)
+            if observation.snapshot.is_current():
+                return observation, process
+        raise ProcessUnsteady(pid)
 
     def _deserves_a_look(self, pid: int) -> bool:
         """Whether a close look may show that the process must be restarted."""
@@ -218,6 +235,8 @@ def _about_the_process(observation: Observation) -> Iterator[ProcessFinding]:
         yield findings.kernel_thread()
     if is_dead(stat):
         yield findings.zombie(stat.ppid)
+    elif stat.state == "zombie":
+        yield findings.main_thread_ended(stat.threads)
     if observation.program is not None and observation.program.image is not None:
         opened = sum(1 for origin in observation.match.origins.values() if origin in ("dlopen", "dlopen-needed"))
         if opened and linkage.linkage(observation.program.image) == "static":

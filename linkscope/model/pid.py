@@ -25,11 +25,14 @@ FindingCode = Literal[
     "preloaded",
     "audited",
     "loaded-by-static",
+    "memory-file",
     "executable-anonymous-memory",
     "writable-executable-memory",
     "text-modified",
+    "text-verified",
     "text-unknown",
     "zombie",
+    "main-thread-ended",
     "zombie-children",
     "kernel-thread",
     "orphan-unknown",
@@ -55,14 +58,16 @@ class Opener(Document, frozen=True, kw_only=True):
     how: Literal["string", "note"]
 
 
-class Restart(Document, frozen=True, kw_only=True):
+class Restart(Document, frozen=True, kw_only=True, omit_defaults=True):
     """What the loader would map now for the same name; path None: it would find nothing.
 
-    build_id: of that file, None where it has none.
+    build_id: of that file, None where it has none. refused: why the start would fail at that file, None where it would
+    not.
     """
 
     path: str | None
     build_id: str | None
+    refused: str | None = None
 
 
 class MappedObject(Document, frozen=True, kw_only=True, omit_defaults=True):

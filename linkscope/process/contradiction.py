@@ -187,7 +187,7 @@ def _other_data(memory: Memory, image: Image, base: int, reader: Reader, places:
                 differing += word.unpack(data)[0] != base + addend & _mask(image)
     except LinkScopeError:  # the file is being written at this moment, or always was like that
         return None
-    return "its relocated data is that of another file" if differing * _TOLERATED > compared else None
+    return "its relocated data is not what the loader makes of the file" if differing * _TOLERATED > compared else None
 
 
 def _protected(image: Image, reader: Reader) -> Iterator[tuple[int, int]]:

@@ -28,16 +28,28 @@ def _note(code: FindingCode, path: str | None, message: str) -> ProcessFinding:
 def stale(path: str, disk: Disk, reason: str | None, restart: Restart | None) -> ProcessFinding:
     """The process runs code that is no longer what stands on the disk."""
     why = f" ({reason})" if reason else ""
-    instead = ""
-    if restart is not None:
-        what = f"load {restart.path}" if restart.path != path else "load the file that is there now"
-        instead = f"; a restart would {what if restart.path else 'not find it'}"
+    instead = "" if restart is None else f"; a restart would {_would(path, restart)}"
     return _finding("stale-object", path, f"{path}: {_STALE[disk]} since it was mapped{why}{instead}")
 
 
-def other_path(path: str, restart: Restart) -> ProcessFinding:
-    """The loader would take another file for the same name than the one that is mapped."""
-    return _finding("other-path", path, f"the loader would now load {restart.path}, and {path} is mapped")
+def _would(path: str, restart: Restart) -> str:
+    """What a restart would do instead of mapping the file that was PATH."""
+    if restart.path is None:
+        return "not find it"
+    if restart.refused is not None:
+        return f"fail at {restart.path}: it {restart.refused}"
+    return f"load {restart.path}" if restart.path != path else "load the file that is there now"
+
+
+def other_path(path: str, restart: Restart, real: str | None) -> ProcessFinding:
+    """The loader would take another file for the same name than the one that is mapped; REAL: behind its symlinks."""
+    leads = f" (it leads to {real})" if real else ""
+    return _finding("other-path", path, f"{path} is mapped, and a restart would {_would(path, restart)}{leads}")
+
+
+def from_memory(path: str) -> ProcessFinding:
+    """Code that came from no disk."""
+    return _note("memory-file", path, f"{path} was loaded from memory (memfd_create): it never was a file on a disk")
 
 
 def missing(loaded: Loaded, path: str) -> ProcessFinding:
@@ -94,6 +106,12 @@ def loaded_by_static(count: int) -> ProcessFinding:
 def zombie(parent: int) -> ProcessFinding:
     """The process has ended, and its parent has not asked how."""
     return _note("zombie", None, f"it has ended, and its parent {parent} has not waited for it")
+
+
+def main_thread_ended(threads: int) -> ProcessFinding:
+    """The state is that of the first thread, which has ended before the others (pthread_exit)."""
+    others = "another thread runs" if threads == 2 else f"{threads - 1} other threads run"
+    return _note("main-thread-ended", None, f"its main thread has ended, and {others} on")
 
 
 def zombie_children(pids: list[int]) -> ProcessFinding:
@@ -171,6 +189,12 @@ def text_modified(path: str, change: Modified) -> ProcessFinding:
 def more_text_modified(path: str, left: int, pages: int) -> ProcessFinding:
     """There are more changes than are told one by one."""
     return _finding("text-modified", path, f"the code of {path} is changed in {left} more places, {pages} pages in all")
+
+
+def text_verified(objects: int, compared: int) -> ProcessFinding:
+    """How much code was found to be that of its files."""
+    what = "one object is what its file says" if objects == 1 else f"{objects} objects is what their files say"
+    return _note("text-verified", None, f"the code of {what}: {size(compared)} looked at")
 
 
 def text_unknown(path: str, reason: str) -> ProcessFinding:

@@ -46,6 +46,14 @@ class Files:
             return _read(standing.location, standing.path, None)
         return self._kept(standing.status, standing.location, standing.path, system)
 
+    def is_elf(self, location: str) -> bool:
+        """Whether what stands at LOCATION is an ELF file that can be read."""
+        try:
+            with open_reader(location) as reader:
+                return reader.head.startswith(_MAGIC)
+        except LinkScopeError:
+            return False
+
     def build_id(self, path: str, standing_like: Callable[[str], str]) -> str | None:
         """The build id of the file at PATH, which STANDING_LIKE locates on this machine; None where it has none."""
         try:
@@ -152,14 +160,28 @@ def load_base(image: Image, mappings: Iterable[Mapping]) -> int | None:
 
 
 def objects_of(
-    pid: int, mappings: list[Mapping], costs: list[Cost] | None, sight: Sight, disks: Disks, files: Files
+    pid: int,
+    mappings: list[Mapping],
+    costs: list[Cost] | None,
+    listed: frozenset[int],
+    sight: Sight,
+    disks: Disks,
+    files: Files,
 ) -> list[Mapped]:
-    """Every object of a process, by address, the vdso last. COSTS: of the MAPPINGS, None if they were not asked for."""
+    """Every object of a process, by address, the vdso last.
+
+    COSTS: of the MAPPINGS, None if they were not asked for. LISTED: where those begin that the link map knows: they
+    are objects also where the file has been written over, and is no ELF file any more.
+    """
     found: list[Mapped | None] = []
     for places in files_of(pid, mappings):
         code = [mappings[place] for place in places if mappings[place].executable]
         if code:
-            found.append(_object(pid, [mappings[place] for place in places], code[0], sight, disks, files))
+            its = [mappings[place] for place in places]
+            standing = witness.asked(pid, its, disks.standing(pid, code[0], sight))
+            facts = files.facts(standing)
+            if facts is not None or _is_object(pid, its, standing, listed):
+                found.append(_object(its, code[0], standing, facts))
     objects = [one for one in (*found, _vdso(mappings)) if one is not None]
     if costs is not None:
         by_start = dict(zip([mapping.start for mapping in mappings], costs, strict=True))
@@ -177,17 +199,17 @@ def _vdso(mappings: Iterable[Mapping]) -> Mapped | None:
     return vdso
 
 
-def _object(
-    pid: int, mappings: list[Mapping], code: Mapping, sight: Sight, disks: Disks, files: Files
-) -> Mapped | None:
-    """The object behind the MAPPINGS of one file; None where it is no ELF file."""
-    standing = witness.asked(pid, mappings, disks.standing(pid, code, sight))
-    facts = files.facts(standing)
-    if facts is None and (standing.location is not None or not _begins_as_elf(pid, mappings)):
-        return None
+def _object(mappings: list[Mapping], code: Mapping, standing: Standing, facts: Facts | None) -> Mapped:
     one = Mapped(code.name, standing, facts)
     one.mappings = mappings
     return one
+
+
+def _is_object(pid: int, mappings: list[Mapping], standing: Standing, listed: frozenset[int]) -> bool:
+    """Whether a file that is no ELF file, or whose bytes cannot be had, is an object all the same."""
+    if any(mapping.start in listed for mapping in mappings):
+        return True
+    return standing.location is None and _begins_as_elf(pid, mappings)
 
 
 def _begins_as_elf(pid: int, mappings: list[Mapping]) -> bool:

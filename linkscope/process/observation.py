@@ -13,8 +13,9 @@ from linkscope.elf.reader import open_reader
 from linkscope.errors import LinkScopeError, ProcessUnreadable
 from linkscope.loader.explicit import ExplicitLoader, Family, parse_loader_command
 from linkscope.loader.program import Start
+from linkscope.loader.root import absolute
 from linkscope.process import procfs
-from linkscope.process.disk import Disks, refined
+from linkscope.process.disk import Disks, Standing, refined
 from linkscope.process.image_memory import Places
 from linkscope.process.linkmap_memory import LinkMapMemory, NoLinkMap, entry_mapping
 from linkscope.process.mapped import Files, Mapped, mapped_at, objects_of
@@ -67,13 +68,36 @@ class Observer:
             return Observation(snapshot, None, [], None, None, None, None, Match(), None)
         through = snapshot.through
         sight = self.views.of(through)
-        objects = objects_of(through, snapshot.mappings, snapshot.costs, sight, self.disks, self.files)
+        mappings, listed = snapshot.mappings, _listed(snapshot)
+        objects = objects_of(through, mappings, snapshot.costs, listed, sight, self.disks, self.files)
         kernels = _file_of_link(through, objects, snapshot.exe)
         objects = _enter_link_map(objects, snapshot, kernels)
         for one in objects:
             if one.standing is not None:
                 one.standing = refined(one.standing, one.loaded_from)
+        if kernels is not None and kernels.standing is not None:
+            kernels.standing = refined(kernels.standing, self._started_as(snapshot, kernels.standing))
         return self._judged(snapshot, sight, objects, kernels)
+
+    def _started_as(self, snapshot: Snapshot, standing: Standing) -> str | None:
+        """The name by which the kernel started the program, where that was a name of its file and is none now.
+
+        None also where the name was a link to the file, or a script whose interpreter this is; and where the folder
+        from which a relative one counted is not known.
+        """
+        given, view = snapshot.execfn, standing.view
+        if not given or view is None or standing.disk != "same" or given in snapshot.cmdline[1:]:
+            return None
+        folders = working_directories(view, snapshot.environ, _tolerant_link(snapshot.through, "cwd"))
+        for path in dict.fromkeys(absolute(given, folder) for folder in folders):
+            folder, _, name = path.rpartition("/")
+            place = f"{view.system.realpath(folder or '/', '/')}/{name}"
+            if place.rpartition("/")[0] != standing.path.rpartition("/")[0] or view.system.link_target(place):
+                continue
+            if view.status(place) is None:
+                return place if given.startswith("/") else None
+            return place if self.files.is_elf(view.locate(place)) else None
+        return None
 
     def _judged(self, snapshot: Snapshot, sight: Sight, objects: list[Mapped], kernels: Mapped | None) -> Observation:
         """The rest of an observation. KERNELS: the object that the kernel started."""
@@ -88,6 +112,15 @@ class Observer:
         if _is_loading(snapshot):
             found.absent.clear()
         return Observation(snapshot, sight, objects, program, interpreter, ran, start, found, why_not)
+
+
+def _listed(snapshot: Snapshot) -> frozenset[int]:
+    """Where the mappings begin that the link map knows."""
+    if not isinstance(snapshot.link_map, LinkMapMemory):
+        return frozenset()
+    places = Places(snapshot.mappings or [])
+    found = (entry_mapping(entry, places) for entry in snapshot.link_map.entries)
+    return frozenset(mapping.start for mapping in found if mapping is not None)
 
 
 def _enter_link_map(objects: list[Mapped], snapshot: Snapshot, kernels: Mapped | None) -> list[Mapped]:

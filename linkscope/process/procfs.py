@@ -179,6 +179,11 @@ def ids(pid: int) -> Ids:
     return Ids(_four(fields.get(b"Uid", b"")), _four(fields.get(b"Gid", b"")), int(fields.get(b"TracerPid", b"0")))
 
 
+def leader(pid: int) -> int:
+    """The process of which PID is a thread: itself, unless it is not the first one. Raises as `read` does."""
+    return int(status_fields(pid).get(b"Tgid", b"0")) or pid
+
+
 def status_fields(pid: int) -> dict[bytes, bytes]:
     """/proc/PID/status, each line's name with its value. Raises as `read` does."""
     lines = (line.partition(b":") for line in read(pid, "status").split(b"\n"))

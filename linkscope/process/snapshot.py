@@ -6,6 +6,7 @@ and after: the auxiliary vector (its addresses are random for each execve) and t
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -31,7 +32,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     through: the thread whose files in /proc are read: the first one, unless that has ended and others go on. exe: what
     its /proc/PID/exe says, None of kernel threads, zombies and where it is not permitted; program: the file behind it.
-    environ: None where it cannot be told. mappings: None where they may not be read, and then most else is None or
+    execfn: what execve(2) was given. environ: None where it cannot be
+    told. mappings: None where they may not be read, and then most else is None or
     empty too. costs: of the mappings, in their order; None where they were not asked for.
     """
 
@@ -40,6 +42,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     cmdline: list[str]
     through: int
     exe: str | None = None
+    execfn: str | None = None
     program: Image | None = None
     auxv: dict[int, int] = msgspec.field(default_factory=dict)
     environ: dict[str, str] | None = None
@@ -51,6 +54,14 @@ class Snapshot(msgspec.Struct, frozen=True):
     def pid(self) -> int:
         """Its number in the caller's pid namespace."""
         return self.stat.pid
+
+    def is_current(self) -> bool:
+        """Whether the process still runs the program that it ran then. Raises as `procfs.read` does."""
+        if procfs.stat(self.pid).starttime != self.stat.starttime:
+            return False
+        if not self.auxv or self.program is None:
+            return True
+        return procfs.auxv(self.through, self.program.layout.word) == self.auxv
 
 
 def steady(pid: int, look: Callable[[list[Mapping] | None], Result | None]) -> Result:
@@ -150,6 +161,7 @@ def _take(pid: int, costs: bool, link_map: bool, code: list[Mapping] | None) -> 
     return msgspec.structs.replace(
         snapshot,
         exe=_tolerant(lambda: procfs.link(pid, "exe")),
+        execfn=_execfn(pid, vector),
         program=program,
         auxv=vector,
         environ=_tolerant(lambda: procfs.environ(pid)),
@@ -199,6 +211,18 @@ def _program(pid: int) -> Image | None:
             return read_image(reader)
     except LinkScopeError:
         return None
+
+
+def _execfn(pid: int, vector: dict[int, int]) -> str | None:
+    """The path that was given to execve(2), AT_EXECFN; None where memory may not be read."""
+    try:
+        with procfs.Memory(pid) as memory:
+            name = memory.string(vector.get(procfs.AT_EXECFN, 0))
+    except ProcessGone:
+        raise
+    except LinkScopeError:
+        return None
+    return None if name is None else os.fsdecode(name)
 
 
 def _link_map(
