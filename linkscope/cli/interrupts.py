@@ -1,8 +1,16 @@
-"""What an interrupt (Ctrl-C) does to the program, and from when on."""
+"""What an interrupt (Ctrl-C) does to the program, and from when on; and what else may end or stop it."""
 
 from __future__ import annotations
 
 import signal
+
+
+class Ended(KeyboardInterrupt):
+    """Somebody ends the program by a signal: as an interrupt does, but with that signal's number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def end_the_process() -> None:

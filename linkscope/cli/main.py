@@ -25,6 +25,8 @@ def main() -> NoReturn:
         from linkscope.cli.invocation import run
 
         code = run(sys.argv[1:])
+    except interrupts.Ended as ended:
+        code = 128 + ended.number  # as a shell reports it
     except KeyboardInterrupt:
         from linkscope.cli.exit_codes import INTERRUPTED
 

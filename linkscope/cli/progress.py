@@ -67,7 +67,9 @@ def _bar(count: int, total: int) -> Iterator[Callable[[], None]]:
 def _number(count: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console
 
-    with Console(stderr=True).status(f"{count} processes") as status:
+    from linkscope.cli.cursor import given_back
+
+    with given_back(sys.stderr), Console(stderr=True).status(f"{count} processes") as status:
 
         def one_more() -> None:
             nonlocal count

@@ -18,6 +18,7 @@ from linkscope.analysis.process import each_process
 from linkscope.analysis.request import Looking
 from linkscope.analysis.selection import Selection, ordered
 from linkscope.cli import exit_codes
+from linkscope.cli.cursor import given_back
 from linkscope.cli.output import Output, complain, writing
 from linkscope.cli.watching import Rounds
 from linkscope.model.pid import FamilyTree, Process, ProcessError
@@ -225,7 +226,7 @@ def _on_terminal(subject: Subject, rounds: Rounds, output: Output) -> Iterator[C
         lines += [[], started(subject.count(look.results), rounds.seconds, look.moment.now)]
         live.update(text(lines, page), refresh=True)
 
-    with writing(), Live(console=console, auto_refresh=False) as live:
+    with given_back(sys.stdout), writing(), Live(console=console, auto_refresh=False) as live:
         yield show
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -44,6 +45,8 @@ def rounds(every: float | None, count: int | None, form: str) -> Rounds | None:
         return None
     if form != "text":
         raise click.UsageError("--watch shows text; to look again as JSON, run the command again.")
+    if not math.isfinite(every):
+        raise click.UsageError(f"--watch takes a number of seconds; {every:g} is none.")
     if every > _MOST:
         raise click.UsageError(f"--watch takes at most {_MOST:g} seconds; was {every:g} meant to be a process?")
     return Rounds(every, count)

@@ -138,6 +138,8 @@ def test_a_tree_is_a_part_of_the_answer_where_it_is_asked_for(linkscope: Linksco
         (["--count", "2", "1"], "--count goes with --watch."),
         (["--watch", "--format", "json", "1"], "--watch shows text"),
         (["--watch", "5000", "1"], "was 5000 meant to be a process?"),
+        (["--watch", "nan", "1"], "--watch takes a number of seconds; nan is none."),
+        (["--watch", "inf", "1"], "--watch takes a number of seconds; inf is none."),
         (["--watch", "0", "1"], "0.0 is not in the range x>=0.1"),
     ],
     ids=str,

@@ -1,11 +1,14 @@
 """`--watch`: what comes and goes is told as it happens, and an interrupt is a good end."""
 
+import contextlib
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -144,6 +147,95 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
     shown = _in_terminal(["ps", "--watch", "0.1", "--count", "2"], 100, TERM="dumb")
     assert "\x1b" not in shown
     assert re.match(r"\d\d:\d\d:\d\d watching \d+ processes", shown)
+
+
+_SHOWN, _HIDDEN = b"\x1b[?25h", b"\x1b[?25l"
+
+
+@contextlib.contextmanager
+def _on_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", Callable[[bytes], bytes]]]:
+    """The program on a terminal that it can be stopped from, and how to read what that shows until it has shown this.
+
+    b"": until the program has ended.
+    """
+    ours, theirs = pty.openpty()
+    shown = b""
+
+    def read(wanted: bytes) -> bytes:
+        nonlocal shown
+        with contextlib.suppress(OSError):  # Linux's way to say that the other side is closed
+            while not wanted or wanted not in shown:
+                assert select.select([ours], [], [], DEADLINE)[0], shown
+                piece = os.read(ours, 1 << 16)
+                if not piece:
+                    break
+                shown += piece
+        return shown
+
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(TERM="xterm", NO_COLOR="1", COLUMNS="200"),
+        process_group=0,  # with a parent in another group of the session, so that SIGTSTP stops it
+    )
+    os.close(theirs)
+    try:
+        yield process, read
+    finally:
+        process.kill()
+        process.wait(DEADLINE)
+        os.close(ours)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_whoever_ends_it_leaves_a_terminal_with_its_cursor(number: signal.Signals) -> None:
+    with _on_a_terminal("pid", str(os.getpid()), "--watch", "60") as (process, read):
+        assert _HIDDEN in read(b"Ctrl-C ends it")
+        process.send_signal(number)
+        process.send_signal(number)  # as timeout(1) does: to the process, and to its group
+        shown = read(b"")
+        assert process.wait(DEADLINE) == 128 + number
+    assert shown.rindex(_SHOWN) > shown.rindex(_HIDDEN)
+    assert b"Traceback" not in shown
+
+
+def test_a_terminal_that_hangs_up_ends_it_with_the_number_of_that_signal() -> None:
+    """The kernel sends SIGHUP to the leader of the session, and whatever is written then fails."""
+    ours, theirs = pty.openpty()
+    command = ["setsid", "--ctty", *COMMAND, "ps", "--watch", "60"]
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(TERM="xterm", COLUMNS="80")
+    )
+    os.close(theirs)
+    shown = b""
+    while b"Ctrl-C ends it" not in shown:
+        shown += os.read(ours, 1 << 16)
+    os.close(ours)
+    assert process.wait(DEADLINE) == 128 + signal.SIGHUP
+
+
+def test_while_it_is_stopped_the_cursor_is_there() -> None:
+    with _on_a_terminal("pid", str(os.getpid()), "--watch", "60") as (process, read):
+        before = len(read(b"Ctrl-C ends it"))
+        process.send_signal(signal.SIGTSTP)
+        assert _SHOWN in read(_SHOWN)[before:]
+        _wait_for_state(process.pid, "T")
+        before = len(read(_SHOWN))
+        process.send_signal(signal.SIGCONT)
+        _wait_for_state(process.pid, "S")
+        process.send_signal(signal.SIGTERM)
+        shown = read(b"")[before:]
+        assert process.wait(DEADLINE) == 128 + signal.SIGTERM
+    assert 0 <= shown.index(_HIDDEN) < shown.rindex(_SHOWN)
+
+
+def _wait_for_state(pid: int, state: str) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while f"\nState:\t{state}" not in Path(f"/proc/{pid}/status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_an_interrupt_gives_a_terminal_its_cursor_back(fixture_file: FixtureFile) -> None:
