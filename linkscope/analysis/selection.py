@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import binascii
+import os
 from collections.abc import Callable, Iterable
 from typing import get_args
 
@@ -15,11 +17,13 @@ from linkscope.model.pid import MappedObject, Process, ProcessFinding, State
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """What a process must be to be meant; None: nothing is asked of it.
 
-    uses: the soname, the path or the file's name of an object that it has mapped. user: a name as `user_called` gives.
+    uses: the soname, the path or the file's name of an object that it has mapped; also: other paths of the same file,
+    as `paths_of` gives them. user: a name as `user_called` gives.
     """
 
     linkage: Linkage | None = None
     uses: str | None = None
+    also: frozenset[str] = frozenset()
     user: str | None = None
 
     def takes(self, process: Process) -> bool:
@@ -28,14 +32,28 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if self.linkage is not None and (process.executable is None or process.executable.linkage != self.linkage):
             return False
-        return self.uses is None or any(_is_called(mapped, self.uses) for mapped in process.objects or ())
+        return self.uses is None or any(self._is_used(mapped, self.uses) for mapped in process.objects or ())
+
+    def _is_used(self, mapped: MappedObject, name: str) -> bool:
+        if "/" not in name:
+            loaded_as = (mapped.loaded_as or "").rpartition("/")[2]
+            return name in (mapped.soname, mapped.path.rpartition("/")[2], loaded_as)
+        path = mapped.path if mapped.path_bytes is None else os.fsdecode(binascii.a2b_base64(mapped.path_bytes))
+        return any(known == name or known in self.also for known in (path, mapped.loaded_as))
 
 
-def _is_called(mapped: MappedObject, name: str) -> bool:
-    if "/" in name:
-        return name in (mapped.path, mapped.loaded_as)
-    loaded_as = (mapped.loaded_as or "").rpartition("/")[2]
-    return name in (mapped.soname, mapped.path.rpartition("/")[2], loaded_as)
+def paths_of(library: str) -> frozenset[str]:
+    """What else LIBRARY may be called by who has mapped it, where it is a path: absolute, tidied up, without symlinks.
+
+    It is taken from the caller's working directory. A name without a slash is no path, and has no other names.
+    """
+    if "/" not in library:
+        return frozenset()
+    try:
+        absolute = library if library.startswith("/") else os.path.join(os.getcwd(), library)
+    except OSError:  # the working directory is gone
+        return frozenset()
+    return frozenset((absolute, os.path.normpath(absolute), os.path.realpath(absolute)))
 
 
 def user_called(name: str) -> str:

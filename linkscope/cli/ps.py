@@ -11,7 +11,7 @@ import msgspec
 
 from linkscope.analysis.process import each_process
 from linkscope.analysis.request import Looking
-from linkscope.analysis.selection import ORDERS, Selection, ordered, user_called
+from linkscope.analysis.selection import ORDERS, Selection, ordered, paths_of, user_called
 from linkscope.cli import exit_codes, interrupts
 from linkscope.cli.help import Command, examples
 from linkscope.cli.options import formats
@@ -47,7 +47,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--static", is_flag=True, help="Only processes that run a static program.")
 @click.option("--dynamic", is_flag=True, help="Only processes that run a dynamic program.")
 @click.option("--stale", is_flag=True, help="Only processes that must be restarted, and how that is done.")
-@click.option("--uses", metavar="LIBRARY", help="Only processes that have mapped LIBRARY, a soname or a path.")
+@click.option("--uses", metavar="LIBRARY", help="Only processes that have mapped LIBRARY: its soname or a path.")
 @click.option("--user", metavar="NAME", help="Only processes of this user (a name or a number).")
 @click.option("--sort", "order", type=click.Choice(ORDERS), default=ORDERS[0], show_default=True, help="The order.")
 @click.option("--reverse", is_flag=True, help="The reverse order. Sizes and counts otherwise begin with the largest.")
@@ -93,6 +93,7 @@ def command(
         selection=Selection(
             linkage="static" if static else "dynamic" if dynamic else None,
             uses=uses,
+            also=frozenset() if uses is None else paths_of(uses),
             user=None if user is None else user_called(user),
         ),
         looking=Looking(

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from linkscope.cli.schema import schema_of
 from linkscope.report.page import cells
-from tests.cli.conftest import Linkscope
+from tests.cli.conftest import COMMAND, Linkscope, environment
 from tests.cli.processes import FixtureFile, as_nobody, holding, on_terminal
 from tests.process.started import Started, started
 
@@ -76,6 +77,24 @@ def test_processes_are_chosen_by_what_they_use(linkscope: Linkscope, sleeper: St
     assert static.pid not in {process["pid"] for process in using}
     assert {process["objects"] is None for process in using} == {True}
     assert _pids(linkscope, "--uses", "libnobody-has-this.so.1") == []
+
+
+def test_a_library_with_a_slash_is_a_file_however_it_is_called(fixture_file: FixtureFile, tmp_path: Path) -> None:
+    (tmp_path / "link.so").symlink_to("libheld.so")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with holding(fixture_file, tmp_path) as (holder, library):
+        for folder, name, found in (
+            (tmp_path, "./libheld.so", True),
+            (tmp_path, str(library), True),
+            (tmp_path, f"{tmp_path}/./libheld.so", True),
+            (tmp_path, "./link.so", True),
+            (elsewhere, "../link.so", True),
+            (elsewhere, "./libheld.so", False),
+        ):
+            command = [*COMMAND, "ps", "--uses", name, "--format", "jsonl"]
+            ran = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, timeout=60)
+            assert (holder.pid in [json.loads(line)["pid"] for line in ran.stdout.splitlines()]) is found, name
 
 
 def test_processes_are_chosen_by_their_user(linkscope: Linkscope, sleeper: Started) -> None:
