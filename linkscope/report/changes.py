@@ -13,7 +13,7 @@ from linkscope.report.escape import exact
 from linkscope.report.lines import clipped
 from linkscope.report.objects import disk_state, name_of, origin_of
 from linkscope.report.page import Page, Span, cells
-from linkscope.report.processfacts import counted
+from linkscope.report.processfacts import counted, is_dead
 from linkscope.report.processtitle import title
 from linkscope.report.table import GAP
 
@@ -103,9 +103,7 @@ def _processes(results: Sequence[Result]) -> dict[int, Process]:
 
 
 def _members(processes: Mapping[int, Process]) -> dict[int, _Member]:
-    return {
-        pid: _Member(pid, one.ppid, _called(one), one.state == "zombie", one.started) for pid, one in processes.items()
-    }
+    return {pid: _Member(pid, one.ppid, _called(one), is_dead(one), one.started) for pid, one in processes.items()}
 
 
 def _relatives(results: Sequence[Result]) -> dict[int, _Member]:
@@ -120,7 +118,7 @@ def _relatives(results: Sequence[Result]) -> dict[int, _Member]:
         elif isinstance(result, FamilyTree):
             for one in result.members:
                 called = f"{one.pid} {title(one.name, one.cmdline)}"
-                found[one.pid] = _Member(one.pid, one.ppid, called, one.state == "zombie", one.started)
+                found[one.pid] = _Member(one.pid, one.ppid, called, is_dead(one), one.started)
     return found
 
 
@@ -152,7 +150,7 @@ def _called(process: Process) -> str:
 
 def _inside(before: Process, now: Process) -> Iterator[Change]:
     """What became of the program and of the objects of one process; that the dead have none is no news."""
-    if now.state == "zombie":
+    if is_dead(now):
         return
     if _other_program(before.executable, now.executable):
         yield Change("!", _called(now), "runs another program now", "", now.executable.path if now.executable else "")

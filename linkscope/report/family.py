@@ -11,16 +11,18 @@ from linkscope.report.lines import clipped
 from linkscope.report.memory import percent, size
 from linkscope.report.moment import Moment, duration
 from linkscope.report.page import INDENT, LABEL, Page, Span, flow
-from linkscope.report.processfacts import UNUSUAL
+from linkscope.report.processfacts import UNUSUAL, is_dead, state_of
 from linkscope.report.processtitle import title
 from linkscope.report.table import Column, table
 
 _SHOWN = 8  # pids of a large family that are named
 # Line art wider than this is no longer read; a narrow page has room for less.
 _DEEPEST, _NARROW = 60, 24
+# Columns of a command line on a page without an edge, where the longest one sets all rows apart.
+_CALLED = 60
 _COLUMNS = (
     Column(title="process", least=36),
-    Column(title="state"),
+    Column(title="state", least=12),
     Column(title="threads", right=True, spare=3),
     Column(title="linkage", spare=4),
     Column(title="PSS", right=True),
@@ -78,7 +80,7 @@ def tree(whole: FamilyTree, page: Page, moment: Moment) -> Iterator[list[Span]]:
 def _members(whole: FamilyTree, page: Page, moment: Moment) -> Iterator[list[Span]]:
     """A row for each member; a remark that has no room beside it stands below."""
     guides = _guides([member.depth for member in whole.members], page)
-    rows = [_row(member, guide, whole.pid, moment) for member, guide in zip(whole.members, guides, strict=True)]
+    rows = [_row(member, guide, whole.pid, page, moment) for member, guide in zip(whole.members, guides, strict=True)]
     titles, *lines = table(_COLUMNS, rows, page)
     yield titles
     for place, (line, row) in enumerate(zip(lines, rows, strict=True)):
@@ -92,15 +94,18 @@ def _members(whole: FamilyTree, page: Page, moment: Moment) -> Iterator[list[Spa
         yield [(" " * INDENT + below, ""), (clipped(remark, room), style)]
 
 
-def _row(member: Relative, guide: str, asked: int, moment: Moment) -> list[Span]:
+def _called(member: Relative, page: Page) -> str:
+    return clipped(title(member.name, member.cmdline), _CALLED if page.width is None else None)
+
+
+def _row(member: Relative, guide: str, asked: int, page: Page, moment: Moment) -> list[Span]:
     style = "title" if member.pid == asked else ""
     common = member.copy_on_write
     shared = percent(common.shared, common.private_memory) if common is not None and common.private_memory else ""
-    dead = member.state == "zombie"
     return [
-        (f"{guide}{member.pid} {title(member.name, member.cmdline)}", style),
-        (member.state, UNUSUAL.get(member.state, "")),
-        ("" if dead else str(member.threads), ""),
+        (f"{guide}{member.pid} {_called(member, page)}", style),
+        (state_of(member), UNUSUAL.get(member.state, "")),
+        ("" if is_dead(member) else str(member.threads), ""),
         (member.linkage or "", "how"),
         ("" if member.pss is None else size(member.pss), ""),
         (shared, ""),
@@ -110,7 +115,7 @@ def _row(member: Relative, guide: str, asked: int, moment: Moment) -> list[Span]
 
 def _remark(member: Relative, moment: Moment) -> Span:
     """What sets the member apart: its death, its being an orphan, its role."""
-    if member.state == "zombie":
+    if is_dead(member):
         return f"{_dead_for(member, moment)}, not waited for by {member.ppid}", "bad"
     said = [member.role] if member.role else []
     if member.orphan:

@@ -13,7 +13,7 @@ from linkscope.report.memory import size
 from linkscope.report.moment import Moment, duration
 from linkscope.report.objects import objects
 from linkscope.report.page import Page, Span, flow, words
-from linkscope.report.processfacts import UNUSUAL, counted, is_kernel_thread
+from linkscope.report.processfacts import UNUSUAL, counted, is_dead, is_kernel_thread, state_of
 from linkscope.report.processtitle import title
 from linkscope.report.table import Column, table
 
@@ -21,7 +21,7 @@ _COLUMNS = (
     Column(title="pid", right=True),
     Column(title="user", least=8, spare=3),
     Column(title="name", least=10),
-    Column(title="state", spare=2),
+    Column(title="state", least=12, spare=2),
     Column(title="linkage", spare=1),
     Column(title="libs", right=True, spare=4),
     Column(title="PSS", right=True),
@@ -63,7 +63,7 @@ def _row(process: Process, moment: Moment) -> list[Span]:
         (str(process.pid), ""),
         (process.user or "", ""),
         (process.name, "name"),
-        (process.state, UNUSUAL.get(process.state, "")),
+        (state_of(process), UNUSUAL.get(process.state, "")),
         (linkage or ("kernel" if is_kernel_thread(process) else "-"), "how" if linkage else "faint"),
         ("" if linkage is None else str(process.libraries), ""),
         ("" if process.memory is None or linkage is None else size(process.memory.pss), ""),
@@ -74,11 +74,11 @@ def _row(process: Process, moment: Moment) -> list[Span]:
 
 def _remark(process: Process, moment: Moment) -> Span:
     """The findings in a few words; of a zombie, who should have waited for it and how long it has been seen dead."""
-    if process.state != "zombie":
+    if not is_dead(process):
         return briefly(process)
     seen = moment.dead.get(process.pid)
-    said = "" if seen is None else f", dead for {duration(moment.now - seen)} or longer"
-    return f"parent {process.ppid}{said}", "bad"
+    said = "" if seen is None else f"dead for {duration(moment.now - seen)} or longer, "
+    return f"{said}not reaped by {process.ppid}", "bad"
 
 
 def count(processes: Sequence[Process], left: Left, page: Page) -> Iterator[list[Span]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from linkscope.model.pid import Disk, Process, State
+from linkscope.model.pid import Disk, Process, Relative, State
 from linkscope.report.escape import exact
 from linkscope.report.findings import is_stale
 from linkscope.report.linkages import program
@@ -31,6 +31,20 @@ def is_kernel_thread(process: Process) -> bool:
     return any(finding.code == "kernel-thread" for finding in process.findings)
 
 
+def is_dead(one: Process | Relative) -> bool:
+    """Whether it only waits to be reaped.
+
+    Where its main thread alone has ended it is a zombie by state too, but goes on (Linux fs/proc/array.c,
+    do_task_stat: the state is the main thread's, the number of threads everybody's).
+    """
+    return one.state == "zombie" and one.threads <= 1
+
+
+def state_of(one: Process | Relative) -> str:
+    """The state in words, with what it means where only the main thread has ended."""
+    return "zombie, main thread ended" if one.state == "zombie" and not is_dead(one) else one.state
+
+
 def counted(number: int, one: str, many: str) -> str:
     """NUMBER with ONE or MANY of what is counted: `no libraries`, `1 library`, `23 libraries`."""
     return f"{number or 'no'} {one if number == 1 else many}"
@@ -41,8 +55,8 @@ def summary(process: Process, page: Page, moment: Moment) -> Iterator[list[Span]
     items = [(_what(process), "")]
     if process.libraries is not None and process.executable is not None:
         items.append((counted(process.libraries, "library", "libraries"), ""))
-    if process.state != "zombie":
-        items.append((process.state, UNUSUAL.get(process.state, "")))
+    if not is_dead(process):
+        items.append((state_of(process), UNUSUAL.get(process.state, "")))
         items.append((counted(process.threads, "thread", "threads"), ""))
     if process.user is not None:
         items.append((process.user, ""))
@@ -53,7 +67,7 @@ def summary(process: Process, page: Page, moment: Moment) -> Iterator[list[Span]
 
 
 def _what(process: Process) -> str:
-    if process.state == "zombie":
+    if is_dead(process):
         return "zombie"
     if process.executable is not None:
         return program(process.executable.linkage, process.executable.pie)
@@ -103,6 +117,13 @@ def _name(process: Process) -> list[Span]:
     return [] if process.name in title(process.name, process.cmdline) else [(process.name, "")]
 
 
+def _root(process: Process) -> list[Span]:
+    """Its root folder; the caller's own has another meaning in another mount namespace (mount_namespaces(7))."""
+    if not process.root:
+        return []
+    return [("/ in another mount namespace" if process.root == "/" else process.root, "warn")]
+
+
 # In the order in which they are shown.
 _FACTS: tuple[tuple[str, Callable[[Process], list[Span]]], ...] = (
     ("program", _program),
@@ -111,6 +132,6 @@ _FACTS: tuple[tuple[str, Callable[[Process], list[Span]]], ...] = (
     ("started", _started),
     ("unit", lambda process: [(process.unit, "")] if process.unit else []),
     ("container", lambda process: [(process.container, "")] if process.container else []),
-    ("root", lambda process: [(process.root, "warn")] if process.root else []),
+    ("root", _root),
     ("not mapped", lambda process: [(name, "warn") for name in process.absent]),
 )

@@ -82,6 +82,7 @@ def _told_of_family(before: list[Result], now: list[Result]) -> list[tuple[str, 
             [("!", "1234 [app]", "zombie: it has ended, and 1 has not waited for it")],
             id="a death",
         ),
+        pytest.param([_APP], [_with(_APP, state="zombie", threads=2)], [], id="the end of the main thread alone"),
         pytest.param(
             [_with(_APP, ppid=77)],
             [_APP],

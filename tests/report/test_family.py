@@ -120,6 +120,21 @@ def test_a_very_deep_family_keeps_its_names_in_sight() -> None:
         assert "…" in shown
 
 
+def test_a_relative_whose_main_thread_alone_has_ended_is_not_said_to_be_dead() -> None:
+    ended = relative(7, 1, 0, state="zombie", threads=2)
+    shown = _drawn(FamilyTree(pid=7, members=[ended], channels=[], pss=None, one_more=None))
+    assert re.search(r"^  7 app +zombie, main thread ended +2  dynamic", shown, re.MULTILINE)
+    assert "waited for" not in shown
+
+
+def test_without_an_edge_a_long_command_line_does_not_widen_the_tree() -> None:
+    members = [relative(7, 1, 0, cmdline=["x" * 1400]), relative(8, 7, 1)]
+    family = FamilyTree(pid=7, members=members, channels=[], pss=None, one_more=None)
+    assert max(map(cells, _drawn(family).splitlines())) < 130
+    assert f"7 {'x' * 59}…  sleeping" in _drawn(family)
+    assert "x" * 100 in _drawn(family, Page(width=200))
+
+
 def test_a_time_of_death_lies_before_the_first_look_that_saw_it_and_after_the_start() -> None:
     assert "dead for 1 min at most, not waited for by 1234" in _drawn(_FAMILY)
     assert "dead for 12 s or longer, not waited for by 1200" in _drawn(_FAMILY)

@@ -122,6 +122,11 @@ def test_of_one_process_no_count_is_made() -> None:
             id="zombie",
         ),
         pytest.param(
+            process(state="zombie", threads=3),
+            "dynamic PIE · 2 libraries · zombie, main thread ended · 3 threads · www-data · started 2 h ago",
+            id="main thread ended",
+        ),
+        pytest.param(
             process(executable=None, libraries=None, state="disk-sleep"),
             "program unknown · disk-sleep · 1 thread · www-data · started 2 h ago",
             id="somebody else's",
@@ -183,6 +188,11 @@ def test_what_mends_a_stale_process_is_said_by_whom_it_is_kept_running() -> None
     assert "→ restart a.service\n" in _shown(process(findings=stale, unit="a.service"))
     assert "→ restart the container docker 1\n" in _shown(process(findings=stale, unit="x.scope", container="docker 1"))
     assert "✗ /lib/x: another file\n" in _shown(process(findings=stale))
+
+
+def test_a_root_folder_that_looks_like_the_callers_own_is_another_ones() -> None:
+    assert "  root         /srv/jail\n" in _shown(process(root="/srv/jail"))
+    assert "  root         / in another mount namespace\n" in _shown(process(root="/"))
 
 
 def test_a_zombie_is_said_to_be_dead_since_it_was_first_seen() -> None:

@@ -64,7 +64,7 @@ _TABLE = """\
    1  root      init      sleeping  -                       not permitted                          init
    2  root      kthreadd  idle      kernel                                                         [kthreadd]
    9  www-data  app       sleeping  static      0  6.0 MiB                                         /usr/bin/app --serve
-  77  www-data  sh        zombie    -                       parent 5                               [sh]
+  77  www-data  sh        zombie    -                       not reaped by 5                        [sh]
 1234  www-data  nginx     sleeping  dynamic     2  6.0 MiB  2 stale, preloaded, 2 zombies, 1 more  nginx: worker process
 
 5 processes · 1 to be restarted (linkscope ps --stale) · 58 kernel threads left out (--kernel-threads)
@@ -92,7 +92,14 @@ def test_without_a_process_there_is_no_table() -> None:
 
 
 def test_a_zombie_that_was_watched_is_said_to_be_dead_since_then() -> None:
-    assert "parent 5, dead for 12 s or longer" in _table(_ZOMBIE, moment=Moment(NOW, {77: NOW - 12}))
+    assert "dead for 12 s or longer, not reaped by 5" in _table(_ZOMBIE, moment=Moment(NOW, {77: NOW - 12}))
+
+
+def test_a_process_whose_main_thread_alone_has_ended_is_not_said_to_be_dead() -> None:
+    shown = _table(process(state="zombie", threads=2, findings=[finding("preloaded")]))
+    assert "  zombie, main thread ended  dynamic  " in shown
+    assert "  preloaded  " in shown
+    assert "reaped" not in shown
 
 
 def test_objects_stand_below_their_process() -> None:
