@@ -72,6 +72,13 @@ class ProcessGone(ProcessUnreadable):
         super().__init__(pid, "no such process")
 
 
+class OutOfDescriptors(LinkScopeError):
+    """No more files can be opened: what was not read yet must not be taken for unreadable."""
+
+    def __init__(self) -> None:
+        super().__init__("open files", "there are as many as may be; allow more (ulimit -n)")
+
+
 class IsThread(ProcessUnreadable):
     """The number is that of a thread, which /proc shows and does not list."""
 

@@ -14,7 +14,7 @@ from linkscope.process.mapped import Mapped
 from linkscope.process.observation import Observation
 from linkscope.process.verify_text import TextCheck, modified_text
 
-_MOST = 16  # findings about the changed code of one object
+_MOST = 16  # findings of one kind about one process, or about the code of one object
 
 
 def about_memory(observation: Observation) -> Iterator[ProcessFinding]:
@@ -22,8 +22,11 @@ def about_memory(observation: Observation) -> Iterator[ProcessFinding]:
     mappings = observation.snapshot.mappings or []
     programs = {one.mappings[0].identity for one in observation.objects if not one.is_vdso}
     names = [name for one in observation.objects for name in (one.soname, one.path) if name]
-    for region in executable_memory(mappings, programs, names):
+    regions = executable_memory(mappings, programs, names)
+    for region in regions[:_MOST]:
         yield findings.executable_memory(region)
+    if len(regions) > _MOST:
+        yield findings.more_executable_memory(len(regions) - _MOST, sum(region.size for region in regions))
 
 
 def about_text(observation: Observation) -> Iterator[ProcessFinding]:

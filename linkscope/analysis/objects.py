@@ -104,7 +104,7 @@ class Objects:
 
     def _build_id(self, path: str) -> str | None:
         view = self._seen.view
-        return self._files.build_id(path, view.locate) if view is not None else None
+        return self._files.build_id(path, view) if view is not None else None
 
     def findings(self) -> list[ProcessFinding]:
         """What there is to say of the objects, in their order."""

@@ -12,7 +12,15 @@ from linkscope.analysis.objects import Objects, disk_of
 from linkscope.analysis.request import Looking
 from linkscope.analysis.surroundings import about_kernel, about_script, may_run_script, script_run_by
 from linkscope.elf import linkage
-from linkscope.errors import IsThread, NoProcfs, NotPermitted, ProcessGone, ProcessUnreadable, ProcessUnsteady
+from linkscope.errors import (
+    IsThread,
+    NoProcfs,
+    NotPermitted,
+    OutOfDescriptors,
+    ProcessGone,
+    ProcessUnreadable,
+    ProcessUnsteady,
+)
 from linkscope.model.document import exact_bytes, text
 from linkscope.model.pid import (
     Executable,
@@ -28,7 +36,7 @@ from linkscope.model.pid import (
 from linkscope.process import findings, procfs
 from linkscope.process.family import is_dead
 from linkscope.process.kernel import kernel
-from linkscope.process.linkmap_memory import NoLinkMap
+from linkscope.process.linkmap_memory import LinkMapMemory, NoLinkMap
 from linkscope.process.observation import Observation, Observer
 from linkscope.process.orphans import Verdict
 from linkscope.process.scripts import Script
@@ -77,7 +85,7 @@ class _Run:
         self._looking = looking
         self._observer = Observer()
         self._seen_dead = seen_dead
-        self._suspicion = Suspicion(self._observer.views, self._observer.disks)
+        self._suspicion = Suspicion(self._observer.views)
         self._booted = procfs.boot_time()
 
     def results(self, pid: int, named: bool) -> Iterator[Result]:
@@ -95,6 +103,8 @@ class _Run:
         except ProcessUnreadable as error:
             yield _error(error)
             return
+        except OutOfDescriptors:
+            raise
         except Exception as error:  # noqa: BLE001  # the boundary of one process: the others are still told of
             yield ProcessError(pid=pid, error=text(f"LinkScope failed on it, which is its own fault: {error!r}"))
             return
@@ -145,6 +155,7 @@ class _Run:
         libraries = [one for one in observation.objects if observation.match.origins[one] not in _NO_LIBRARIES]
         seen = snapshot.mappings is not None
         placement = placement_of(snapshot.pid)
+        shown = observation.sight.now.shown if observation.sight else None
         return Process(
             pid=snapshot.pid,
             ppid=snapshot.stat.ppid,
@@ -163,7 +174,7 @@ class _Run:
             memory=_memory(observation),
             unit=placement.unit,
             container=placement.container,
-            root=observation.sight.now.shown if observation.sight else None,
+            root=text(shown) if shown is not None else None,
         )
 
     @cached_property
@@ -221,9 +232,11 @@ def _about_the_answer(observation: Observation) -> Iterator[ProcessFinding]:
         yield findings.not_predicted(observation.unpredicted)
     dynamic = observation.ran is not None
     if dynamic and snapshot.environ is None:
-        yield findings.environment_unknown(written_over=True)
+        yield findings.environment_unknown()
     if dynamic and isinstance(snapshot.link_map, NoLinkMap):
         yield findings.link_map_unknown(snapshot.link_map.reason)
+    if isinstance(snapshot.link_map, LinkMapMemory) and snapshot.link_map.broken:
+        yield findings.link_map_unknown(snapshot.link_map.broken)
     if dynamic and snapshot.link_map is None:
         yield findings.link_map_unknown("the caller may not read its memory")
 

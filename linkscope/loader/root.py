@@ -68,11 +68,15 @@ class Root:
         self._directories: dict[str, str | int] = {"": ""}
         self._real_directories: dict[str, str] = {}
 
-    def __del__(self) -> None:
-        """Give the descriptor of a process's root back. Not by weakref.finalize, whose module takes time to import."""
+    def close(self) -> None:
+        """Give the descriptor of a process's root back; nothing can be looked up in it any more."""
         held: int | None = getattr(self, "_held", None)  # absent where the root could not be made
         if held is not None:
+            self._held = None
             os.close(held)
+
+    def __del__(self) -> None:
+        self.close()
 
     def view(self) -> tuple[int, int, int]:
         """Equal for roots in which every path leads to the same file: the mount, device and inode of the folder.

@@ -235,7 +235,8 @@ class Channel(Document, frozen=True, kw_only=True):
 class FamilyTree(Document, frozen=True, kw_only=True):
     """The family of one process (`--tree`): its members, eldest first, children below their parent; and its channels.
 
-    one_more: the PSS in bytes that one more worker costs, as the present ones show it; None without workers.
+    one_more: what the present workers have for themselves alone, in the median: bytes that one more would cost; None
+    without workers.
     """
 
     pid: int

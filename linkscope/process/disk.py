@@ -78,33 +78,27 @@ def _numbers(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-class Disks:
-    """The standings of one run: a file that many processes have mapped is looked at once."""
-
-    def __init__(self) -> None:
-        self._known: dict[object, Standing] = {}
-
-    def standing(self, pid: int, mapping: Mapping, sight: Sight, link: str | None = None) -> Standing:
-        """How the file behind one mapping stands. LINK: a magic link to it below /proc/PID, if map_files is not one."""
-        link = link or mapping.map_file
-        key: tuple[object, ...] = (id(sight), mapping.identity, mapping.name)
-        known = self._known.get(key)
-        if known is not None and known.disguised:
-            # Its numbers in maps may be another file's too: subvolumes of btrfs count their inodes each for itself.
-            exact = _status(pid, link)
-            key = (*key, exact and _numbers(exact))
-            known = self._known.get(key)
-        if known is None:
-            case = _Case(pid, mapping, sight, link)
-            known = _judged(case)
-            if known.identity not in (None, mapping.identity):
-                known = msgspec.structs.replace(known, disguised=True)
-                self._known[*key[:3], known.identity] = known
-            if not case.is_fleeting:
-                self._known[key] = known
-        elif known.linked and known.location is not None:
-            return msgspec.structs.replace(known, location=procfs.path_of(pid, link))
-        return known
+def standing_of(pid: int, mapping: Mapping, sight: Sight) -> Standing:
+    """How the file behind one mapping stands. What was found out is kept with SIGHT, for its other processes."""
+    link, remembered = mapping.map_file, sight.standings
+    key: tuple[object, ...] = (mapping.identity, mapping.name)
+    known = remembered.get(key)
+    if isinstance(known, Standing) and known.disguised:
+        # Its numbers in maps may be another file's too: subvolumes of btrfs count their inodes each for itself.
+        exact = _status(pid, link)
+        key = (*key, exact and _numbers(exact))
+        known = remembered.get(key)
+    if not isinstance(known, Standing):
+        case = _Case(pid, mapping, sight, link)
+        known = _judged(case)
+        if known.identity not in (None, mapping.identity):
+            known = msgspec.structs.replace(known, disguised=True)
+            remembered[*key[:2], known.identity] = known
+        if not case.is_fleeting:
+            remembered[key] = known
+    elif known.linked and known.location is not None:
+        return msgspec.structs.replace(known, location=procfs.path_of(pid, link))
+    return known
 
 
 class _Case:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from linkscope.errors import NotPermitted
 from linkscope.loader.linkmap import Loaded
 from linkscope.model.document import text
-from linkscope.model.pid import Disk, FindingCode, MappedObject, ProcessFinding, Restart
+from linkscope.model.pid import Disk, FindingCode, ProcessFinding, Restart
 from linkscope.process.jits import Region
 from linkscope.process.mappings import without_mark
 from linkscope.process.verify_text import Modified
@@ -68,14 +68,10 @@ def not_predicted(reason: str) -> ProcessFinding:
     return _note("not-predicted", None, f"what a start would load is not predicted: {reason}")
 
 
-def environment_unknown(written_over: bool) -> ProcessFinding:
+def environment_unknown() -> ProcessFinding:
     """The variables with which the program was started are not known."""
-    why = "the program has written over it" if written_over else "the caller may not read it"
-    return _note(
-        "environment-unknown",
-        None,
-        f"the environment at its start cannot be read ({why}): LD_LIBRARY_PATH and LD_PRELOAD are taken to be unset",
-    )
+    unset = "LD_LIBRARY_PATH and LD_PRELOAD are taken to be unset"
+    return _note("environment-unknown", None, f"the program has written over the environment of its start: {unset}")
 
 
 def link_map_unknown(reason: str) -> ProcessFinding:
@@ -142,11 +138,6 @@ def not_permitted(pid: int) -> ProcessFinding:
     return _note("not-permitted", None, NotPermitted(pid).reason)
 
 
-def is_stale(found: ProcessFinding | MappedObject) -> bool:
-    """Whether a restart is called for."""
-    return found.code == "stale-object" if isinstance(found, ProcessFinding) else found.disk in _STALE
-
-
 _PLACES = {"heap": "in the heap", "stack": "on the stack"}
 
 
@@ -165,6 +156,12 @@ def executable_memory(region: Region) -> ProcessFinding:
         address=region.address,
         size=region.size,
     )
+
+
+def more_executable_memory(left: int, whole: int) -> ProcessFinding:
+    """There are more stretches than are told one by one."""
+    message = f"{left} more stretches of executable memory, {size(whole)} in all"
+    return _finding("executable-anonymous-memory", None, message)
 
 
 def size(count: int) -> str:

@@ -14,14 +14,17 @@ from linkscope.elf.reader import Reader, open_reader
 from linkscope.errors import LinkScopeError, NotElf
 from linkscope.loader.system import System
 from linkscope.process import procfs, witness
-from linkscope.process.disk import Disks, Standing, files_of
+from linkscope.process.disk import Standing, files_of, standing_of
 from linkscope.process.linkmap_memory import Entry
 from linkscope.process.mappings import Cost, Mapping
-from linkscope.process.views import Sight
+from linkscope.process.views import Sight, View
 
 VDSO = "[vdso]"
 _MAGIC = b"\x7fELF"
 _PAGE = 4096  # the least there is: what the beginning of a file is mapped with
+
+
+Opening = Callable[[str, int], int]
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -43,8 +46,8 @@ class Files:
             return None
         system = standing.view.system if standing.view and standing.disk == "same" else None
         if standing.status is None:
-            return _read(standing.location, standing.path, None)
-        return self._kept(standing.status, standing.location, standing.path, system)
+            return _read(standing.location, standing.path, _opener(standing), None)
+        return self._kept(standing.status, standing.location, standing.path, _opener(standing), system)
 
     def is_elf(self, location: str) -> bool:
         """Whether what stands at LOCATION is an ELF file that can be read."""
@@ -54,26 +57,32 @@ class Files:
         except LinkScopeError:
             return False
 
-    def build_id(self, path: str, standing_like: Callable[[str], str]) -> str | None:
-        """The build id of the file at PATH, which STANDING_LIKE locates on this machine; None where it has none."""
-        try:
-            location = standing_like(path)
-            found = self._kept(os.stat(location), location, path, None)
-        except OSError:
+    def build_id(self, path: str, view: View) -> str | None:
+        """The build id of the file at PATH, as seen in VIEW; None where it has none."""
+        spot = view.spot(path)
+        if spot.status is None or spot.location is None:
             return None
+        found = self._kept(spot.status, spot.location, path, view.system.root.open, None)
         return found.build_id if found else None
 
-    def _kept(self, status: os.stat_result, location: str, path: str, system: System | None) -> Facts | None:
+    def _kept(
+        self, status: os.stat_result, location: str, path: str, how: Opening, system: System | None
+    ) -> Facts | None:
         key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if key not in self._known:
-            self._known[key] = _read(location, path, system)
+            self._known[key] = _read(location, path, how, system)
         return self._known[key]
 
 
-def _read(location: str, path: str, system: System | None) -> Facts | None:
+def _opener(standing: Standing) -> Opening:
+    """What opens the file of a standing: its root, which follows no symlink, or the kernel where /proc has a link."""
+    return os.open if standing.view is None or standing.linked else standing.view.system.root.open
+
+
+def _read(location: str, path: str, how: Opening, system: System | None) -> Facts | None:
     """The facts of one file. SYSTEM: is told of it, so that the prediction does not read it again."""
     try:
-        with open_reader(location, path) as reader:
+        with open_reader(location, path, how) as reader:
             facts = _facts(reader)
             if system is not None and facts is not None and facts.image is not None:
                 system.remember(facts.image, reader.head)
@@ -165,7 +174,6 @@ def objects_of(
     costs: list[Cost] | None,
     listed: frozenset[int],
     sight: Sight,
-    disks: Disks,
     files: Files,
 ) -> list[Mapped]:
     """Every object of a process, by address, the vdso last.
@@ -178,7 +186,7 @@ def objects_of(
         code = [mappings[place] for place in places if mappings[place].executable]
         if code:
             its = [mappings[place] for place in places]
-            standing = witness.asked(pid, its, disks.standing(pid, code[0], sight))
+            standing = witness.asked(pid, its, standing_of(pid, code[0], sight))
             facts = files.facts(standing)
             if facts is not None or _is_object(pid, its, standing, listed):
                 found.append(_object(its, code[0], standing, facts))

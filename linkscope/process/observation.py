@@ -15,7 +15,7 @@ from linkscope.loader.explicit import ExplicitLoader, Family, parse_loader_comma
 from linkscope.loader.program import Start
 from linkscope.loader.root import absolute
 from linkscope.process import procfs
-from linkscope.process.disk import Disks, Standing, refined
+from linkscope.process.disk import Standing, refined
 from linkscope.process.image_memory import Places
 from linkscope.process.linkmap_memory import LinkMapMemory, NoLinkMap, entry_mapping
 from linkscope.process.mapped import Files, Mapped, mapped_at, objects_of
@@ -57,19 +57,18 @@ class Observer:
 
     def __init__(self) -> None:
         self.views = Views()
-        self.disks = Disks()
         self.files = Files()
         self.openers = Openers()
 
     def observe(self, pid: int, costs: bool) -> Observation:
         """One process; COSTS: with what smaps tells. Raises ProcessUnreadable (gone, unsteady)."""
-        snapshot = take(pid, costs, link_map=True)
+        snapshot = take(pid, costs)
         if not snapshot.mappings:
             return Observation(snapshot, None, [], None, None, None, None, Match(), None)
         through = snapshot.through
         sight = self.views.of(through)
         mappings, listed = snapshot.mappings, _listed(snapshot)
-        objects = objects_of(through, mappings, snapshot.costs, listed, sight, self.disks, self.files)
+        objects = objects_of(through, mappings, snapshot.costs, listed, sight, self.files)
         kernels = _file_of_link(through, objects, snapshot.exe)
         objects = _enter_link_map(objects, snapshot, kernels)
         for one in objects:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from linkscope.errors import NotPermitted, ProcessGone, ProcessUnreadable
+from linkscope.errors import NotPermitted, OutOfDescriptors, ProcessGone, ProcessUnreadable
 from linkscope.model.pid import State
 
 PROC = "/proc"
@@ -92,7 +92,17 @@ def trouble(pid: int, error: OSError) -> ProcessUnreadable:
         return ProcessUnreadable(pid, "it has no memory")
     if error.errno in (errno.EACCES, errno.EPERM):
         return NotPermitted(pid)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        raise OutOfDescriptors from error
     return ProcessUnreadable(pid, os.strerror(error.errno).lower() if error.errno else str(error))
+
+
+def held(pid: int, name: str) -> int:
+    """A descriptor of what the magic link /proc/PID/NAME leads to, which keeps it. Raises as `read` does."""
+    try:
+        return os.open(f"{PROC}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise trouble(pid, error) from error
 
 
 def link(pid: int, name: str) -> str:

@@ -17,7 +17,7 @@ from linkscope.elf.image import Image, read_image
 from linkscope.elf.reader import open_reader
 from linkscope.errors import LinkScopeError, NotPermitted, ProcessGone, ProcessUnreadable, ProcessUnsteady
 from linkscope.process import procfs
-from linkscope.process.linkmap_memory import Carrier, LinkMapMemory, NoLinkMap, read_link_map
+from linkscope.process.linkmap_memory import Carrier, LinkMapMemory, NoLinkMap, read_by_carriers, read_link_map
 from linkscope.process.mapped import load_base
 from linkscope.process.mappings import Cost, Mapping, parse, read_maps, read_smaps
 
@@ -132,15 +132,15 @@ class _Watched:
             self._maps.close()
 
 
-def take(pid: int, costs: bool, link_map: bool) -> Snapshot:
-    """A snapshot of one process. COSTS: with what smaps tells; LINK_MAP: with the link map out of its memory.
+def take(pid: int, costs: bool) -> Snapshot:
+    """A snapshot of one process. COSTS: with what smaps tells.
 
     Raises ProcessGone where it is not there or ends meanwhile, ProcessUnsteady. What is not permitted is None.
     """
-    return steady(pid, lambda code: _take(pid, costs, link_map, code))
+    return steady(pid, lambda code: _take(pid, costs, code))
 
 
-def _take(pid: int, costs: bool, link_map: bool, code: list[Mapping] | None) -> Snapshot | None:
+def _take(pid: int, costs: bool, code: list[Mapping] | None) -> Snapshot | None:
     stat = procfs.stat(pid)
     pid = living_thread(stat)
     snapshot = Snapshot(stat, procfs.ids(pid), procfs.cmdline(pid), pid)
@@ -167,7 +167,7 @@ def _take(pid: int, costs: bool, link_map: bool, code: list[Mapping] | None) -> 
         environ=_tolerant(lambda: procfs.environ(pid)),
         mappings=mappings,
         costs=sizes,
-        link_map=_link_map(pid, program, vector, mappings) if link_map and program is not None else None,
+        link_map=None if program is None else _link_map(pid, program, vector, mappings),
     )
 
 
@@ -238,7 +238,7 @@ def _link_map(
             link, base = carrier
             with open_reader(procfs.path_of(pid, link), f"process {pid}") as reader:
                 carriers = [Carrier(base, read_image(reader), reader)]
-                return read_link_map(memory, mappings, vector, program.layout, carriers)
+                return read_by_carriers(memory, mappings, program.layout, carriers)
     except ProcessGone:
         raise
     except LinkScopeError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from linkscope.process import procfs
-from linkscope.process.disk import Disks, Standing
+from linkscope.process.disk import Standing, standing_of
 from linkscope.process.mappings import parse
 from linkscope.process.rewritten import SLACK
 from linkscope.process.snapshot import living_thread
@@ -21,9 +21,8 @@ _CODE = re.compile(rb"^([0-9a-f]+-[0-9a-f]+) (..x. \S+ \S+ [1-9].*)$", re.MULTIL
 class Suspicion:
     """One run over many processes. What stands behind a line of maps in a view is judged once."""
 
-    def __init__(self, views: Views, disks: Disks) -> None:
+    def __init__(self, views: Views) -> None:
         self._views = views
-        self._disks = disks
         self._since: dict[tuple[int, bytes], float] = {}
 
     def falls_on(self, pid: int, started: float) -> bool:
@@ -41,11 +40,11 @@ class Suspicion:
         sight = self._views.of(pid)
         newest = 0.0
         for addresses, rest in lines:
-            key = (id(sight), rest)
+            key = (sight.number, rest)
             since = self._since.get(key)
             if since is None:
                 (mapping,) = parse(addresses + b" " + rest)
-                standing = self._disks.standing(pid, mapping, sight)
+                standing = standing_of(pid, mapping, sight)
                 since = _changed(standing)
                 if not standing.disguised:
                     self._since[key] = since

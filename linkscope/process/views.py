@@ -7,7 +7,9 @@ of one in another mount namespace it begins at that namespace's own root (Linux 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+import resource
 
 import msgspec
 
@@ -18,7 +20,11 @@ from linkscope.process import procfs
 
 # A name that a loader could not open either (open(2)); after any other error something may well stand there.
 _NOTHING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+_MOST_VIEWS = 128
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+_NUMBERS = itertools.count()
 
 
 class Spot(msgspec.Struct, frozen=True):
@@ -61,7 +67,7 @@ class View:
     def _look(self, path: str) -> Spot:
         try:
             location = self.system.root.locate(path)
-            return Spot(os.stat(location), location)
+            return Spot(self._stat(location), location)
         except ValueError:  # a NUL byte
             return Spot(None, None)
         except OSError as error:
@@ -69,6 +75,17 @@ class View:
             if far is None and error.errno not in _NOTHING:
                 return Spot(None, None, os.strerror(error.errno or 0).lower())
             return Spot(far, None)
+
+    def _stat(self, location: str) -> os.stat_result:
+        """stat(2) of what stands at LOCATION, which holds no symlink: one that was put there since is not followed."""
+        root = self.system.root
+        if root.is_system:
+            return os.stat(location)
+        descriptor = root.open(location, os.O_PATH | os.O_CLOEXEC)
+        try:
+            return os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
 
     def status(self, path: str) -> os.stat_result | None:
         """stat(2) of what stands at PATH (absolute, as seen from inside); None where nothing does, or it is hidden."""
@@ -103,15 +120,37 @@ class Sight:
     """The views of one process: what it sees now and, where it may have seen more before a chroot, the caller's root.
 
     A daemon that confines itself after its start has mapped most of its files from outside. beyond: the caller's root,
-    where the process is in another mount namespace and may have come from this one.
+    where the process is in another mount namespace and may have come from this one. number: no two sights of a run have
+    the same one. standings: what `disk` has found out of files in it. held: a descriptor that keeps the mount
+    namespace, and with it its number and all of its mounts.
     """
 
-    __slots__ = ("_mounts", "_views", "beyond")
+    __slots__ = ("_held", "_mounts", "_views", "beyond", "number", "standings")
 
-    def __init__(self, views: tuple[View, ...], beyond: View | None, mounts: dict[int, tuple[str, int]] | None) -> None:
+    def __init__(
+        self,
+        views: tuple[View, ...],
+        beyond: View | None,
+        mounts: dict[int, tuple[str, int]] | None,
+        held: int | None = None,
+    ) -> None:
         self._views = views
         self.beyond = beyond
         self._mounts = mounts
+        self._held = held
+        self.number = next(_NUMBERS)
+        self.standings: dict[object, object] = {}
+
+    def close(self) -> None:
+        """Give its descriptors back. What was predicted in it may refer to it for longer."""
+        for view in self._views:
+            view.system.root.close()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def __del__(self) -> None:
+        self.close()
 
     @property
     def now(self) -> View:
@@ -136,9 +175,13 @@ class Sight:
 
 
 class Views:
-    """The views of all processes of one run: those with the same root share one, and all that was looked up in it."""
+    """The views of all processes of one run: those with the same root share one, and all that was looked up in it.
+
+    Each holds two descriptors, so that only the latest are kept: processes of one container mostly follow one another.
+    """
 
     def __init__(self) -> None:
+        self._most = max(4, min(_MOST_VIEWS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
         self._own = View(Root(), "", None)
         self._own_root = _whereabouts(os.getpid())
         self._own_mounts = _mounts(os.getpid())
@@ -152,19 +195,21 @@ class Views:
     def of(self, pid: int) -> Sight:
         """The views of one process. Raises ProcessUnreadable where the caller may not see its root."""
         whereabouts = _whereabouts(pid)
-        known = self._known.get(whereabouts)
-        if known is None:
-            known = self._known[whereabouts] = self._look(pid, *whereabouts)
+        known = self._known.pop(whereabouts, None) or self._look(pid, *whereabouts)
+        self._known[whereabouts] = known  # the latest stands last
+        if len(self._known) > self._most:
+            self._known.pop(next(key for key in self._known if key != self._own_root)).close()
         return known
 
     def _look(self, pid: int, namespace: tuple[int, int], _root: tuple[int, int], shown: str) -> Sight:
         try:
             view = View(Root.of_process(pid), shown.rstrip("/"), shown)
         except LinkScopeError as error:
-            raise ProcessUnreadable(pid, error.reason) from error
+            cause = error.__cause__
+            raise procfs.trouble(pid, cause) if isinstance(cause, OSError) else error from error
         if namespace == self._own_root[0]:
             return Sight((view, self._own), None, self._own_mounts)
-        return Sight((view,), self._own, _mounts(pid))
+        return Sight((view,), self._own, _mounts(pid), procfs.held(pid, "ns/mnt"))
 
 
 def _whereabouts(pid: int) -> tuple[tuple[int, int], tuple[int, int], str]:

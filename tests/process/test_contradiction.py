@@ -143,7 +143,9 @@ def test_a_small_change_of_the_code_shows_in_the_relocated_data(
         program.expect("ready")
         assert _answers(program.pid, os.fspath(made[0])) == {None}
         made[0].open("r+b").write(made[1].read_bytes())
-        assert _answers(program.pid, os.fspath(made[0])) == {"its relocated data is not what the loader makes of the file"}
+        assert _answers(program.pid, os.fspath(made[0])) == {
+            "its relocated data is not what the loader makes of the file"
+        }
 
 
 # --- Other files in place of the mapped ones --------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 
 from linkscope.errors import LinkScopeError, ProcessGone
 from linkscope.process import procfs
-from linkscope.process.disk import Disks, files_of, refined
+from linkscope.process.disk import files_of, refined, standing_of
 from linkscope.process.mappings import Mapping, read_maps
 from linkscope.process.observation import Observer
 from linkscope.process.views import Views
@@ -338,15 +338,15 @@ def test_what_one_process_has_unmapped_meanwhile_says_nothing_of_the_others(
         with started(argv) as one, started(argv) as other:
             for program in (one, other):
                 program.expect("ready")
-            views, judged = Views(), Disks()
+            views = Views()
             (before, *_) = (mapping for mapping in read_maps(one.pid) if mapping.name == str(path))
             (mapping, *_) = (mapping for mapping in read_maps(other.pid) if mapping.name == str(path))
             one.ask(f"close {path}", "ready")
-            assert judged.standing(one.pid, before, views.of(one.pid)).disk == "unknown"
-            assert judged.standing(other.pid, mapping, views.of(other.pid)).disk == "same"
+            assert standing_of(one.pid, before, views.of(one.pid)).disk == "unknown"
+            assert standing_of(other.pid, mapping, views.of(other.pid)).disk == "same"
             one.terminate()
             with pytest.raises(ProcessGone):
-                judged.standing(one.pid, msgspec.structs.replace(before, name="/absent"), views.of(other.pid))
+                standing_of(one.pid, msgspec.structs.replace(before, name="/absent"), views.of(other.pid))
 
 
 def test_a_file_written_over_in_the_upper_layer_stays_the_lower_one_in_memory(
@@ -432,7 +432,7 @@ def test_of_every_process_the_objects_are_the_elf_files_that_map_files_links_to(
 def test_of_every_process_a_file_is_the_same_just_where_its_name_leads_to_it() -> None:
     """Judged by nothing but stat(2) of the links and of the names that they give."""
     privileged()
-    views, judged = Views(), Disks()
+    views = Views()
     compared = 0
     for pid in procfs.pids():
         with contextlib.suppress(LinkScopeError, OSError):
@@ -444,10 +444,10 @@ def test_of_every_process_a_file_is_the_same_just_where_its_name_leads_to_it() -
                 mapping = mappings[place]
                 link = procfs.path_of(pid, mapping.map_file)
                 name = os.readlink(link)
-                standing = judged.standing(pid, mapping, sight)
+                standing = standing_of(pid, mapping, sight)
                 leads = os.path.exists(name) and os.path.samestat(os.stat(name), os.stat(link))
                 if (standing.disk == "same") != leads:  # unless it has changed since it was looked at
-                    standing = Disks().standing(pid, mapping, Views().of(pid))
+                    standing = standing_of(pid, mapping, Views().of(pid))
                 assert (standing.disk == "same") == leads
                 compared += 1
     assert compared
@@ -458,7 +458,7 @@ def test_a_name_that_is_no_path_refines_nothing(kit: Kit, room: Path) -> None:
     with lodging(kit, [folder / "holder"], folder) as lodger:
         sight = Views().of(lodger.pid)
         (mapping, *_) = (one for one in read_maps(lodger.pid) if one.name == lodger.library and one.executable)
-        standing = Disks().standing(lodger.pid, mapping, sight)
+        standing = standing_of(lodger.pid, mapping, sight)
         for name in (None, "", "libheld.so", "./libheld.so", lodger.library, f"{folder}/../lib/{LIBRARY}"):
             assert refined(standing, name) == standing
         assert refined(standing, "/absent/libheld.so").disk == "renamed"

@@ -114,7 +114,7 @@ def _looks(pid: int, seconds: float) -> Iterator[Snapshot]:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(ProcessUnsteady):
-            yield take(pid, costs=True, link_map=True)
+            yield take(pid, costs=True)
 
 
 @pytest.mark.parametrize("pause", [0, 300, 15_000], ids=["at-once", "after-0.3-ms", "after-15-ms"])
@@ -159,13 +159,13 @@ def test_a_process_that_ends_while_it_is_looked_at_is_whole_dead_or_gone(who: st
             seen.add(_state_at_its_end(process.pid))
         process.wait()
         with pytest.raises(ProcessGone):
-            take(process.pid, costs=True, link_map=True)
+            take(process.pid, costs=True)
     assert seen >= {"alive", "zombie"}
 
 
 def _state_at_its_end(pid: int) -> str:
     try:
-        snapshot = take(pid, costs=True, link_map=True)
+        snapshot = take(pid, costs=True)
     except ProcessUnsteady:
         return "unsteady"
     if snapshot.mappings == []:
@@ -182,7 +182,7 @@ def _state_at_its_end(pid: int) -> str:
 def test_a_process_whose_first_thread_has_ended_is_read_through_another(programs: Path) -> None:
     with started([programs / "headless", "0"]) as program:
         until(lambda: state(program.pid) == "Z", "its first thread has ended")
-        snapshot = take(program.pid, costs=True, link_map=True)
+        snapshot = take(program.pid, costs=True)
         threads = sorted(map(int, os.listdir(f"/proc/{program.pid}/task")))
         assert (snapshot.pid, snapshot.through) == (program.pid, threads[1])
         assert living_thread(snapshot.stat) == threads[1]
@@ -218,7 +218,7 @@ def test_of_every_process_there_is_a_snapshot_or_a_reason() -> None:
     whole = 0
     for pid in procfs.pids():
         try:
-            snapshot = take(pid, costs=False, link_map=True)
+            snapshot = take(pid, costs=False)
         except LinkScopeError:
             continue
         assert snapshot.pid == pid
@@ -234,7 +234,7 @@ def test_of_another_users_process_there_is_what_everybody_may_know(fixture_file:
     with started([fixture_file("process/states"), "sleeping"]) as program:
         program.expect("ready")
         with ordinary_user():
-            snapshot = take(program.pid, costs=True, link_map=True)
+            snapshot = take(program.pid, costs=True)
         assert (snapshot.stat.name, snapshot.cmdline[1]) == ("states", "sleeping")
         assert snapshot.mappings is None
         assert snapshot.costs is None
@@ -245,8 +245,8 @@ def test_an_ordinary_user_has_the_whole_of_his_own_process(fixture_file: Fixture
         his.expect("ready")
         until(lambda: state(his.pid) == "S", "it sleeps")
         with ordinary_user():
-            seen = take(his.pid, costs=False, link_map=True)
-        assert seen == take(his.pid, costs=False, link_map=True)
+            seen = take(his.pid, costs=False)
+        assert seen == take(his.pid, costs=False)
         assert isinstance(seen.link_map, LinkMapMemory)
 
 

@@ -17,7 +17,6 @@ from linkscope.analysis.request import Looking
 from linkscope.errors import NotPermitted, ProcessGone
 from linkscope.model.pid import Process
 from linkscope.process import procfs
-from linkscope.process.disk import Disks
 from linkscope.process.suspicion import Suspicion
 from linkscope.process.views import Views
 from tests.process import places
@@ -43,7 +42,7 @@ def room() -> Iterator[Path]:
 
 def suspected(pid: int) -> bool:
     """Whether a process has to be looked at closely."""
-    suspicion = Suspicion(Views(), Disks())
+    suspicion = Suspicion(Views())
     return suspicion.falls_on(pid, procfs.start_time(procfs.stat(pid), procfs.boot_time()))
 
 
@@ -124,7 +123,7 @@ def test_what_has_no_code_is_not_suspected() -> None:
 def test_what_is_not_there_or_not_permitted_is_no_matter_of_suspicion() -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
-    suspicion = Suspicion(Views(), Disks())
+    suspicion = Suspicion(Views())
     with pytest.raises(ProcessGone):
         suspicion.falls_on(gone.pid, 0.0)
     with started(["sleep", "600"]) as program, ordinary_user(), pytest.raises(NotPermitted):
