@@ -91,7 +91,7 @@ class _Run:
     def results(self, pid: int, named: bool) -> Iterator[Result]:
         """The answer for one process, and why there is none, or only a part."""
         try:
-            if self._looking.stale_only and not self._deserves_a_look(pid):
+            if not self._is_meant(pid) or (self._looking.stale_only and not self._deserves_a_look(pid)):
                 return
             if named and procfs.leader(pid) != pid:
                 raise IsThread(pid, procfs.leader(pid))
@@ -122,6 +122,11 @@ class _Run:
             if observation.snapshot.is_current():
                 return observation, process
         raise ProcessUnsteady(pid)
+
+    def _is_meant(self, pid: int) -> bool:
+        """Whether it is a process of the user that was asked for."""
+        user = self._looking.user
+        return user is None or _user(procfs.ids(pid).uids[1]) == user
 
     def _deserves_a_look(self, pid: int) -> bool:
         """Whether a close look may show that the process must be restarted."""

@@ -38,7 +38,7 @@ class Root:
         self._begin(real, by_process=False)
 
     @classmethod
-    def of_process(cls, pid: int, proc: str = "/proc") -> Root:
+    def of_process(cls, pid: int) -> Root:
         """What process PID sees as `/`: its chroot, in its mount namespace. Never `is_system`, not even for our own.
 
         /proc/PID/root is no symlink that has a path for its target: the kernel goes straight to the folder, in whatever
@@ -49,7 +49,7 @@ class Root:
         Raises RootUnusable where the process has ended, or the caller may not look at it (ptrace(2),
         PTRACE_MODE_READ_FSCREDS).
         """
-        directory = f"{os.path.abspath(proc)}/{pid}/root"
+        directory = f"/proc/{pid}/root"
         try:
             held = os.open(directory, _FOLDER)
         except OSError as error:

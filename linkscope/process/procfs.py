@@ -38,13 +38,12 @@ AT_SECURE, AT_RANDOM, AT_EXECFN, AT_SYSINFO_EHDR = 23, 25, 31, 33
 
 
 class Stat(msgspec.Struct, frozen=True):
-    """/proc/PID/stat. starttime: clock ticks since the boot. exit_signal: -1 of a thread, 17 of an ordinary child."""
+    """/proc/PID/stat. starttime: clock ticks since the boot."""
 
     pid: int
     name: str
     state: State
     ppid: int
-    pgrp: int
     session: int
     flags: int
     threads: int
@@ -175,7 +174,6 @@ def stat(pid: int) -> Stat:
         name=name,
         state=_STATES.get(fields[0].decode("ascii", "replace"), "sleeping"),
         ppid=int(fields[1]),
-        pgrp=int(fields[2]),
         session=int(fields[3]),
         flags=int(fields[6]),
         threads=int(fields[17]),

@@ -221,7 +221,7 @@ def _told(change: _Change, names: list[tuple[int, str]], image: Image, tracer: s
     what = _looks_like(change, image)
     if what == _BREAKPOINT:
         what += (
-            f", set by {tracer}" if tracer else ", and nobody traces the process: a uprobe, or one that was left behind"
+            f", set by {tracer}" if tracer else _UNTRACED
         )
     return Modified(change.address, change.offset, change.size, symbol, into, change.before, change.after, what)
 

@@ -204,10 +204,8 @@ def test_a_root_outlives_its_process() -> None:
     assert os.path.samefile(root.locate(sys.executable), sys.executable)
 
 
-def test_a_process_that_has_ended_has_no_root(tmp_path: Path) -> None:
+def test_a_process_that_has_ended_has_no_root() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     with pytest.raises(RootUnusable, match="no such file or directory"):
         Root.of_process(ended.pid)
-    with pytest.raises(RootUnusable, match="no such file or directory"):
-        Root.of_process(os.getpid(), str(tmp_path))
