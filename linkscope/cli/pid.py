@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
 from collections.abc import Iterable, Iterator
 
@@ -75,6 +77,10 @@ def _number(word: str) -> int:
     """The process that WORD numbers. Raises click.UsageError, which says how a name leads to a number."""
     if word.isascii() and word.isdecimal() and int(word):
         return int(word)
+    if os.path.isfile(word):
+        name = shlex.quote(word)
+        advice = f"`linkscope inspect {name}` analyses the file; `linkscope ps --uses {name}` lists who has mapped it"
+        raise click.UsageError(f"{word} is a file, not the number of a process. {advice}.")
     if any(character.isalpha() for character in word):
         advice = f"`linkscope ps` lists the processes; `linkscope pid $(pgrep {word})` takes those of that name"
         raise click.UsageError(f"{word} is not the number of a process. {advice}.")

@@ -24,7 +24,8 @@ def render(results: Iterable[Result], page: Page, moment: Moment) -> Iterator[st
 
     Errors are counted, but not shown here.
     """
-    processes = stale = 0
+    stale = 0
+    shown: set[int] = set()
     failed: set[int] = set()
     between: list[list[Span]] = []
     for result in results:
@@ -35,18 +36,20 @@ def render(results: Iterable[Result], page: Page, moment: Moment) -> Iterator[st
         yield painted([*between, *lines], page)
         between = [[]]
         if isinstance(result, Process):
-            processes += 1
+            shown.add(result.pid)
             stale += is_stale(result)
-    if processes > 1 or (processes and failed):
-        yield painted([[], *_count(processes, stale, len(failed), page)], page)
+    if len(shown) > 1 or (shown and failed):
+        yield painted([[], *_count(len(shown), stale, len(shown & failed), len(failed - shown), page)], page)
 
 
-def _count(processes: int, stale: int, failed: int, page: Page) -> Iterator[list[Span]]:
+def _count(processes: int, stale: int, partly: int, failed: int, page: Page) -> Iterator[list[Span]]:
     items = [(counted(processes, "process", "processes"), "")]
     if stale:
         items.append((f"{stale} to be restarted", "bad"))
+    if partly:
+        items.append(("analysed only in part" if processes == 1 else f"{partly} of them only in part", "warn"))
     if failed:
-        items.append((f"{failed} not analysed, or only in part", "warn"))
+        items.append((f"{failed} more could not be analysed", "warn"))
     return flow(items, page, [], [], " · ")
 
 

@@ -73,7 +73,7 @@ def test_what_could_be_analysed_is_printed_beside_what_could_not(linkscope: Link
     ran = linkscope("pid", str(os.getpid()), str(gone))
     assert ran.returncode == 2
     assert ran.stdout.startswith(f"{os.getpid()} ".encode())
-    assert ran.stdout.endswith("1 process · 1 not analysed, or only in part\n".encode())
+    assert ran.stdout.endswith("1 process · 1 more could not be analysed\n".encode())
     assert ran.stderr == f"linkscope: process {gone}: no such process\n".encode()
     code, document = _document(linkscope, str(gone), str(os.getpid()))
     assert code == 2
@@ -150,6 +150,19 @@ def test_a_wrong_command_line_is_answered_with_what_would_be_right(
     ran = linkscope("pid", *words)
     assert (ran.returncode, ran.stdout) == (2, b"")
     assert told in " ".join(ran.stderr.decode().split())
+
+
+def test_the_name_of_a_file_is_answered_with_what_can_be_asked_of_it(linkscope: Linkscope, tmp_path: Path) -> None:
+    program = tmp_path / "an app"
+    program.touch()
+    ran = linkscope("pid", program)
+    said = " ".join(ran.stderr.decode().split())
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert (
+        f"{program} is a file, not the number of a process. `linkscope inspect '{program}'` analyses the file;" in said
+    )
+    assert f"`linkscope ps --uses '{program}'` lists who has mapped it" in said
+    assert "pgrep" not in said
 
 
 def test_a_number_that_no_process_can_have_is_an_error_in_one_line(linkscope: Linkscope) -> None:

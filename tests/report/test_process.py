@@ -93,7 +93,24 @@ def test_the_report_without_unicode_says_the_same_in_ascii() -> None:
 def test_a_line_between_processes_and_a_count_of_those_that_are_stale_or_failed() -> None:
     shown = _shown(_WORKER, process(7), ProcessError(pid=9, error="no such process"), ProcessError(pid=9, error="x"))
     assert "\n\n7 /usr/bin/app --serve\n" in shown
-    assert shown.endswith("\n\n2 processes · 1 to be restarted · 1 not analysed, or only in part\n")
+    assert shown.endswith("\n\n2 processes · 1 to be restarted · 1 more could not be analysed\n")
+
+
+@pytest.mark.parametrize(
+    ("processes", "errors", "said"),
+    [
+        ([1], [2], "1 process · 1 more could not be analysed"),
+        ([1], [1], "1 process · analysed only in part"),
+        ([1, 2], [1], "2 processes · 1 of them only in part"),
+        ([1, 2], [1, 3, 3, 4], "2 processes · 1 of them only in part · 2 more could not be analysed"),
+    ],
+    ids=str,
+)
+def test_who_could_be_analysed_only_in_part_is_told_from_who_could_not(
+    processes: list[int], errors: list[int], said: str
+) -> None:
+    results: list[Result] = [*map(process, processes), *(ProcessError(pid=pid, error="…") for pid in errors)]
+    assert _shown(*results).splitlines()[-1] == said
 
 
 def test_of_one_process_no_count_is_made() -> None:
