@@ -51,7 +51,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--user", metavar="NAME", help="Only processes of this user (a name or a number).")
 @click.option("--sort", "order", type=click.Choice(ORDERS), default=ORDERS[0], show_default=True, help="The order.")
 @click.option("--reverse", is_flag=True, help="The reverse order. Sizes and counts otherwise begin with the largest.")
-@click.option("--objects", is_flag=True, help="List the mapped objects of each process too.")
+@click.option(
+    "--objects",
+    is_flag=True,
+    help="List the mapped objects of each process too; the JSON of --stale then says what became of each file.",
+)
 @click.option("--kernel-threads", is_flag=True, help="List kernel threads in the text too; JSON always has them.")
 @click.option("--scripts", is_flag=True, help="Tell interpreters whose script was changed since they started.")
 @click.option("--kernel", is_flag=True, help="Tell whether a newer kernel is installed than the one that runs.")
@@ -80,8 +84,8 @@ def command(
     Formats: text for people; json, one document; jsonl, one line for each process. JSON is written as the processes
     are read, unless they are to be sorted. What belongs to other users can be read by root only.
 
-    Exit code: 0; with --stale 1 if something must be restarted. With --watch it is that of the last look; an
-    interrupt ends it with 130.
+    Exit code: 0; with --stale 1 if something must be restarted. What may not be looked into is told, but does
+    not change it. With --watch it is that of the last look; an interrupt ends it with 130.
     """
     interrupts.raise_an_exception()
     if static and dynamic:
@@ -127,7 +131,7 @@ def _pieces(run: _Run, output: Output) -> Iterable[bytes | str]:
     if run.form == "text" and run.asked.stale:
         from linkscope.report.restarts import render
 
-        return render(run.results(), output.page())
+        return render(waited_for(run.results()), output.page(), root=not os.geteuid())
     if run.form == "text":
         return _table(run, output)
     from linkscope.report import json
@@ -163,7 +167,7 @@ def _table(run: _Run, output: Output) -> Iterator[str]:
             closed.add(result.pid)
         else:
             listed.append(result)
-    left = Left(kernel_threads=run.kernel_threads, closed=len(closed))
+    left = Left(kernel_threads=run.kernel_threads, closed=len(closed), root=not os.geteuid())
     yield from render(listed, left, output.page(), Moment(time.time()))
 
 
@@ -192,11 +196,12 @@ class _Run:
         return self.asked.objects or (self.asked.stale and self.form == "text")
 
     def _is_told(self, error: ProcessError) -> bool:
-        """Whether the answer itself tells of ERROR. As text does so by the number of those that only root may see."""
-        if self.form == "json" or (self.form == "text" and os.geteuid()):
+        """Whether the answer itself tells of ERROR: text by the number, for most are but for root to look into."""
+        if self.form == "json":
             return True
-        complain(f"process {error.pid}: {error.error}")
-        return False
+        if self.form != "text" or not os.geteuid():
+            complain(f"process {error.pid}: {error.error}")
+        return self.form == "text"
 
     def _takes(self, process: Process) -> bool:
         if self.asked.stale and not exit_codes.of_process(process):

@@ -32,10 +32,14 @@ _BELOW = 4  # columns by which a process's objects are moved in
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):
-    """How many processes are left out. kernel_threads: not asked for; closed: what the caller may not look into."""
+    """How many processes are left out. kernel_threads: not asked for; closed: what could not be looked into.
+
+    root: whether the caller is root, so that nobody could look into more.
+    """
 
     kernel_threads: int = 0
     closed: int = 0
+    root: bool = False
 
 
 def render(processes: Sequence[Process], left: Left, page: Page, moment: Moment) -> Iterator[str]:
@@ -90,11 +94,11 @@ def count(processes: Sequence[Process], left: Left, page: Page) -> Iterator[list
     if left.kernel_threads:
         items.append((f"{left.kernel_threads} kernel threads left out (--kernel-threads)", "faint"))
     yield from flow(items, page, [], [], " · ")
-    yield from closed(left.closed, page)
+    yield from closed(left, page)
 
 
-def closed(number: int, page: Page) -> Iterator[list[Span]]:
-    """That NUMBER processes could not be looked into, and what would help; nothing where it is 0."""
-    if number:
-        many = f"{counted(number, 'process', 'processes')} could not be looked into, or only in part"
-        yield from words(f"{many}: run as root to see more", "", page, [("! ", "warn")])
+def closed(left: Left, page: Page) -> Iterator[list[Span]]:
+    """How many processes could not be looked into, and what would help; nothing where there are none."""
+    if left.closed:
+        many = f"{counted(left.closed, 'process', 'processes')} could not be looked into, or only in part"
+        yield from words(many if left.root else f"{many}: run as root to see more", "", page, [("! ", "warn")])

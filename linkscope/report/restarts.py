@@ -4,60 +4,119 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from linkscope.model.pid import Disk, Process, ProcessError, ProcessFinding
-from linkscope.report.escape import escape
+from linkscope.report.escape import escape, exact, quoted
 from linkscope.report.findings import STALE, is_stale
 from linkscope.report.lines import clipped, painted
 from linkscope.report.objects import disk_state
 from linkscope.report.page import LABEL, Page, Span, cells, cut, flow, padded, words
-from linkscope.report.processes import closed
+from linkscope.report.processes import Left, closed
 from linkscope.report.processtitle import title
 
 _INDENT = 4
 _STATE = 13
 _SHOWN = 3  # processes of one session that are named
+_ENDLESS = 100  # columns of a list of numbers on a page without an edge
 # The unit of process 1, which goes on by running itself anew (systemctl(1), daemon-reexec).
 _INIT = "init.scope"
 
+_STALE = "what is no longer on the disk"
+_Line = tuple[Span, ...]
 
-def render(results: Iterable[Process | ProcessError], page: Page) -> Iterator[str]:
-    """Each stale process with what is stale of it, as soon as it has come; at the end what has to be restarted.
 
-    Errors are taken to be for want of permission, and only counted.
+class _Same(msgspec.Struct, frozen=True):
+    """What processes have in common that are shown as one: their program, who keeps it running, what is stale of it."""
+
+    program: str | None
+    script: str | None
+    user: str | None
+    where: str | None
+    stale: tuple[_Line, ...]
+
+
+class _Block(msgspec.Struct):
+    """Processes that are shown as one. title: what the first of them is called; pids: of all."""
+
+    title: str
+    pids: list[int]
+
+
+def render(results: Iterable[Process | ProcessError], page: Page, root: bool = False) -> Iterator[str]:
+    """The stale processes with what is stale of them, those of one kind together; at the end what has to be restarted.
+
+    Errors are only counted; unless the caller is ROOT they are taken to be for want of permission.
     """
     restarts = _Restarts()
-    closed_ones: set[int] = set()
+    blocks: dict[_Same, _Block] = {}
+    failed: set[int] = set()
     for result in results:
         if isinstance(result, ProcessError):
-            closed_ones.add(result.pid)
+            failed.add(result.pid)
             continue
         restarts.add(result)
         if is_stale(result):
-            yield painted(_stale(result, page), page)
-    yield painted([*restarts.summary(page), *closed(len(closed_ones), page)], page)
+            first = _Block(title(result.name, result.cmdline), [])
+            blocks.setdefault(_kind(result, page), first).pids.append(result.pid)
+    for same, block in blocks.items():
+        yield painted(_shown(same, block, page), page)
+    left = Left(closed=len(failed), root=root)
+    yield painted([*restarts.summary(page, all_seen=not failed), *closed(left, page)], page)
 
 
-def _stale(process: Process, page: Page) -> Iterator[list[Span]]:
-    """The process, and below it a line for each of its objects that is no longer what stands on the disk."""
-    where = process.container or process.unit
-    beside = "".join([f" · {said}" for said in (process.user, where) if said])
+def _kind(process: Process, page: Page) -> _Same:
+    program = process.executable
+    return _Same(
+        program=exact(program.path, program.path_bytes) if program else None,
+        script=program.script if program else None,
+        user=process.user,
+        where=process.container or process.unit,
+        stale=tuple(_stale(process, page)),
+    )
+
+
+def _shown(same: _Same, block: _Block, page: Page) -> Iterator[list[Span]]:
+    """The first process, how many there are besides, and a line for each object that is no longer on the disk."""
+    beside = "".join([f" · {said}" for said in (same.user, same.where) if said])
     room = None if page.width is None else page.width - cells(escape(beside))
-    yield [(clipped(f"{process.pid} {title(process.name, process.cmdline)}", room), "title"), (beside, "how")]
-    states = {mapped.path: mapped.disk for mapped in process.objects or []}
+    yield [(clipped(f"{block.pids[0]} {block.title}", room), "title"), (beside, "how")]
+    if others := block.pids[1:]:
+        start = f"{'':{_INDENT}}and {len(others)} more: "
+        yield [(start, ""), (_numbers(others, (page.width or _ENDLESS) - len(start)), "")]
+    yield from map(list, same.stale)
+
+
+def _numbers(pids: Sequence[int], room: int) -> str:
+    """As many of PIDS as ROOM columns hold."""
+    said = ""
+    for place, pid in enumerate(pids):
+        said_then = f"{said}, {pid}" if said else str(pid)
+        if len(said_then) + (2 if place < len(pids) - 1 else 0) > room:
+            return f"{said} …".lstrip()
+        said = said_then
+    return said
+
+
+def _stale(process: Process, page: Page) -> Iterator[_Line]:
+    """A line for each of its objects that is no longer what stands on the disk."""
+    known = {mapped.path: (mapped.disk, exact(mapped.path, mapped.path_bytes)) for mapped in process.objects or []}
     if process.executable is not None:
-        states[process.executable.path] = process.executable.disk
+        program = process.executable
+        known[program.path] = program.disk, exact(program.path, program.path_bytes)
     for finding in process.findings:
         if finding.code in STALE:
-            yield from _object(finding, states, page)
+            yield from map(tuple, _object(finding, known, page))
 
 
-def _object(finding: ProcessFinding, states: dict[str, Disk], page: Page) -> Iterator[list[Span]]:
-    word, style = disk_state(states.get(finding.path or "", "same"))
+def _object(finding: ProcessFinding, known: dict[str, tuple[Disk, str]], page: Page) -> Iterator[list[Span]]:
+    disk, path = known.get(finding.path or "", ("same", ""))
+    word, style = disk_state(disk)
     start: list[Span] = [(" " * _INDENT, "")]
-    if not word or finding.path is None:
+    if not word:
         yield from words(finding.message, "", page, start)
         return
-    path = finding.path if page.width is None else cut(finding.path, page.width - _INDENT - _STATE)
+    path = path if page.width is None else cut(path, page.width - _INDENT - _STATE)
     yield [*start, padded(word, style, _STATE), (path, "")]
 
 
@@ -66,7 +125,8 @@ class _Restarts:
 
     def __init__(self) -> None:
         self._kernels: dict[str, None] = {}  # what is said of an old one
-        # What has to be done, in the order of who can do it, with the names of what it is to be done with.
+        # What has to be done, in the order of who can do it, with the names of what it is to be done with; and which
+        # processes these are.
         self._steps: dict[str, dict[str, list[str]]] = {step: {} for step in ("restart", "container", "log in anew")}
         self._steps |= {"by hand": {}, "init": {}}
 
@@ -75,10 +135,10 @@ class _Restarts:
         self._kernels |= {finding.message: None for finding in process.findings if finding.code == "old-kernel"}
         if is_stale(process):
             step, what = _step(process)
-            self._steps[step].setdefault(what, []).append(f"{process.pid} {process.name}")
+            self._steps[step].setdefault(what, []).append(f"{process.pid} {_called(process)}")
 
-    def summary(self, page: Page) -> Iterator[list[Span]]:
-        """What has to be done, by whom; or that nothing has to, in one line."""
+    def summary(self, page: Page, all_seen: bool) -> Iterator[list[Span]]:
+        """What has to be done, by whom; or that nothing has to, in one line, as far as can be told."""
         if any(self._steps.values()):
             yield []
         for step, named in self._steps.items():
@@ -87,12 +147,17 @@ class _Restarts:
         for message in self._kernels:
             yield from words(message, "", page, [(f"{'reboot':<{LABEL}}", "bad")])
         if not any(self._steps.values()) and not self._kernels:
-            yield from words("nothing has to be restarted: no process runs what is no longer on the disk", "", page, [])
+            which = "process" if all_seen else "process that could be looked into"
+            yield from words(f"nothing has to be restarted: no {which} runs {_STALE}", "", page, [])
 
     def _done(self, step: str, named: dict[str, list[str]], page: Page) -> Iterator[list[Span]]:
         items = list(named)
         if step == "log in anew":
             items = [f"{unit} ({_few(processes)})" for unit, processes in named.items()]
+        elif step == "by hand":
+            items = [
+                them[0] if len(them) == 1 else f"{called} ({len(them)} processes)" for called, them in named.items()
+            ]
         room = None if page.width is None else page.width - LABEL - 1
         shown: list[Span] = [(clipped(item, room), "title") for item in items]
         return flow(shown, page, [(f"{step:<{LABEL}}", "bad")], [], ", ")
@@ -103,10 +168,16 @@ def _step(process: Process) -> tuple[str, str]:
     if process.container is not None:
         return "container", process.container
     if process.unit is None:
-        return "by hand", f"{process.pid} {process.name}"
+        return "by hand", _called(process)
     if process.unit == _INIT:
         return "init", "systemctl daemon-reexec"
     return "log in anew" if process.unit.endswith(".scope") else "restart", process.unit
+
+
+def _called(process: Process) -> str:
+    """Its name; of an interpreter also what it runs, for there may be many of that name."""
+    script = process.executable.script if process.executable is not None else None
+    return f"{process.name} {quoted(script)}" if script is not None else process.name
 
 
 def _few(names: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """The table of all processes, and what --stale says: the columns, the counts, and what has to be restarted."""
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,6 +140,61 @@ def test_each_stale_process_has_its_files_and_who_keeps_it_running_below_it() ->
     )
 
 
+def _python(pid: int, script: str) -> Process:
+    executable = Executable(path="/usr/bin/python3", disk="same", linkage="dynamic", pie=True, script=script)
+    return process(
+        pid, name="python3", cmdline=["python3", script], executable=executable, findings=_FOUND, objects=_LIBS
+    )
+
+
+_FOUND = [finding("stale-object", path=_SSL)]
+
+
+def test_many_processes_of_one_kind_are_one_block() -> None:
+    many = [process(pid, findings=_FOUND, objects=_LIBS, cmdline=["app", str(pid)]) for pid in range(1000, 1500)]
+    shown = _restarts(*many, _python(9, "/srv/x.py"), page=Page(width=60))
+    assert shown == (
+        "1000 app 1000 · www-data\n"
+        "    and 499 more: 1001, 1002, 1003, 1004, 1005, 1006, 1007 …\n"
+        f"    replaced     {_SSL}\n"
+        "9 python3 /srv/x.py · www-data\n"
+        f"    replaced     {_SSL}\n"
+        "\n"
+        "by hand      app (500 processes), 9 python3 /srv/x.py\n"
+    )
+    assert "1010" in _restarts(*many, page=Page())
+    assert "1020" not in _restarts(*many, page=Page())
+
+
+def test_what_differs_in_program_user_unit_script_or_file_is_no_block() -> None:
+    other = [finding("stale-object", path="/usr/sbin/nginx")]
+    program = Executable(path="/usr/bin/other", disk="same", linkage="dynamic", pie=True)
+    shown = _restarts(
+        *(process(1, findings=_FOUND, objects=_LIBS), process(2, findings=_FOUND, objects=_LIBS, user="root")),
+        *(process(3, findings=_FOUND, objects=_LIBS, unit="a.service"), process(4, findings=other, objects=_LIBS)),
+        *(_python(5, "/srv/x.py"), _python(6, "/srv/y.py")),
+        process(7, findings=_FOUND, objects=_LIBS, executable=program),
+    )
+    assert " more: " not in shown
+    assert "by hand      app (4 processes), 5 python3 /srv/x.py, 6 python3 /srv/y.py\n" in shown
+
+
+def test_the_numbers_that_fill_a_line_to_its_end_are_all_there() -> None:
+    three = [process(pid, findings=_FOUND, objects=_LIBS) for pid in (10, 11, 12)]
+    line = "    and 2 more: 11, 12"
+    assert f"{line}\n" in _restarts(*three, page=Page(width=len(line)))
+    assert "    and 2 more: 11 …\n" in _restarts(*three, page=Page(width=len(line) - 1))
+    assert "    and 2 more: …\n" in _restarts(*three, page=Page(width=17))
+
+
+def test_a_path_is_shown_by_its_bytes_where_they_are_known() -> None:
+    path, raw = "/lib/n\ufffd.so", base64.b64encode(b"/lib/n\xff.so").decode()
+    gone = mapped("x", disk="deleted", path=path, path_bytes=raw)
+    assert "    deleted      /lib/n\\xff.so\n" in _restarts(
+        process(findings=[finding("stale-object", path=path)], objects=[gone])
+    )
+
+
 def _facts(one: Process) -> dict[str, object]:
     return {name: getattr(one, name) for name in ("name", "cmdline", "findings", "unit")}
 
@@ -176,10 +233,10 @@ def test_where_nothing_is_stale_one_line_says_so() -> None:
     nothing = "nothing has to be restarted: no process runs what is no longer on the disk\n"
     assert _restarts(_STATIC, _KERNEL, _CLOSED) == nothing
     closed = [ProcessError(pid=1, error="x"), ProcessError(pid=1, error="y"), ProcessError(pid=2, error="x")]
-    assert (
-        _restarts(*closed)
-        == f"{nothing}! 2 processes could not be looked into, or only in part: run as root to see more\n"
-    )
+    nothing = "nothing has to be restarted: no process that could be looked into runs what is no longer on the disk\n"
+    told = f"{nothing}! 2 processes could not be looked into, or only in part"
+    assert _restarts(*closed) == f"{told}: run as root to see more\n"
+    assert "".join(restarts.render(closed, _WIDE, root=True)) == f"{told}\n"
 
 
 @given(st.text(st.characters(codec=None, categories=None), min_size=1, max_size=20))
