@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from linkscope.model.pid import Channel, ChannelEnd, ChannelKind
 from linkscope.report.memory import size
-from linkscope.report.page import Page, Span
-from linkscope.report.table import Column, table
+from linkscope.report.page import INDENT, Page, Span, words
+from linkscope.report.table import GAP, Column, table
 
 _KINDS: dict[ChannelKind, str] = {
     "pipe": "pipe",
@@ -24,17 +24,35 @@ _COLUMNS = (
     Column(title="size", right=True, spare=1),
     Column(title="name", least=12, middle=True),
 )
+_BELOW = INDENT + max(map(len, _KINDS.values())) + GAP  # columns before what stands below "between"
 _SHOWN = 6  # ends of one channel that are named
 
 
 def channels(found: Sequence[Channel], page: Page) -> Iterator[list[Span]]:
-    """A row for each channel; on a page that is too narrow for them, without the descriptors."""
+    """A row for each channel; the descriptors stand below a row that has no room for them."""
     drawn = [_drawn(channel, _with_descriptors) for channel in found]
     lines = table(_COLUMNS, list(map(_row, found, drawn)), page)
-    if any((said, "") not in line for said, line in zip(drawn, lines[1:], strict=True)):
-        drawn = [_drawn(channel, _by_number) for channel in found]
-        lines = table(_COLUMNS, list(map(_row, found, drawn)), page)
-    yield from lines
+    below = [(said, "") not in line for said, line in zip(drawn, lines[1:], strict=True)]
+    if any(below):
+        forms = [_by_number if parted else _with_descriptors for parted in below]
+        drawn = list(map(_drawn, found, forms))
+    titles, *lines = table(_COLUMNS, list(map(_row, found, drawn)), page)
+    yield titles
+    for channel, line, parted in zip(found, lines, below, strict=True):
+        yield line
+        if parted:
+            yield from _descriptors(channel.ends[:_SHOWN], page)
+
+
+def _descriptors(ends: Sequence[ChannelEnd], page: Page) -> Iterator[list[Span]]:
+    """`fd 6 of 1234, 1235 · fd 3,4 of 1200`: who holds it by which descriptors."""
+    holders: dict[str, list[str]] = {}
+    for end in ends:
+        if end.descriptors:
+            holders.setdefault(_numbers(end), []).append(str(end.pid))
+    if holders:
+        said = " · ".join([f"fd {numbers} of {', '.join(pids)}" for numbers, pids in holders.items()])
+        yield from words(said, "faint", page, [(" " * _BELOW, "")])
 
 
 def _row(channel: Channel, drawn: str) -> list[Span]:
@@ -76,7 +94,11 @@ def _named(ends: Sequence[ChannelEnd], one: Callable[[ChannelEnd], str], separat
 def _with_descriptors(end: ChannelEnd) -> str:
     if not end.descriptors:
         return str(end.pid)
-    return f"{end.pid} fd {','.join(map(str, end.descriptors[:3]))}{'…' if len(end.descriptors) > 3 else ''}"
+    return f"{end.pid} fd {_numbers(end)}"
+
+
+def _numbers(end: ChannelEnd) -> str:
+    return f"{','.join(map(str, end.descriptors[:3]))}{'…' if len(end.descriptors) > 3 else ''}"
 
 
 def _by_number(end: ChannelEnd) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from linkscope.model.pid import FindingCode, Process, ProcessFinding
+from linkscope.report.escape import exact
 from linkscope.report.page import INDENT, Page, Span, words
 
 STALE: tuple[FindingCode, ...] = ("stale-object", "stale-script")
@@ -35,7 +36,7 @@ def is_stale(process: Process) -> bool:
 def findings(process: Process, page: Page) -> Iterator[list[Span]]:
     """What calls for a restart, then what deserves action, then what explains an answer; what mends it below."""
     stale = [finding for finding in process.findings if finding.code in STALE]
-    for finding in _folded(stale):
+    for finding in _folded(stale, exact_paths(process)):
         yield from _finding(finding, page)
     if stale:
         yield from words(_restart(process), "", page, [(" " * (INDENT + 2), ""), ("→ ", "warn")])
@@ -56,12 +57,21 @@ def _mark(finding: ProcessFinding) -> Span:
     return ("!", "warn") if finding.level == "warning" else ("·", "faint")
 
 
-def _folded(stale: Sequence[ProcessFinding]) -> list[ProcessFinding]:
+def exact_paths(process: Process) -> dict[str, str]:
+    """For the path of each object the same with its exact bytes: findings have it as JSON has."""
+    known = {mapped.path: exact(mapped.path, mapped.path_bytes) for mapped in process.objects or ()}
+    if process.executable is not None:
+        known[process.executable.path] = exact(process.executable.path, process.executable.path_bytes)
+    return known
+
+
+def _folded(stale: Sequence[ProcessFinding], known: Mapping[str, str]) -> list[ProcessFinding]:
     """STALE, in which several objects are one sentence: the table of the objects shows what became of each."""
     objects = [finding for finding in stale if finding.code == "stale-object"]
     if len(objects) < _FOLDED_FROM:
         return list(stale)
-    names = ", ".join([(finding.path or "").rpartition("/")[2] for finding in objects])
+    paths = [finding.path or "" for finding in objects]
+    names = ", ".join([known.get(path, path).rpartition("/")[2] for path in paths])
     message = f"{len(objects)} of the objects are no longer the files on disk: {names}"
     folded = ProcessFinding(code="stale-object", level="warning", path=None, message=message)
     return [folded, *(finding for finding in stale if finding.code != "stale-object")]

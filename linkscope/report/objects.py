@@ -50,7 +50,8 @@ def disk_state(disk: Disk) -> Span:
 
 def name_of(mapped: MappedObject) -> str:
     """What the object is called: its soname, or the name of its file."""
-    return mapped.soname or mapped.path.rpartition("/")[2] or mapped.path
+    path = exact(mapped.path, mapped.path_bytes)
+    return mapped.soname or path.rpartition("/")[2] or path
 
 
 def origin_of(mapped: MappedObject) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from linkscope.model.pid import Disk, Process, ProcessError, ProcessFinding
 from linkscope.report.escape import escape, exact, quoted
-from linkscope.report.findings import STALE, is_stale
+from linkscope.report.findings import STALE, exact_paths, is_stale
 from linkscope.report.lines import clipped, painted
 from linkscope.report.objects import disk_state
 from linkscope.report.page import LABEL, Page, Span, cells, cut, flow, padded, words
@@ -100,17 +100,17 @@ def _numbers(pids: Sequence[int], room: int) -> str:
 
 def _stale(process: Process, page: Page) -> Iterator[_Line]:
     """A line for each of its objects that is no longer what stands on the disk."""
-    known = {mapped.path: (mapped.disk, exact(mapped.path, mapped.path_bytes)) for mapped in process.objects or []}
+    states = {mapped.path: mapped.disk for mapped in process.objects or []}
     if process.executable is not None:
-        program = process.executable
-        known[program.path] = program.disk, exact(program.path, program.path_bytes)
+        states[process.executable.path] = process.executable.disk
+    known = exact_paths(process)
     for finding in process.findings:
         if finding.code in STALE:
-            yield from map(tuple, _object(finding, known, page))
+            path = finding.path or ""
+            yield from map(tuple, _object(finding, states.get(path, "same"), known.get(path, path), page))
 
 
-def _object(finding: ProcessFinding, known: dict[str, tuple[Disk, str]], page: Page) -> Iterator[list[Span]]:
-    disk, path = known.get(finding.path or "", ("same", ""))
+def _object(finding: ProcessFinding, disk: Disk, path: str, page: Page) -> Iterator[list[Span]]:
     word, style = disk_state(disk)
     start: list[Span] = [(" " * _INDENT, "")]
     if not word:

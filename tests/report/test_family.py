@@ -157,6 +157,14 @@ def test_a_channel_says_who_holds_which_end(channel: Channel, said: str) -> None
     assert said in _drawn(family).splitlines()[-1]
 
 
+def test_on_a_narrow_page_the_descriptors_stand_below_a_row_that_has_no_room_for_them() -> None:
+    shown = _drawn(_FAMILY, Page(width=80)).splitlines()
+    place = next(place for place, line in enumerate(shown) if line.startswith("  listening"))
+    assert " accepted by 1234, 1235; held by 1200  " in shown[place]
+    assert shown[place + 1] == "                 fd 6 of 1234, 1235, 1200"
+    assert any("1200 fd 4 ──→ 1234 fd 0,5" in line for line in shown)
+
+
 def test_a_lonely_process_has_neither_costs_nor_channels() -> None:
     lonely = FamilyTree(pid=7, members=[relative(7, 1, 0)], channels=[], pss=None, one_more=None)
     assert len(_drawn(lonely).splitlines()) == 4

@@ -1,5 +1,6 @@
 """The report of one process: what stands in it, that it keeps to its page, and that it is safe to show."""
 
+import base64
 import re
 from typing import Any
 
@@ -281,6 +282,29 @@ def test_a_narrow_page_shows_the_folder_where_the_name_is_known_already() -> Non
 def _line_of(name: str, page: Page, *objects: Any) -> str:
     lines = _shown(process(objects=list(objects)), page=page).splitlines()
     return next(line for line in lines if line.startswith(f"  {name}"))
+
+
+def test_a_name_is_shown_by_its_bytes_wherever_they_are_known() -> None:
+    raw = {name: base64.b64encode(b"/lib/" + name.encode() + b"\xff.so").decode() for name in "ab"}
+    paths = {name: f"/lib/{name}\ufffd.so" for name in "ab"}
+    shown = _shown(
+        process(
+            objects=[mapped("", path=paths[name], path_bytes=raw[name], soname=None, disk="deleted") for name in "ab"],
+            findings=[finding("stale-object", path=path) for path in paths.values()],
+        )
+    )
+    assert "\n  a\\xff.so  needed  deleted  " in shown
+    assert "no longer the files on disk: a\\xff.so, b\\xff.so\n" in shown
+    assert "\ufffd" not in shown
+
+
+def test_warnings_stand_before_notes() -> None:
+    notes = [finding("orphan-unknown", "note", message="a note"), finding("zombie", "note", message="another")]
+    shown = _shown(process(findings=[*notes, finding("zombie-children", message="a warning"), *notes]))
+    assert [line for line in shown.splitlines() if line.endswith(("note", "warning", "another"))] == [
+        "  ! a warning",
+        *["  · a note", "  · another"] * 2,
+    ]
 
 
 def test_sizes_end_at_one_edge() -> None:
