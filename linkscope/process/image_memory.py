@@ -41,12 +41,10 @@ class Places:
 
 
 class Names(msgspec.Struct, frozen=True):
-    """The strings of a dynamic section in memory; decoded as file names are. rpath, runpath: None without the tag."""
+    """The strings of a dynamic section in memory; decoded as file names are. soname: None without the tag."""
 
     soname: str | None = None
     needed: tuple[str, ...] = ()
-    rpath: str | None = None
-    runpath: str | None = None
 
 
 def segments_at(memory: Memory, address: int, count: int, layout: Layout) -> tuple[Segment, ...]:
@@ -156,7 +154,5 @@ def read_names(memory: Memory, dynamic: tuple[tuple[int, int], ...], strings: in
     names = Names(
         soname=string(last[c.DT_SONAME]) if c.DT_SONAME in last else None,
         needed=tuple(name for name in map(string, offsets) if name is not None),
-        rpath=string(last[c.DT_RPATH]) if c.DT_RPATH in last else None,
-        runpath=string(last[c.DT_RUNPATH]) if c.DT_RUNPATH in last else None,
     )
     return names, left

@@ -41,7 +41,8 @@ _PT_PHDR = 6  # gABI, Program Header
 _MOST_ENTRIES = 1 << 14  # of all namespaces; a process may have 65530 mappings, and an object has several
 _ALL_NAMES = 1 << 24  # bytes of all dynamic sections, and of the names in them
 _MOST_NAMESPACES = 1 << 8  # glibc has 16
-_MOST_HEADERS = 1 << 12  # mapped files whose own headers are tried
+_MOST_HEADERS = 1 << 12  # beginnings of mapped files that are tried
+_MOST_ADDRESSES = 1 << 6  # at which one file is tried; glibc has sixteen namespaces
 _HIGHEST_VERSION = 1 << 8
 # r_version, r_map, r_brk, r_state; r_next (r_version 2 and above) stands behind r_ldbase. By bytes of a word.
 _DEBUG = {8: ("i4xQQi", 40), 4: ("iIIi", 20)}
@@ -96,21 +97,37 @@ class Carrier(msgspec.Struct, frozen=True):
 
 
 def read_link_map(
-    memory: procfs.Memory,
-    mappings: Sequence[Mapping],
-    vector: Table[int, int],
-    layout: Layout,
-    carriers: Iterable[Carrier] = (),
+    memory: procfs.Memory, mappings: Sequence[Mapping], vector: Table[int, int], layout: Layout
 ) -> LinkMapMemory | NoLinkMap:
     """The link map of a process, or why there is none.
 
-    vector: `procfs.auxv`. layout: of its executable (`Image.layout`). Without a DT_DEBUG entry that leads to it (a
-    static program that has loaded something after all, a library started through the loader), the symbols of the
-    CARRIERS do: the executable of a static program, the loader of a dynamic one.
+    vector: `procfs.auxv`. layout: of its executable (`Image.layout`). Without a DT_DEBUG entry that leads to it,
+    `read_by_carriers` may still find it.
     """
     places = Places(mappings)
+    objects = _dynamic_objects(memory, places, vector, layout)
+    addresses = (it for segments, base in objects for it in _debug_entries(memory, segments, base, layout))
+    return _first_walked(memory, addresses, layout, places)
+
+
+def read_by_carriers(
+    memory: procfs.Memory, mappings: Sequence[Mapping], layout: Layout, carriers: Iterable[Carrier]
+) -> LinkMapMemory | NoLinkMap:
+    """The same where no DT_DEBUG entry in a mapped file led to it, by the CARRIERS' dynamic sections and symbols.
+
+    They are the executable of a static program that has loaded something after all, and the loader of a dynamic one
+    (that was linked without DT_DEBUG, or is a library and was started through the loader).
+    """
+    places = Places(mappings)
+    return _first_walked(memory, _carried(memory, places, layout, tuple(carriers)), layout, places)
+
+
+def _first_walked(
+    memory: procfs.Memory, addresses: Iterable[int], layout: Layout, places: Places
+) -> LinkMapMemory | NoLinkMap:
+    """What the first r_debug with a list says. addresses: where one may be; 0 where a place for that is still empty."""
     early = False
-    for address in _rendezvous(memory, places, vector, layout, carriers):
+    for address in addresses:
         if address == 0:
             early = True
             continue
@@ -131,14 +148,9 @@ def entry_mapping(entry: Entry, places: Places) -> Mapping | None:
     return found
 
 
-def _rendezvous(
-    memory: procfs.Memory, places: Places, vector: Table[int, int], layout: Layout, carriers: Iterable[Carrier]
-) -> Iterator[int]:
-    """Where r_debug may be, the surest first; 0 where a place for its address is still empty."""
-    for segments, base in _dynamic_objects(memory, places, vector, layout):
-        yield from _debug_entries(memory, segments, base, layout)
+def _carried(memory: procfs.Memory, places: Places, layout: Layout, carriers: Sequence[Carrier]) -> Iterator[int]:
+    """Where r_debug may be, as the carriers say."""
     # A program whose headers are not mapped, or that was linked without DT_DEBUG.
-    carriers = tuple(carriers)
     for carrier in carriers:
         yield from _debug_entries(memory, carrier.image.segments, carrier.base, layout)
     if len(_files_with_code(places)) > 1:  # a static program alone has not loaded anything
@@ -160,14 +172,28 @@ def _dynamic_objects(
             if segment.type == _PT_PHDR:
                 yield segments, table - segment.vaddr & _mask(layout)
                 break
+    for segments, own in _files(memory, places, layout):
+        for base in load_addresses(segments, own, layout.word)[:_MOST_ADDRESSES]:
+            yield segments, base
+
+
+def _files(
+    memory: procfs.Memory, places: Places, layout: Layout
+) -> Iterator[tuple[tuple[Segment, ...], list[Mapping]]]:
+    """Each mapped file that has code and a dynamic section: its program headers and all its mappings."""
     code = _files_with_code(places)
+    by_file: dict[tuple[int, int], list[Mapping]] = {identity: [] for identity in code}
+    for mapping in places.mappings:
+        if mapping.identity in code:
+            by_file[mapping.identity].append(mapping)
     heads = [mapping for mapping in places.mappings if mapping.offset == 0 and mapping.identity in code]
+    done: set[tuple[int, int]] = set()
     for head in heads[:_MOST_HEADERS]:
-        segments = header_segments(memory, head.start, layout)
+        segments = header_segments(memory, head.start, layout) if head.identity not in done else ()
+        if segments:
+            done.add(head.identity)
         if any(segment.type == c.PT_DYNAMIC for segment in segments):
-            own = [mapping for mapping in places.mappings if mapping.identity == head.identity]
-            for base in load_addresses(segments, own, layout.word):
-                yield segments, base
+            yield segments, by_file[head.identity]
 
 
 def _files_with_code(places: Places) -> set[tuple[int, int]]:

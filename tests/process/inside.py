@@ -13,7 +13,7 @@ from linkscope.errors import LinkScopeError
 from linkscope.process import mappings as maps
 from linkscope.process import procfs
 from linkscope.process.image_memory import Places, load_addresses
-from linkscope.process.linkmap_memory import Carrier, LinkMapMemory, NoLinkMap, read_link_map
+from linkscope.process.linkmap_memory import Carrier, LinkMapMemory, NoLinkMap, read_by_carriers, read_link_map
 from tests.oracle.availability import Unavailable
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -49,9 +49,11 @@ def inside(pid: int) -> Iterator[Inside]:
 def link_map(pid: int) -> LinkMapMemory | NoLinkMap:
     """The link map of a process."""
     with inside(pid) as process:
-        return read_link_map(
-            process.memory, process.places.mappings, process.vector, process.image.layout, process.carriers
-        )
+        mappings, layout = process.places.mappings, process.image.layout
+        found = read_link_map(process.memory, mappings, process.vector, layout)
+        if isinstance(found, NoLinkMap):
+            return read_by_carriers(process.memory, mappings, layout, process.carriers)
+        return found
 
 
 def listed(pid: int) -> LinkMapMemory:

@@ -16,8 +16,16 @@ from linkscope.elf.reader import open_reader
 from linkscope.elf.segments import LAYOUTS, Layout
 from linkscope.errors import LinkScopeError
 from linkscope.process import mappings, procfs
-from linkscope.process.image_memory import Places, load_addresses, pointer, read_dynamic, read_names
-from linkscope.process.linkmap_memory import Carrier, Entry, LinkMapMemory, NoLinkMap, entry_mapping, read_link_map
+from linkscope.process.image_memory import Places, load_addresses, pointer, read_dynamic, read_names, segments_at
+from linkscope.process.linkmap_memory import (
+    Carrier,
+    Entry,
+    LinkMapMemory,
+    NoLinkMap,
+    entry_mapping,
+    read_by_carriers,
+    read_link_map,
+)
 from tests.process.inside import PAGE, Pages, everybody, inside, link_map, listed
 from tests.process.started import started, until
 
@@ -180,9 +188,9 @@ def test_without_dt_debug_the_loaders_symbol_leads_to_the_link_map(
         loader = read_image(reader)
         with inside(program.pid) as process:
             base = process.vector[procfs.AT_ENTRY if explicit else procfs.AT_BASE] - (loader.entry if explicit else 0)
-            asked = process.memory, process.places.mappings, process.vector, loader.layout
-            found = read_link_map(*asked, [Carrier(base, loader, reader)])
-            assert isinstance(read_link_map(*asked), NoLinkMap)
+            memory, mapped = process.memory, process.places.mappings
+            found = read_by_carriers(memory, mapped, loader.layout, [Carrier(base, loader, reader)])
+            assert isinstance(read_link_map(memory, mapped, process.vector, loader.layout), NoLinkMap)
         assert isinstance(found, LinkMapMemory)
         assert _entry_files(program.pid, found) == _mapped_files(program.pid)
 
@@ -258,9 +266,7 @@ def test_names_out_of_memory_are_those_of_the_files(fixture_file: FixtureFile) -
                 continue
             told = subprocess.run(["readelf", "-dW", entry.name], capture_output=True, text=True, check=True).stdout
             rows = [line.split("[")[1].rstrip("]") for line in told.splitlines() if "(NEEDED)" in line]
-            paths = [line.split("[")[1].rstrip("]") for line in told.splitlines() if "(RUNPATH)" in line]
             assert entry.names.needed == tuple(rows)
-            assert entry.names.runpath == (paths[0] if paths else None)
 
 
 def test_this_very_process_is_read() -> None:
@@ -532,3 +538,32 @@ def test_a_list_without_end_and_names_without_measure_take_bounded_time(ends: tu
     assert found.broken is not None
     assert len(found.entries) == 1 << 14
     assert memory.reads < 200_000
+
+
+def test_a_file_that_is_mapped_thousands_of_times_is_tried_once_and_at_a_bounded_number_of_addresses() -> None:
+    """As by a static program that maps a library again and again: any of them may be where its code was loaded."""
+    count = 4000
+    segment = _segment(LAYOUT_64, c.PT_LOAD, 0, 0) + _segment(LAYOUT_64, c.PT_DYNAMIC, 0x800, 0x800)
+    code = segment.replace(struct.pack("<II", c.PT_LOAD, 6), struct.pack("<II", c.PT_LOAD, 5))
+    file = (_header(2) + code).ljust(0x1000, b"\0")
+    places = [0x100000 + place * 0x1000 for place in range(count)]
+    memory = Pages(dict.fromkeys(places, file))
+    own = [mappings.Mapping(at, at + 0x1000, True, False, True, False, 0, (1, 1), "/libm.so") for at in places]
+    assert len(load_addresses(segments_at(memory, places[0] + 64, 2, LAYOUT_64), own, 8)) == count
+    memory.reads = 0
+    assert isinstance(read_link_map(memory, own, {}, LAYOUT_64), NoLinkMap)
+    assert 64 <= memory.reads < 200
+
+
+def test_carriers_alone_are_tried_when_they_are_asked() -> None:
+    """The files that are mapped were asked already."""
+    memory = Pages(_made_up(LAYOUT_64, TAGS))
+    assert isinstance(read_by_carriers(memory, MAPPINGS, LAYOUT_64, []), NoLinkMap)
+    assert memory.reads == 0
+
+
+def _header(segments: int) -> bytes:
+    """An ELF header whose program headers stand behind it."""
+    return LAYOUT_64.header.pack(
+        b"\x7fELF\2\1\1".ljust(16, b"\0"), 3, 62, 1, 0, 64, 0, 0, 64, LAYOUT_64.segment.size, segments, 0, 0, 0
+    )
