@@ -11,26 +11,29 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import get_args
 
+from linkscope.model.document import text
 from linkscope.model.pid import Channel, ChannelEnd, ChannelKind
-from linkscope.process import procfs
-from linkscope.process.descriptors import Access, Descriptor, access_of, status_of, watched_by
+from linkscope.process.descriptors import STANDARD, Access, Descriptor, access_of, status_of, watched_by
 from linkscope.process.holders import Held, Member, Use, by_thing, member
 from linkscope.process.sharing import shared_memory
-from linkscope.process.sockets import Socket, sockets_of, unix_peers
+from linkscope.process.sockets import Socket, SocketTables, network_of
 from linkscope.process.waiting import awaited_by
 
 _KINDS: tuple[ChannelKind, ...] = get_args(ChannelKind)
-_STANDARD = 3  # descriptors below it are given to whatever is started
 _NARROW = 1 << 32  # all addresses of a process of 32 bits lie below
 
 
-def channels_among(pids: Sequence[int]) -> list[Channel]:
-    """The channels among these processes, by kind; a listening socket also where one of them alone has it."""
+def channels_among(pids: Sequence[int], tables: SocketTables | None = None) -> list[Channel]:
+    """The channels among these processes, by kind; a listening socket also where one of them alone has it.
+
+    tables: what was read of their network namespaces already; None where nothing was.
+    """
     members = [member(pid) for pid in pids]
-    sockets = _sockets(members)
+    tables = tables or SocketTables()
+    sockets = _sockets(members, tables)
     found = [
         *_pipes(members),
-        *_connections(members, sockets),
+        *_connections(members, sockets, tables),
         *shared_memory(members),
         *_listening(members, sockets),
     ]
@@ -47,7 +50,7 @@ def _pipes(members: Sequence[Member]) -> Iterator[Channel]:
             continue
         ends = [held.end(_way(held)) for held in holders]
         if _opposite(ends):
-            yield Channel(kind="pipe", name=str(name), size=None, ends=ends)
+            yield Channel(kind="pipe", name=text(str(name)), size=None, ends=ends)
 
 
 def _pipe_name(descriptor: Descriptor) -> str | None:
@@ -78,16 +81,12 @@ def _opposite(ends: Iterable[ChannelEnd]) -> bool:
 # --- Sockets ----------------------------------------------------------------------------------------------------------
 
 
-def _sockets(members: Sequence[Member]) -> dict[int, Socket]:
-    """What the members' network namespaces say of the sockets that they hold; each namespace is asked once."""
+def _sockets(members: Sequence[Member], tables: SocketTables) -> dict[int, Socket]:
+    """What the members' network namespaces say of the sockets that they hold."""
     found: dict[int, Socket] = {}
-    # A namespace that may not be seen is taken for one of its own.
-    namespaces = {one.namespace or (0, one.pid): one.pid for one in members}
-    for namespace, pid in namespaces.items():
-        theirs = [one for one in members if (one.namespace or (0, one.pid)) == namespace]
-        found.update(
-            sockets_of(pid, {each.inode for one in theirs for each in one.descriptors if each.kind == "socket"})
-        )
+    for one in members:
+        inodes = {each.inode for each in one.descriptors if each.kind == "socket"}
+        found.update(tables.sockets_of(one.pid, inodes))
     return found
 
 
@@ -95,14 +94,14 @@ def _by_socket(members: Sequence[Member]) -> dict[str | int, list[Held]]:
     return by_thing(members, lambda descriptor: descriptor.inode if descriptor.kind == "socket" else None)
 
 
-def _connections(members: Sequence[Member], sockets: dict[int, Socket]) -> Iterator[Channel]:
+def _connections(members: Sequence[Member], sockets: dict[int, Socket], tables: SocketTables) -> Iterator[Channel]:
     """Connected unix sockets of which one member has the one end and another the other."""
     holders = _by_socket(members)
     connected = sorted(inode for inode, it in sockets.items() if it.family == "unix" and not it.listens)
     if not connected:
         return
-    peers = unix_peers()
-    own = procfs.identity(os.getpid(), "ns/net")
+    peers = tables.unix_peers()
+    own = network_of(os.getpid())
     for inode in connected:
         if peers is not None and inode in peers:
             other = peers[inode]
@@ -131,7 +130,7 @@ def _unpaired(socket: Socket, holders: list[Held]) -> Iterator[Channel]:
 
     Those that every program is given are left out: they lead to whoever started the family.
     """
-    standard = any(descriptor.number < _STANDARD for held in holders for descriptor in held.descriptors)
+    standard = any(descriptor.number < STANDARD for held in holders for descriptor in held.descriptors)
     if len(holders) > 1 and not standard:
         yield _connection(socket.local, f"socket:[{socket.inode}]", [held.end("both") for held in holders])
 

@@ -15,6 +15,7 @@ import msgspec
 from linkscope.errors import ProcessUnreadable
 from linkscope.process import procfs
 
+STANDARD = 3  # descriptors below it are given to whatever is started
 Access = Literal["read", "write", "both"]
 _ACCESS: dict[int, Access] = {os.O_RDONLY: "read", os.O_WRONLY: "write", os.O_RDWR: "both"}
 _NUMBERED = re.compile(r"([a-z]+):\[(\d+)\]")

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from linkscope.errors import ProcessUnreadable
+from linkscope.model.document import text
 from linkscope.model.inspect import Linkage
 from linkscope.model.pid import CopyOnWrite, Relative
 from linkscope.process import procfs
 from linkscope.process.procfs import Stat
+
+_PF_FORKNOEXEC = 0x00000040  # Linux include/linux/sched.h
 
 
 class Census(msgspec.Struct, frozen=True):
@@ -73,6 +76,14 @@ def arranged(stats: Mapping[int, Stat]) -> Census:
     return Census(dict(stats), children)
 
 
+def census_with(people: Census, stat: Stat) -> Census:
+    """The same where it knows this very process; else one in which it has the place of another with its number."""
+    known = people.stats.get(stat.pid)
+    if known is not None and known.starttime == stat.starttime:
+        return people
+    return arranged({**people.stats, stat.pid: stat})
+
+
 def _is_parent(parent: Stat | None, child: Stat) -> bool:
     return parent is not None and parent.pid != child.pid and parent.starttime <= child.starttime
 
@@ -91,6 +102,27 @@ def is_dead(stat: Stat) -> bool:
     fs/proc/array.c, do_task_stat takes the state of the leader).
     """
     return stat.state in ("zombie", "dead") and stat.threads <= 1
+
+
+def is_copy(stat: Stat) -> bool:
+    """Whether it has not started a program since it was forked."""
+    return bool(stat.flags & _PF_FORKNOEXEC)
+
+
+def program_of(pid: int) -> tuple[int, int] | None:
+    """Device and inode of the file that it runs; None where that may not be seen."""
+    try:
+        return procfs.identity(pid, "exe")
+    except ProcessUnreadable:
+        return None
+
+
+def cmdline_of(pid: int) -> list[str]:
+    """Its arguments as they stand in memory; [] where that may not be read, too."""
+    try:
+        return procfs.cmdline(pid)
+    except ProcessUnreadable:
+        return []
 
 
 def children_of(pid: int, people: Census) -> list[int]:
@@ -154,7 +186,7 @@ def _relative(member: Placed, measured: Measured, booted: float, seen_dead: Mapp
         pid=stat.pid,
         ppid=stat.ppid,
         depth=member.depth,
-        name=stat.name,
+        name=text(stat.name),
         cmdline=measured.cmdline,
         state=stat.state,
         threads=stat.threads,

@@ -9,9 +9,9 @@ import msgspec
 
 from linkscope.errors import ProcessUnreadable
 from linkscope.model.pid import ChannelEnd
-from linkscope.process import procfs
 from linkscope.process.descriptors import Descriptor, descriptors_of
 from linkscope.process.mappings import Mapping, read_maps
+from linkscope.process.sockets import network_of
 
 Use = Literal["read", "write", "both", "map", "accept", "hold"]
 
@@ -42,11 +42,7 @@ def member(pid: int) -> Member:
         mappings = read_maps(pid)
     except ProcessUnreadable:
         mappings = []
-    try:
-        namespace = procfs.identity(pid, "ns/net")
-    except ProcessUnreadable:
-        namespace = None
-    return Member(pid, descriptors_of(pid), mappings, namespace)
+    return Member(pid, descriptors_of(pid), mappings, network_of(pid))
 
 
 def by_thing(members: Iterable[Member], thing: Callable[[Descriptor], str | int | None]) -> dict[str | int, list[Held]]:

@@ -11,17 +11,19 @@ Source: Linux kernel/exit.c (forget_original_parent, find_new_reaper, reparent_l
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 
 import msgspec
 
 from linkscope.errors import ProcessUnreadable
 from linkscope.process import procfs
-from linkscope.process.family import Census, parent_of
+from linkscope.process.family import Census, is_copy, parent_of
 from linkscope.process.procfs import Stat
 from linkscope.process.tables import read_table
 
-_PF_FORKNOEXEC = 0x00000040  # Linux include/linux/sched.h: it has not started a program since it was forked
+# No number of a process has more digits (Linux include/linux/threads.h, PID_MAX_LIMIT).
+_NUMBER = re.compile(r"[1-9][0-9]{0,6}")
 # proc_pid_stat(5), fields 10 and 12, counted from the state: page faults, of a process those of ended threads too.
 _MINFLT, _MAJFLT, _STARTTIME = 7, 9, 19
 
@@ -215,7 +217,7 @@ def by_manager(child: Stat, parent: Stat, _: Witnesses) -> Verdict | None:
     except ProcessUnreadable:
         return None
     started = environment.get("SYSTEMD_EXEC_PID", "")
-    if not started.isdecimal() or int(started) in _own_numbers(parent):
+    if not _NUMBER.fullmatch(started) or int(started) in _own_numbers(parent):
         return None
     if int(started) in _own_numbers(child):
         return Verdict(False, f"the service manager {parent.pid} started it")
@@ -270,7 +272,7 @@ def by_program(child: Stat, parent: Stat, witnesses: Witnesses) -> Verdict | Non
 
     A process that CRIU has restored was never seen to start a program, and is judged wrongly by this.
     """
-    if not child.flags & _PF_FORKNOEXEC:
+    if not is_copy(child):
         return None
     own, theirs = witnesses.vector(child.pid), witnesses.vector(parent.pid)
     if not own or not theirs or own == theirs:
@@ -286,13 +288,13 @@ def _ran_this_before(child: Stat, parent: Stat, witnesses: Witnesses) -> bool:
     It has if it never started one; if an older child is a copy of it; if an older thread lives, for execve(2) ends all
     but the one that calls it, and that one becomes the main thread.
     """
-    if parent.flags & _PF_FORKNOEXEC:
+    if is_copy(parent):
         return True
     theirs = witnesses.vector(parent.pid)
     for other in witnesses.people.children.get(parent.pid, []):
         if other.starttime >= child.starttime:
             break
-        if other.flags & _PF_FORKNOEXEC and witnesses.vector(other.pid) == theirs:
+        if is_copy(other) and witnesses.vector(other.pid) == theirs:
             return True
     return any(
         int(fields[_STARTTIME]) < child.starttime

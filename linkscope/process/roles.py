@@ -15,16 +15,15 @@ from collections.abc import Sequence
 import msgspec
 
 from linkscope.errors import ProcessUnreadable
+from linkscope.model.document import text
 from linkscope.process import procfs
-from linkscope.process.descriptors import Descriptor, descriptors_of
-from linkscope.process.family import Census, is_dead, parent_of
+from linkscope.process.descriptors import STANDARD, Descriptor, descriptors_of
+from linkscope.process.family import Census, cmdline_of, is_copy, is_dead, parent_of, program_of
 from linkscope.process.mappings import without_mark
 from linkscope.process.procfs import Stat
-from linkscope.process.sockets import Socket, sockets_of
+from linkscope.process.sockets import Socket, SocketTables
 from linkscope.process.tables import read_table
 
-_PF_FORKNOEXEC = 0x00000040  # Linux include/linux/sched.h: it has not started a program since it was forked
-_STANDARD = 3  # descriptors below it are given to whatever is started
 _FEWEST = 2  # workers make a pool
 _FORK_SERVER = "multiprocessing fork server"
 # Copies of a shell are parts of a script, and hold its pipes by chance.
@@ -64,20 +63,19 @@ def role_by_title(program: str | None, cmdline: Sequence[str]) -> str | None:
     for begins, row in _rows():
         match = re.match(row.title, line) if line.startswith(begins) else None
         if match and (name is None or re.fullmatch(row.programs, name)):
-            return row.role.format(**{group: value or "" for group, value in match.groupdict().items()})
+            return text(row.role.format(**{group: value or "" for group, value in match.groupdict().items()}))
     return None
 
 
-def role_of(pid: int, people: Census) -> str | None:
-    """What a process is; None where nothing tells. Of many processes of one census, ask one `Roles`."""
-    return Roles(people).of(pid)
-
-
 class Roles:
-    """The roles in one census, each process looked at once."""
+    """The roles in one census, each process looked at once.
 
-    def __init__(self, people: Census) -> None:
+    tables: what was read of their network namespaces already; None where nothing was.
+    """
+
+    def __init__(self, people: Census, tables: SocketTables | None = None) -> None:
         self._people = people
+        self._tables = tables or SocketTables()
         self._titles: dict[int, str | None] = {}
         self._programs: dict[int, tuple[int, int] | None] = {}
         self._descriptors: dict[int, list[Descriptor]] = {}
@@ -91,8 +89,8 @@ class Roles:
             return title
         parent = parent_of(pid, self._people)
         # The title of a copy is its parent's until it writes one of its own, and says nothing of it.
-        is_copy = parent is not None and bool(own.flags & _PF_FORKNOEXEC) and self._title(parent.pid) == title
-        if title and not is_copy:
+        inherited = parent is not None and is_copy(own) and self._title(parent.pid) == title
+        if title and not inherited:
             return title
         role = self._household(parent).get(pid) if parent else None
         return role or self._household(own).get(pid)
@@ -105,7 +103,7 @@ class Roles:
     def _program(self, pid: int) -> tuple[int, int] | None:
         """The file that it runs; None where that may not be seen."""
         if pid not in self._programs:
-            self._programs[pid] = _program(pid)
+            self._programs[pid] = program_of(pid)
         return self._programs[pid]
 
     def _open(self, pid: int) -> list[Descriptor]:
@@ -123,7 +121,7 @@ class Roles:
         return self._households[parent.pid]
 
     def _roles_in(self, parent: Stat, like: list[Stat]) -> dict[int, str]:
-        copies = [child for child in like if child.flags & _PF_FORKNOEXEC]
+        copies = [child for child in like if is_copy(child)]
         if self._title(parent.pid) == _FORK_SERVER:
             return _numbered("multiprocessing worker", copies)
         return self._of_server(parent, like) or self._of_pool(parent, copies)
@@ -131,13 +129,13 @@ class Roles:
     def _of_server(self, parent: Stat, like: list[Stat]) -> dict[int, str]:
         """A prefork server, or one with a process for each connection; {} of everything else."""
         sockets = _numbers(self._open(parent.pid), "socket")
-        listening = {inode for inode, it in sockets_of(parent.pid, sockets).items() if it.listens}
+        listening = {inode: it for inode, it in self._tables.sockets_of(parent.pid, sockets).items() if it.listens}
         if not listening:
             return {}
-        workers = [child for child in like if listening & _numbers(self._open(child.pid), "socket")]
+        workers = [child for child in like if listening.keys() & _numbers(self._open(child.pid), "socket")]
         if len(workers) >= _FEWEST:
             return {parent.pid: "master", **_numbered("worker", workers)}
-        addresses = [it.local for it in sockets_of(parent.pid, listening).values()]
+        addresses = [it.local for it in listening.values()]
         serving = [child for child in like if self._serves(child, addresses)]
         if not serving:
             return {}
@@ -145,7 +143,7 @@ class Roles:
 
     def _serves(self, child: Stat, addresses: Sequence[str]) -> bool:
         """Whether it has a connection that came in by one of these addresses."""
-        found = sockets_of(child.pid, _numbers(self._open(child.pid), "socket"))
+        found = self._tables.sockets_of(child.pid, _numbers(self._open(child.pid), "socket"))
         return any(not it.listens and came_by(it, address) for it in found.values() for address in addresses)
 
     def _of_pool(self, parent: Stat, copies: list[Stat]) -> dict[int, str]:
@@ -158,8 +156,8 @@ class Roles:
 
     def _private(self, pid: int) -> set[int]:
         """The pipes and sockets that it was not given as its standard input and output."""
-        given = [each for each in self._open(pid) if each.number < _STANDARD]
-        own = [each for each in self._open(pid) if each.number >= _STANDARD]
+        given = [each for each in self._open(pid) if each.number < STANDARD]
+        own = [each for each in self._open(pid) if each.number >= STANDARD]
         numbers = _numbers(own, "pipe") | _numbers(own, "socket")
         return numbers - _numbers(given, "pipe") - _numbers(given, "socket")
 
@@ -182,10 +180,7 @@ def _numbers(descriptors: Sequence[Descriptor], kind: str) -> set[int]:
 
 
 def _title(pid: int) -> str | None:
-    try:
-        cmdline = procfs.cmdline(pid)
-    except ProcessUnreadable:
-        return None
+    cmdline = cmdline_of(pid)
     if not cmdline:
         return None
     try:
@@ -193,10 +188,3 @@ def _title(pid: int) -> str | None:
     except ProcessUnreadable:
         program = None
     return role_by_title(program, cmdline)
-
-
-def _program(pid: int) -> tuple[int, int] | None:
-    try:
-        return procfs.identity(pid, "exe")
-    except ProcessUnreadable:
-        return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from linkscope.model.document import text
 from linkscope.model.pid import Channel, ChannelEnd, ChannelKind
 from linkscope.process.descriptors import Descriptor, status_of
 from linkscope.process.holders import Held, Member
@@ -31,7 +32,7 @@ def shared_memory(members: Sequence[Member]) -> Iterator[Channel]:
         kind, name = _called(identity, mappings, holders)
         ends = [_end(one, one.pid in mappings, holders.get(one.pid)) for one in everybody]
         pieces = [piece for theirs in mappings.values() for piece in theirs]
-        yield Channel(kind=kind, name=name, size=_extent(pieces) if pieces else None, ends=ends)
+        yield Channel(kind=kind, name=text(name), size=_extent(pieces) if pieces else None, ends=ends)
 
 
 def _mapped(members: Sequence[Member]) -> dict[Identity, dict[int, list[Mapping]]]:

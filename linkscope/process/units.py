@@ -13,6 +13,7 @@ import re
 import msgspec
 
 from linkscope.errors import ProcessUnreadable
+from linkscope.model.document import text
 from linkscope.process import procfs
 from linkscope.process.tables import read_table
 
@@ -54,24 +55,14 @@ def placement_of(pid: int) -> Placement:
         return Placement(None, None)
 
 
-def unit_of(pid: int) -> str | None:
-    """The systemd unit of a process, None where there is none to be seen."""
-    return placement_of(pid).unit
-
-
-def container_of(pid: int) -> str | None:
-    """The runtime and the name of the container that holds a process, None where there is none to be seen."""
-    return placement_of(pid).container
-
-
-def placement(text: str) -> Placement:
-    """What TEXT, a file /proc/PID/cgroup, says.
+def placement(groups: str) -> Placement:
+    """What GROUPS, the text of a file /proc/PID/cgroup, says.
 
     systemd's own hierarchy speaks first, then the unified one, then the controllers in their order: a runtime that
     knows no systemd names its groups in those. Inside a container the unit is that of the container's own systemd,
     where it has one.
     """
-    rows = _rows(text)
+    rows = _rows(groups)
     for path in dict.fromkeys(row.path for row in rows):
         found = _container(path)
         if found is not None:
@@ -87,9 +78,9 @@ class _Row(msgspec.Struct, frozen=True):
     path: str
 
 
-def _rows(text: str) -> list[_Row]:
+def _rows(groups: str) -> list[_Row]:
     """systemd's own hierarchy, the unified one, and the others in their order."""
-    split = [line.split(":", 2) for line in text.split("\n")]
+    split = [line.split(":", 2) for line in groups.split("\n")]
     rows = [row for row in split if len(row) == 3 and row[0].isdecimal()]
     rows.sort(key=lambda row: (row[1] != "name=systemd", row[1] != "", int(row[0])))
     # A group that was removed while a zombie is left in it (Linux kernel/cgroup/cgroup.c, proc_cgroup_show).
@@ -109,7 +100,7 @@ def _container(path: str) -> tuple[str, str] | None:
     if best is None:
         return None
     name = _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), best["id"])
-    return f"{runtime} {name[:_SHOWN] if _LONG_ID.fullmatch(name) else name}", path[best.end() :]
+    return text(f"{runtime} {name[:_SHOWN] if _LONG_ID.fullmatch(name) else name}"), path[best.end() :]
 
 
 @functools.cache

@@ -131,6 +131,13 @@ def managed(words: Sequence[str]) -> None:
         say(f"child {pid}")
 
 
+def numbered(words: Sequence[str]) -> None:
+    """A child with a number of so many digits in the place of what systemd says."""
+    environment = {**os.environ, "SYSTEMD_EXEC_PID": "1" * int(words[1])}
+    say(f"child {os.posix_spawn('/bin/sleep', ['sleep', '600'], environment)}")
+    time.sleep(0.05)
+
+
 def adopts(_: Sequence[str]) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -157,6 +164,7 @@ def main() -> None:
         "end": end,
         "end-threads": end_threads,
         "managed": managed,
+        "numbered": numbered,
         "run-again": run_again,
         "setsid": lambda _: os.setsid(),
         "spawn": spawn,

@@ -13,7 +13,7 @@ import pytest
 from linkscope.model.pid import Channel
 from linkscope.process.channels import channels_among
 from linkscope.process.descriptors import descriptors_of
-from linkscope.process.sockets import sockets_of, unix_peers
+from linkscope.process.sockets import SocketTables, _diagnosed, _unix
 from linkscope.process.waiting import awaited_by
 from tests.oracle.availability import Unavailable
 from tests.process.started import NOBODY, Argument, children, connected, echoed, started, until
@@ -275,16 +275,73 @@ def child(): b.close()
         # Loopback is down there, and still its addresses are told.
         (listener,) = _of_kind(found, "listening")
         assert listener.name.startswith("127.0.0.1:")
-        assert not sockets_of(os.getpid(), {each.inode for each in descriptors_of(parent) if each.kind == "socket"})
+        inodes = {each.inode for each in descriptors_of(parent) if each.kind == "socket"}
+        assert not SocketTables().sockets_of(os.getpid(), inodes)
 
 
 def test_the_kernel_tells_the_other_end_of_a_socket_pair() -> None:
     one, other = socket.socketpair()
     with one, other:
         inodes = [os.fstat(each.fileno()).st_ino for each in (one, other)]
-        peers = unix_peers()
+        peers = SocketTables().unix_peers()
         assert peers is not None
         assert [peers[inode] for inode in inodes] == inodes[::-1]
+
+
+FORGED = {
+    "no row": "x x x ZZ x x {inode} y",
+    "a row": "0000000000000000: 00000002 00000000 00010000 0001 01 {inode} /forged",
+}
+
+
+@pytest.mark.parametrize("row", FORGED.values(), ids=FORGED)
+def test_nobody_forges_a_socket_by_the_name_of_another(row: str) -> None:
+    """The kernel writes names into its list as they are, with their ends of lines."""
+    one, other = socket.socketpair()
+    with one, other, socket.socket(socket.AF_UNIX) as forger:
+        inode = os.fstat(one.fileno()).st_ino
+        forger.bind("\0a\n" + row.format(inode=inode))
+        assert row.format(inode=inode).encode() in Path("/proc/self/net/unix").read_bytes().split(b"\n")
+        (found,) = SocketTables().sockets_of(os.getpid(), {inode}).values()
+        assert (found.local, found.listens) == ("", False)
+
+
+def test_a_line_that_is_no_row_of_the_kernels_is_passed_over_in_another_network_namespace(
+    require_tool: RequireTool,
+) -> None:
+    if os.geteuid():
+        raise Unavailable("only the administrator makes network namespaces")
+    code = f"""
+a, b = socket.socketpair()
+forger = socket.socket(socket.AF_UNIX)
+forger.bind("\\0a\\n" + "{FORGED["no row"]}".format(inode=os.fstat(a.fileno()).st_ino))
+def parent(): b.close()
+def child(): b.close()
+"""
+    with _pair(code, prefix=[require_tool("unshare"), "--net"]) as (parent, child):
+        names = {channel.name for channel in channels_among([parent, child]) if len(channel.ends) == 2}
+        assert len(names) == 2
+        assert "y" not in names
+
+
+def test_the_kernels_list_of_unix_sockets_says_what_its_diagnosis_says(tmp_path: Path) -> None:
+    """Also of datagram sockets, abstract names, NULs, spaces, and what has no name."""
+    with contextlib.ExitStack() as stack:
+        own = {}
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+            for name in (str(tmp_path / f"a {kind}  name "), f"\0linkscope\0{os.getpid()} {kind}", None):
+                it = stack.enter_context(socket.socket(socket.AF_UNIX, kind))
+                if name is not None:
+                    it.bind(name)
+                if name is not None and kind != socket.SOCK_DGRAM:
+                    it.listen()
+                own[os.fstat(it.fileno()).st_ino] = name
+        told, listed = _diagnosed(), dict(_unix(Path("/proc/self/net/unix").read_bytes()))
+        if told is None:
+            raise Unavailable("the kernel diagnoses no sockets here")
+        for inode, name in own.items():
+            assert (told[inode].address, told[inode].listens) == (listed[inode].address, listed[inode].listens)
+            assert told[inode].address == (name or "").replace("\0", "@").encode()
 
 
 # --- Memory -----------------------------------------------------------------------------------------------------------
@@ -411,7 +468,7 @@ def test_an_address_is_written_as_people_write_it(family: socket.AddressFamily, 
         raise Unavailable(f"no sockets of this family here: {error.strerror}") from error
     with server:
         inode, port = os.fstat(server.fileno()).st_ino, server.getsockname()[1]
-        (found,) = sockets_of(os.getpid(), {inode}).values()
+        (found,) = SocketTables().sockets_of(os.getpid(), {inode}).values()
         assert found.local == (f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
         assert found.listens
 

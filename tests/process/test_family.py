@@ -7,9 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
+from linkscope.analysis.process import processes
+from linkscope.analysis.request import Looking
 from linkscope.process import procfs
 from linkscope.process.family import (
     Census,
@@ -18,6 +21,7 @@ from linkscope.process.family import (
     ancestors_of,
     arranged,
     census,
+    census_with,
     children_of,
     descendants_of,
     family_of,
@@ -54,7 +58,7 @@ stay()
 
 
 def _stat(pid: int, ppid: int, starttime: int, state: str = "sleeping", threads: int = 1) -> Stat:
-    return Stat(pid, f"p{pid}", state, ppid, pid, pid, 0, threads, starttime)  # type: ignore[arg-type]
+    return Stat(pid, f"p{pid}", state, ppid, pid, 0, threads, starttime)  # type: ignore[arg-type]
 
 
 def _made_up(*rows: tuple[int, int, int]) -> Census:
@@ -156,6 +160,17 @@ def test_a_parent_that_is_younger_than_its_child_is_somebody_else_with_the_same_
     assert [member.stat.pid for member in family_of(20, people)] == [20]
 
 
+def test_a_number_that_was_given_to_somebody_else_meanwhile_has_not_the_formers_family() -> None:
+    people = _made_up((1, 0, 0), (5, 1, 10), (10, 1, 50), (20, 10, 60))
+    later = census_with(people, _stat(10, 5, 100))
+    assert children_of(10, later) == []
+    assert parent_of(20, later) is None
+    assert [stat.pid for stat in ancestors_of(10, later)] == [5, 1]
+    assert children_of(1, later) == [5]
+    assert census_with(people, _stat(10, 1, 50, "zombie")) is people
+    assert children_of(10, census_with(people, _stat(30, 10, 100))) == [20, 30]
+
+
 def test_children_of_the_same_clock_tick_stand_in_order_of_their_numbers() -> None:
     people = _made_up((1, 0, 0), (9, 1, 5), (3, 1, 5), (4, 1, 2))
     assert children_of(1, people) == [4, 3, 9]
@@ -200,6 +215,57 @@ def test_a_zombie_is_dead_since_it_was_first_seen_so_or_else_since_its_start_at_
     assert (second.role, second.pss, second.depth, second.cmdline) == ("worker", 4096, 1, ["x"])
     (watched,) = relatives([dead], lambda _: measured, 100.0, {7: 250.0})
     assert watched.since == 250
+
+
+_STRANGE = """
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    struct sockaddr_un name = { AF_UNIX };
+    int server = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+    int memory = memfd_create("\\xff", 0), file = open(argv[2], O_RDWR);
+    prctl(PR_SET_NAME, "\\xff");
+    sprintf(name.sun_path + 1, "\\xff %d", getpid());
+    if (argc < 3 || open(argv[1], O_RDWR) < 0 || ftruncate(memory, 4096) || ftruncate(file, 4096)
+        || mmap(0, 4096, PROT_WRITE, MAP_SHARED, memory, 0) == MAP_FAILED
+        || mmap(0, 4096, PROT_WRITE, MAP_SHARED, file, 0) == MAP_FAILED
+        || bind(server, (void *) &name, sizeof name) || listen(server, 1)
+        || connect(client, (void *) &name, sizeof name) || accept(server, 0, 0) < 0)
+        return 1;
+    if (fork() == 0)
+        for (;;) pause();
+    puts("ready");
+    fflush(stdout);
+    for (;;) pause();
+}
+"""
+
+
+def test_names_that_are_no_utf_8_are_fit_for_a_document(tmp_path: Path) -> None:
+    """Of a program, its title, a FIFO, a unix socket, a memfd and a file; the title is one that tells a role."""
+    (tmp_path / "strange.c").write_text(_STRANGE)
+    program = tmp_path / "php-fpm"
+    subprocess.run(["cc", tmp_path / "strange.c", "-o", program], check=True)
+    byte = os.fsdecode(b"\xff")
+    fifo, file = tmp_path / f"fifo {byte}", tmp_path / f"file {byte}"
+    os.mkfifo(fifo)
+    file.touch()
+    with started([f"php-fpm: pool {byte}", fifo, file], executable=program) as strange:
+        strange.expect("ready")
+        document = processes([strange.pid], Looking(tree=True))
+    assert msgspec.json.decode(msgspec.json.encode(document), type=type(document)) == document
+    (tree,) = document.trees or []
+    member = next(member for member in tree.members if member.pid == strange.pid)
+    assert (member.name, member.role) == ("\N{REPLACEMENT CHARACTER}", "php-fpm \N{REPLACEMENT CHARACTER}")
+    odd = {channel.kind for channel in tree.channels if "\N{REPLACEMENT CHARACTER}" in channel.name}
+    assert odd == {"pipe", "unix-socket", "memfd", "shared-file", "listening"}
 
 
 def test_this_very_process_stands_in_its_own_family() -> None:

@@ -27,6 +27,7 @@ _ANSWERS = {
     "end-threads": "ended",
     "managed daemon": "adopted",
     "managed direct": "child",
+    "numbered": "child",
     "run-again": "pid",
     "spawn": "child",
     "thread": "child",
@@ -114,6 +115,10 @@ FAMILIES: dict[str, tuple[str, list[bool | None]]] = {
     "a child from before its parent started its program": ("child; run-again; child; child exec", [None, False, False]),
     "a dead child and a dead orphan": ("adopts; child dies; begin middle-setsid dies; end", [None, True]),
     "children of a service manager": ("called systemd; adopts; managed direct; managed daemon", [False, True]),
+    "children of one of whom the environment names no process": (
+        "called systemd; numbered 5000; numbered 8; numbered 0",
+        [None, None, None],
+    ),
     "a child of a known adopter": ("called tini; child; thread", [None, False]),
 }
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from linkscope.process import procfs
 from linkscope.process.channels import channels_among
 from linkscope.process.family import census
-from linkscope.process.roles import Role, Roles, _Table, came_by, role_by_title, role_of
-from linkscope.process.sockets import Socket
+from linkscope.process.roles import Role, Roles, _Table, came_by, role_by_title
+from linkscope.process.sockets import Socket, SocketTables
 from linkscope.process.tables import read_table
 from tests.process.started import Started, children, connected, echoed, started, until
 
@@ -54,15 +55,16 @@ def test_a_title_is_believed_of_its_own_program_only() -> None:
     assert role_by_title(None, []) is None
 
 
+def test_a_title_that_is_no_utf_8_gives_a_role_that_is_fit_for_a_document() -> None:
+    assert role_by_title(None, [os.fsdecode(b"php-fpm: pool \xff")]) == "php-fpm \N{REPLACEMENT CHARACTER}"
+
+
 # --- Real servers -----------------------------------------------------------------------------------------------------
 
 
 def _roles(*pids: int) -> list[str | None]:
-    people = census()
-    roles = Roles(people)
-    found = [roles.of(pid) for pid in pids]
-    assert found == [role_of(pid, people) for pid in pids]
-    return found
+    roles = Roles(census())
+    return [roles.of(pid) for pid in pids]
 
 
 def _free_port() -> int:
@@ -157,6 +159,30 @@ def test_a_process_for_each_connection_is_told_by_its_connection(fixture_file: F
             assert _roles(server.pid, *children(server.pid)) == ["listener", "connection", "connection"]
 
 
+def test_what_the_kernel_lists_of_all_sockets_is_read_once_for_a_whole_family(
+    fixture_file: FixtureFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists: list[str] = []
+    read = procfs.read
+
+    def counted(pid: int, name: str) -> bytes:
+        if name.startswith("net/"):
+            lists.append(name)
+        return read(pid, name)
+
+    with started([fixture_file("servers/fork"), "-p", "0"]) as server, contextlib.ExitStack() as connections:
+        port = server.number("port")
+        for _ in range(6):
+            assert echoed(connections.enter_context(connected(port)), b"x") == b"x"
+        pids = [server.pid, *children(server.pid)]
+        tables = SocketTables()
+        roles = Roles(census(), tables)
+        monkeypatch.setattr(procfs, "read", counted)
+        assert [roles.of(pid) for pid in pids] == ["listener", *["connection"] * 6]
+        assert channels_among(pids, tables)
+    assert sorted(lists) in (["net/tcp", "net/tcp6"], ["net/tcp", "net/tcp6", "net/unix"])
+
+
 def test_a_server_of_threads_has_no_role(fixture_file: FixtureFile) -> None:
     with started([fixture_file("servers/threads"), "-p", "0"]) as server:
         server.expect("port")
@@ -231,4 +257,4 @@ def test_a_connection_came_by_the_address_that_it_has(local: str, address: str, 
 
 
 def test_of_a_process_that_is_gone_there_is_no_role() -> None:
-    assert role_of(1 << 30, census()) is None
+    assert _roles(1 << 30) == [None]

@@ -1,6 +1,7 @@
 """Units and containers by control group: a real group in systemd's hierarchy, and the runtimes' documented names."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,8 @@ from linkscope.process.units import (
     Placement,
     _containers,
     _Table,
-    container_of,
     placement,
     placement_of,
-    unit_of,
 )
 from tests.oracle.availability import Unavailable
 from tests.process.started import as_user, started
@@ -72,7 +71,6 @@ def _sleeper_in(path: str) -> Iterator[int]:
 def test_a_process_in_a_group_of_systemds_hierarchy_is_in_that_unit(path: str, unit: str) -> None:
     with _sleeper_in(path) as pid:
         assert placement_of(pid) == Placement(unit, None)
-        assert (unit_of(pid), container_of(pid)) == (unit, None)
 
 
 def test_a_process_in_a_group_that_a_runtime_named_is_in_that_container() -> None:
@@ -161,3 +159,8 @@ def test_every_row_names_its_identifier() -> None:
 @pytest.mark.parametrize("text", ["", "nonsense\n", "::\n", "0:\n", "0::\n"])
 def test_a_text_that_is_no_list_of_groups_places_nothing(text: str) -> None:
     assert placement(text) == Placement(None, None)
+
+
+def test_a_name_that_is_no_utf_8_is_fit_for_a_document() -> None:
+    groups = os.fsdecode(b"0::/lxc.payload.\xff/x\n")
+    assert placement(groups).container == "lxc \N{REPLACEMENT CHARACTER}"
