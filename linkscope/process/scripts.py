@@ -226,12 +226,12 @@ def change_of(pid: int, script: Script, view: View, started: float) -> Change:
     """
     if script.path is None:
         return Change(None, script.reason or "which file it is cannot be told")
-    try:
-        found = os.stat(view.locate(script.path))
-    except (FileNotFoundError, NotADirectoryError):
+    spot = view.spot(script.path)
+    if spot.hidden is not None:
+        return Change(None, f"it cannot be looked at: {spot.hidden}")
+    found = spot.status
+    if found is None:
         return Change(True, "it is deleted")
-    except (OSError, ValueError) as error:
-        return Change(None, f"it cannot be looked at: {error}")
     limit = started + _TICKS / os.sysconf("SC_CLK_TCK")
     if found.st_ctime <= limit:
         return Change(False, "it has not changed since the process started")

@@ -18,7 +18,7 @@ from linkscope.process.scripts import Change, Interpreter, Script, _Table, chang
 from linkscope.process.tables import read_table
 from linkscope.process.views import Views
 from tests.oracle.availability import Unavailable
-from tests.process.started import Argument, Started, as_user, started, until
+from tests.process.started import NOBODY, Argument, Started, as_user, started, until
 
 RequireTool = Callable[[str], str]
 
@@ -85,14 +85,16 @@ SLEEPERS = {
 
 def _found(pid: int) -> Script | None:
     program = procfs.link(pid, "exe")
-    return script_of(pid, program, procfs.cmdline(pid), Views().of(pid).now, procfs.environ(pid))
+    sight = Views().of(pid)  # which closes what its view needs when nobody has it any more
+    return script_of(pid, program, procfs.cmdline(pid), sight.now, procfs.environ(pid))
 
 
 def _change(pid: int) -> Change:
     script = _found(pid)
     assert script is not None
     begun = procfs.start_time(procfs.stat(pid), procfs.boot_time())
-    return change_of(pid, script, Views().of(pid).now, begun)
+    sight = Views().of(pid)
+    return change_of(pid, script, sight.now, begun)
 
 
 def _settled(path: Path) -> None:
@@ -262,11 +264,31 @@ def test_a_script_is_found_in_the_root_of_its_process(tmp_path: Path, require_to
             _settled(real)
 
 
-def test_a_script_that_cannot_be_looked_at_is_not_said_to_be_deleted() -> None:
-    view = Views().of(os.getpid()).now
-    too_long = Script("shell", "x", "/" + "x" * 300)
-    assert change_of(os.getpid(), too_long, view, 0.0).stale is None
-    assert change_of(os.getpid(), Script("shell", "/x\0y", "/x\0y"), view, 0.0).stale is not False
+def test_a_script_that_cannot_be_looked_at_is_not_said_to_be_deleted(tmp_path: Path) -> None:
+    if os.geteuid():
+        raise Unavailable("only the administrator becomes another user")
+    sight = Views().of(os.getpid())
+    (tmp_path / "shut").mkdir(mode=0o700)
+    there, gone = (Script("shell", "x", str(tmp_path / name)) for name in ("shut/x", "x"))
+    assert change_of(os.getpid(), gone, sight.now, 0.0).stale is True
+    copy = os.fork()
+    if copy == 0:
+        code = 1
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            code = int(change_of(os.getpid(), there, sight.now, 0.0).stale is not None)
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == 0
+
+
+def test_a_symlink_to_itself_and_a_name_that_no_file_has_are_nothing_that_would_run(tmp_path: Path) -> None:
+    sight = Views().of(os.getpid())
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (str(tmp_path / "loop"), "/" + "x" * 300, "/x\0y"):
+        assert change_of(os.getpid(), Script("shell", path, path), sight.now, 0.0).stale is True
 
 
 def test_somebody_elses_script_is_found_too() -> None:
@@ -281,8 +303,8 @@ def test_somebody_elses_script_is_found_too() -> None:
 
 
 def test_of_a_process_that_is_gone_the_working_directory_is_not_known() -> None:
-    view = Views().of(os.getpid()).now
-    found = script_of(1 << 30, "/usr/bin/python3", ["python3", "x.py"], view, None)
+    sight = Views().of(os.getpid())
+    found = script_of(1 << 30, "/usr/bin/python3", ["python3", "x.py"], sight.now, None)
     assert found is not None
     assert found.path is None
-    assert change_of(1 << 30, found, view, 0.0).stale is None
+    assert change_of(1 << 30, found, sight.now, 0.0).stale is None
