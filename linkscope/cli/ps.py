@@ -85,11 +85,12 @@ def command(
     are read, unless they are to be sorted. What belongs to other users can be read by root only.
 
     Exit code: 0; with --stale 1 if something must be restarted. What may not be looked into is told, but does
-    not change it. With --watch it is that of the last look; an interrupt ends it with 130.
+    not change it. With --watch it is 0; an interrupt ends it with 130.
     """
     interrupts.raise_an_exception()
     if static and dynamic:
         raise click.UsageError("--static and --dynamic leave nothing together.")
+    whose = None if user is None else user_called(user)
     live = rounds(every, count, form)
     if live is not None and stale:
         raise click.UsageError("--stale is one answer; --watch goes without it, and shows what gets out of date.")
@@ -98,7 +99,7 @@ def command(
             linkage="static" if static else "dynamic" if dynamic else None,
             uses=uses,
             also=frozenset() if uses is None else paths_of(uses),
-            user=None if user is None else user_called(user),
+            user=whose,
         ),
         looking=Looking(
             # What --stale shows of an object, --uses looks at, and --watch compares.
@@ -107,6 +108,7 @@ def command(
             stale_only=stale,
             scripts=scripts,
             kernel=kernel,
+            user=whose,
         ),
         objects=objects,
         stale=stale,

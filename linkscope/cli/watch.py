@@ -8,7 +8,7 @@ import select
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 
@@ -40,8 +40,12 @@ class Subject(ABC):
     """What is watched, how it is drawn, and what counts as a change."""
 
     @abstractmethod
-    def look(self) -> list[Result]:
-        """The answers now."""
+    def look(self, dead: Mapping[int, float]) -> list[Result]:
+        """The answers now. DEAD: when the zombies of the looks before were first seen to be such."""
+
+    @abstractmethod
+    def exit_code(self, processes: Sequence[Process]) -> int:
+        """What one look alone would end with."""
 
     @abstractmethod
     def changes(self, before: Sequence[Result], now: Sequence[Result]) -> Iterator[Change]:
@@ -63,9 +67,13 @@ class Named(Subject):
         self._pids = pids
         self._looking = looking
 
-    def look(self) -> list[Result]:
+    def look(self, dead: Mapping[int, float]) -> list[Result]:
         """Each of them that still runs."""
-        return list(each_process(self._pids, self._looking))
+        return list(each_process(self._pids, self._looking, dead))
+
+    def exit_code(self, processes: Sequence[Process]) -> int:
+        """Whether one of them has to be restarted."""
+        return max(map(exit_codes.of_process, processes))
 
     def changes(self, before: Sequence[Result], now: Sequence[Result]) -> Iterator[Change]:
         """What happened to them, to their objects, and to their relatives."""
@@ -98,9 +106,13 @@ class All(Subject):
         self._reverse = reverse
         self._objects = objects
 
-    def look(self) -> list[Result]:
+    def exit_code(self, processes: Sequence[Process]) -> int:  # noqa: ARG002 (the signature of all subjects)
+        """A table is no judgement."""
+        return exit_codes.FINE
+
+    def look(self, dead: Mapping[int, float]) -> list[Result]:
         """Every process but the kernel's own; what may not be read is nobody's news."""
-        found = each_process(None, self._looking)
+        found = each_process(None, self._looking, dead)
         return [result for result in found if isinstance(result, Process) and not is_kernel_thread(result)]
 
     def changes(self, before: Sequence[Result], now: Sequence[Result]) -> Iterator[Change]:
@@ -149,7 +161,7 @@ def watch(subject: Subject, rounds: Rounds, output: Output) -> int:
                 show(look)
             if not processes:
                 return code
-            last = max(map(exit_codes.of_process, processes))
+            last = subject.exit_code(processes)
     return max(code, last)
 
 
@@ -158,7 +170,7 @@ def _looks(subject: Subject, rounds: Rounds) -> Iterator[_Look]:
     dead: dict[int, float] = {}
     for number in count(1):
         now = time.time()
-        results = subject.look()
+        results = subject.look(dead)
         dead = {pid: dead.get(pid, now) for pid in zombies(results)}
         changed = None if before is None else list(subject.changes(before, results))
         yield _Look(results, Moment(now, dead), changed)
