@@ -18,6 +18,7 @@ from linkscope.process.mappings import Mapping
 from linkscope.process.procfs import Memory
 
 _MAX_SEGMENTS = 1 << 10
+_MOST_LOADS = 1 << 5  # segments that have to fit; linkers make two to five
 MAX_DYNAMIC = 1 << 16  # bytes, as in elf/image.py
 _PIECE = 512
 _LONGEST_NAME = 1 << 15
@@ -73,7 +74,7 @@ def load_addresses(segments: Sequence[Segment], mappings: Iterable[Mapping], wor
     mappings: those of this one file. Each PT_LOAD segment has to begin where its bytes of the file are mapped.
     """
     places = Places(mappings)
-    loads = [segment for segment in segments if segment.type == c.PT_LOAD and segment.filesz]
+    loads = _loads(segments)
     possible = possible_addresses(segments, places.mappings, word)
     mask = (1 << word * 8) - 1
     return [base for base in possible if all(_lies_at(s, base + s.vaddr & mask, places) for s in loads)]
@@ -81,7 +82,7 @@ def load_addresses(segments: Sequence[Segment], mappings: Iterable[Mapping], wor
 
 def possible_addresses(segments: Sequence[Segment], mappings: Iterable[Mapping], word: int) -> list[int]:
     """Every such address by which some code is where it was mapped, wherever the other segments are."""
-    code = [segment for segment in segments if segment.type == c.PT_LOAD and segment.filesz and segment.flags & c.PF_X]
+    code = [segment for segment in _loads(segments) if segment.flags & c.PF_X]
     found = {
         mapping.start - mapping.offset + segment.offset - segment.vaddr & (1 << word * 8) - 1: None
         for mapping in mappings
@@ -90,6 +91,11 @@ def possible_addresses(segments: Sequence[Segment], mappings: Iterable[Mapping],
         if segment.offset < mapping.offset + mapping.size and mapping.offset < segment.offset + segment.filesz
     }
     return list(found)
+
+
+def _loads(segments: Sequence[Segment]) -> list[Segment]:
+    """What is mapped of the file, as far as that is looked at."""
+    return [segment for segment in segments if segment.type == c.PT_LOAD and segment.filesz][:_MOST_LOADS]
 
 
 def _lies_at(segment: Segment, address: int, places: Places) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from linkscope.elf import constants as c
 from linkscope.elf.image import read_image
 from linkscope.elf.reader import open_reader
-from linkscope.elf.segments import LAYOUTS, Layout
+from linkscope.elf.segments import LAYOUTS, Layout, Segment
 from linkscope.errors import LinkScopeError
 from linkscope.process import mappings, procfs
 from linkscope.process.image_memory import Places, load_addresses, pointer, read_dynamic, read_names, segments_at
@@ -553,6 +553,24 @@ def test_a_file_that_is_mapped_thousands_of_times_is_tried_once_and_at_a_bounded
     memory.reads = 0
     assert isinstance(read_link_map(memory, own, {}, LAYOUT_64), NoLinkMap)
     assert 64 <= memory.reads < 200
+
+
+def test_a_thousand_segments_are_not_all_looked_for_at_each_of_a_thousand_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[int] = []
+    at = Places.at
+
+    def counted(self: Places, address: int) -> mappings.Mapping | None:
+        looks.append(address)
+        return at(self, address)
+
+    monkeypatch.setattr(Places, "at", counted)
+    segments = [Segment(c.PT_LOAD, 5, 0, 0, 0x100, 0x100, 8)] * 1000
+    places = [0x100000 + place * 0x1000 for place in range(1000)]
+    own = [mappings.Mapping(it, it + 0x1000, True, False, True, False, 0, (1, 1), "/x.so") for it in places]
+    assert load_addresses(segments, own, 8) == places
+    assert len(looks) < 40_000
 
 
 def test_carriers_alone_are_tried_when_they_are_asked() -> None:
