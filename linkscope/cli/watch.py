@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import select
+import signal
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -183,12 +184,22 @@ def _looks(subject: Subject, rounds: Rounds) -> Iterator[_Look]:
 def _wait(seconds: float) -> None:
     """Lets SECONDS pass. Raises BrokenPipeError as soon as the reader of standard output has gone away.
 
-    poll(2): an error of the descriptor is reported whatever is asked for.
+    poll(2): an error of the descriptor is reported whatever is asked for. A signal that comes just before the wait
+    begins must not wait for its end (signal.set_wakeup_fd): it writes to a pipe.
     """
-    watcher = select.poll()
-    watcher.register(sys.stdout.fileno(), 0)
-    if watcher.poll(seconds * 1000):
-        raise BrokenPipeError
+    woken, waking = os.pipe()
+    os.set_blocking(waking, False)
+    before = signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+    try:
+        watcher = select.poll()
+        watcher.register(sys.stdout.fileno(), 0)
+        watcher.register(woken, select.POLLIN)
+        if any(descriptor != woken for descriptor, _ in watcher.poll(seconds * 1000)):
+            raise BrokenPipeError
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(woken)
+        os.close(waking)
 
 
 def _complaints(results: Iterable[Result]) -> int:
