@@ -18,10 +18,13 @@ from linkscope.process.family import (
     Measured,
     Placed,
     census,
+    census_with,
     children_of,
+    cmdline_of,
     family_of,
     is_dead,
     parent_of,
+    program_of,
     relatives,
     zombies_of,
 )
@@ -29,6 +32,7 @@ from linkscope.process.mappings import read_smaps
 from linkscope.process.orphans import Verdict, Witnesses, verdict
 from linkscope.process.procfs import Stat
 from linkscope.process.roles import Roles
+from linkscope.process.sockets import SocketTables
 from linkscope.process.usage import process_memory
 
 
@@ -41,12 +45,23 @@ class Families:
     def __init__(self, booted: float, seen_dead: Mapping[int, float]) -> None:
         self._booted = booted
         self._seen_dead = seen_dead
-        self._people = census()
-        self._witnesses = Witnesses(self._people)
-        self._roles = Roles(self._people)
+        self._tables = SocketTables()
+        self._take(census())
 
-    def family(self, pid: int) -> tuple[Family, Verdict]:
-        """The nearest relatives of one process, and what tells whether it is an orphan."""
+    def _take(self, people: Census) -> None:
+        """Go by PEOPLE from now on."""
+        self._people = people
+        self._witnesses = Witnesses(people)
+        self._roles = Roles(people, self._tables)
+
+    def family(self, stat: Stat) -> tuple[Family, Verdict]:
+        """The nearest relatives of the process of STAT, and what tells whether it is an orphan.
+
+        One that was started since the others were looked at may have the number of one that has ended since.
+        """
+        pid, people = stat.pid, census_with(self._people, stat)
+        if people is not self._people:
+            self._take(people)
         parent = parent_of(pid, self._people)
         found = verdict(pid, self._witnesses)
         family = Family(
@@ -70,7 +85,7 @@ class Families:
         return FamilyTree(
             pid=pid,
             members=measured,
-            channels=channels_among([member.stat.pid for member in household]),
+            channels=channels_among([member.stat.pid for member in household], self._tables),
             pss=_sum_of_pss(costs, _from(pid, members)),
             one_more=_one_more(household, costs),
         )
@@ -79,7 +94,7 @@ class Families:
         def measure(stat: Stat) -> Measured:
             memory = costs.get(stat.pid)
             return Measured(
-                cmdline=[text(word) for word in _cmdline(stat.pid)],
+                cmdline=[text(word) for word in cmdline_of(stat.pid)],
                 linkage=linkage_of(stat.pid),
                 role=self._roles.of(stat.pid),
                 orphan=verdict(stat.pid, self._witnesses).orphan,
@@ -95,8 +110,8 @@ def _household(pid: int, people: Census) -> list[Placed]:
 
     A master runs the program that its worker runs.
     """
-    eldest, program = pid, _program_of(pid)
-    while (parent := parent_of(eldest, people)) and program is not None and _program_of(parent.pid) == program:
+    eldest, program = pid, program_of(pid)
+    while (parent := parent_of(eldest, people)) and program is not None and program_of(parent.pid) == program:
         eldest = parent.pid
     members = family_of(eldest, people)
     below = set(_from(eldest, members))
@@ -130,7 +145,7 @@ def _one_more(members: list[Placed], costs: Mapping[int, ProcessMemory | None]) 
     Workers are children that run their parent's program. What they share with one another is there already, so that one
     more costs what it would own.
     """
-    programs = {member.stat.pid: _program_of(member.stat.pid) for member in members}
+    programs = {member.stat.pid: program_of(member.stat.pid) for member in members}
     own = sorted(
         memory.private
         for member in members
@@ -139,20 +154,6 @@ def _one_more(members: list[Placed], costs: Mapping[int, ProcessMemory | None]) 
         and programs[member.stat.pid] == programs.get(member.stat.ppid)
     )
     return (own[(len(own) - 1) // 2] + own[len(own) // 2]) // 2 if own else None
-
-
-def _program_of(pid: int) -> tuple[int, int] | None:
-    try:
-        return procfs.identity(pid, "exe")
-    except ProcessUnreadable:
-        return None
-
-
-def _cmdline(pid: int) -> list[str]:
-    try:
-        return procfs.cmdline(pid)
-    except ProcessUnreadable:
-        return []
 
 
 def linkage_of(pid: int) -> Linkage | None:

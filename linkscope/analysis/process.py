@@ -146,7 +146,7 @@ class _Run:
         started = procfs.start_time(snapshot.stat, self._booted)
         objects = Objects(observation, self._observer, started)
         script = script_run_by(observation)
-        family, orphan = self._families.family(snapshot.pid)
+        family, orphan = self._families.family(snapshot.stat)
         found = [
             *objects.findings(),
             *about_memory(observation),
