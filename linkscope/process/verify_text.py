@@ -220,9 +220,7 @@ def _told(change: _Change, names: list[tuple[int, str]], image: Image, tracer: s
     symbol, into = _nearest(names, change.offset, image)
     what = _looks_like(change, image)
     if what == _BREAKPOINT:
-        what += (
-            f", set by {tracer}" if tracer else _UNTRACED
-        )
+        what += f", set by {tracer}" if tracer else _UNTRACED
     return Modified(change.address, change.offset, change.size, symbol, into, change.before, change.after, what)
 
 
