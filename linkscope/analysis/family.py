@@ -32,6 +32,7 @@ from linkscope.process.mappings import read_smaps
 from linkscope.process.orphans import Verdict, Witnesses, verdict
 from linkscope.process.procfs import Stat
 from linkscope.process.roles import Roles
+from linkscope.process.snapshot import living_thread
 from linkscope.process.sockets import SocketTables
 from linkscope.process.usage import process_memory
 
@@ -76,11 +77,8 @@ class Families:
     def tree(self, pid: int) -> FamilyTree:
         """The whole family of one process. Channels and sums are those of its household."""
         members, household = family_of(pid, self._people), _household(pid, self._people)
-        costs = {
-            member.stat.pid: _memory_of(member.stat.pid)
-            for member in [*members, *household]
-            if not is_dead(member.stat)
-        }
+        living = {member.stat.pid: member.stat for member in (*members, *household) if not is_dead(member.stat)}
+        costs = {number: _memory_of(_seen_through(stat)) for number, stat in living.items()}
         measured = relatives(members, self._measure(costs), self._booted, self._seen_dead)
         return FamilyTree(
             pid=pid,
@@ -94,8 +92,8 @@ class Families:
         def measure(stat: Stat) -> Measured:
             memory = costs.get(stat.pid)
             return Measured(
-                cmdline=[text(word) for word in cmdline_of(stat.pid)],
-                linkage=linkage_of(stat.pid),
+                cmdline=[text(word) for word in cmdline_of(_seen_through(stat))],
+                linkage=linkage_of(_seen_through(stat)),
                 role=self._roles.of(stat.pid),
                 orphan=verdict(stat.pid, self._witnesses).orphan,
                 pss=memory.pss if memory else None,
@@ -122,6 +120,14 @@ def _from(pid: int, members: list[Placed]) -> list[int]:
     """A process and its descendants among the members of its family."""
     pids = [member.stat.pid for member in members]
     return pids[pids.index(pid) :] if pid in pids else []
+
+
+def _seen_through(stat: Stat) -> int:
+    """The thread whose files in /proc show the process."""
+    try:
+        return living_thread(stat)
+    except ProcessUnreadable:
+        return stat.pid
 
 
 def _memory_of(pid: int) -> ProcessMemory | None:
