@@ -13,6 +13,8 @@ from linkscope.errors import BadAssumption
 from linkscope.model.inspect import Linkage
 from linkscope.model.pid import MappedObject, Process, ProcessFinding, State
 
+_LONGEST = 10  # digits of a user's number (uid_t)
+
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """What a process must be to be meant; None: nothing is asked of it.
@@ -64,7 +66,7 @@ def user_called(name: str) -> str:
         return pwd.getpwnam(name).pw_name
     except KeyError:
         pass
-    if not (name.isascii() and name.isdecimal()):
+    if not (name.isascii() and name.isdecimal() and len(name) <= _LONGEST):
         raise BadAssumption(name, "there is no user of that name")
     try:
         return pwd.getpwuid(int(name)).pw_name

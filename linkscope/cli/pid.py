@@ -25,6 +25,7 @@ _EXAMPLES = examples(
     "linkscope pid 1234 --watch",
     "linkscope pid --format json 1234 | jq -r '.processes[].objects[].path'",
 )
+_LONGEST = 18  # digits; the largest number of a process has seven (proc(5), pid_max)
 Result = Process | FamilyTree | ProcessError
 
 
@@ -75,7 +76,7 @@ def command(
 
 def _number(word: str) -> int:
     """The process that WORD numbers. Raises click.UsageError, which says how a name leads to a number."""
-    if word.isascii() and word.isdecimal() and int(word):
+    if word.isascii() and word.isdecimal() and len(word) <= _LONGEST and int(word):
         return int(word)
     if os.path.isfile(word):
         name = shlex.quote(word)

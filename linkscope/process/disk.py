@@ -215,6 +215,8 @@ def _not_the_same(case: _Case) -> Standing:
         disk, reason = "unknown", f"its name cannot be looked up: {spot.hidden}"
     elif os.path.basename(path) == f"#{case.mapping.identity[1]}":  # Linux fs/dcache.c, d_mark_tmpfile
         disk, reason = "unknown", "it was made without a name (O_TMPFILE), so no other file can take its place"
+    elif case.exact is not None and case.exact.st_nlink and not case.is_unlinked:
+        reason = "the file itself is still there, where this name does not lead: below a mount, or elsewhere"
     return Standing(disk, path, case.exact, case.location, view, reason, linked=case.location is not None)
 
 

@@ -29,7 +29,8 @@ def stale(path: str, disk: Disk, reason: str | None, restart: Restart | None) ->
     """The process runs code that is no longer what stands on the disk."""
     why = f" ({reason})" if reason else ""
     instead = "" if restart is None else f"; a restart would {_would(path, restart)}"
-    return _finding("stale-object", path, f"{path}: {_STALE[disk]} since it was mapped{why}{instead}")
+    what = "its name leads to nothing any more" if disk == "deleted" and reason else _STALE[disk]
+    return _finding("stale-object", path, f"{path}: {what} since it was mapped{why}{instead}")
 
 
 def _would(path: str, restart: Restart) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from linkscope.report.escape import escape
-from linkscope.report.page import Page, Span, cells, paint
+from linkscope.report.page import Page, Span, cells, fitting, paint
+
+_LONGEST = 8  # characters to a column: combining ones take none
 
 
 def painted(lines: Iterable[list[Span]], page: Page) -> str:
@@ -15,9 +17,9 @@ def painted(lines: Iterable[list[Span]], page: Page) -> str:
 
 def clipped(text: str, width: int | None) -> str:
     """TEXT, escaped, in at most WIDTH columns (None: all of it): a title or a sentence loses its end."""
-    text = escape(text)
-    if width is None or cells(text) <= width:
-        return text
-    while text and cells(text) > width - 1:
-        text = text[:-1]
-    return f"{text.rstrip()}…" if width > 0 else ""
+    if width is None:
+        return escape(text)
+    shown = escape(text[: _LONGEST * max(width, 1)])  # a command line may have megabytes
+    if cells(shown) <= width:
+        return shown
+    return f"{fitting(shown, width - 1).rstrip()}…" if width > 0 else ""

@@ -69,11 +69,11 @@ def cut(text: str, width: int) -> str:
     text = escape(text)
     if cells(text) <= width:
         return text
-    tail = _fitting(reversed(text), (width - 1) * 2 // 3)[::-1]
-    return f"{_fitting(text, width - 1 - cells(tail))}…{tail}"
+    tail = fitting(reversed(text), (width - 1) * 2 // 3)[::-1]
+    return f"{fitting(text, width - 1 - cells(tail))}…{tail}"
 
 
-def _fitting(characters: Iterable[str], width: int) -> str:
+def fitting(characters: Iterable[str], width: int) -> str:
     """As many of the first CHARACTERS as WIDTH columns hold."""
     taken = ""
     for character in characters:

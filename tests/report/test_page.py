@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from linkscope.report.lines import clipped
 from linkscope.report.page import LINE_ART, Page, Span, cells, cut, flow, paint
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=60)
@@ -48,3 +49,11 @@ def test_only_a_page_with_colour_gets_any(colour: bool, line: str) -> None:
 
 def test_a_page_without_line_art_is_plain_ascii() -> None:
     assert paint([(LINE_ART, "")], Page(unicode=False)).isascii()
+
+
+def test_a_title_is_cut_in_time_linear_in_the_width_however_long_it_is() -> None:
+    """A command line may have megabytes of what is no ASCII."""
+    assert clipped("é" * 2_000_000, 10) == "é" * 9 + "…"
+    assert clipped("e\u0301" * 5, 5) == "e\u0301" * 5
+    assert clipped("日本語", 4) == "日…"
+    assert clipped("short", 5) == "short"
