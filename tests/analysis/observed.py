@@ -57,6 +57,18 @@ def origins(process: Process) -> dict[str, str]:
     return {os.path.basename(one.path): one.origin for one in objects(process)}
 
 
+def library_origins(process: Process) -> dict[str, str]:
+    """Origins of all but the program, the vdso, the loader and the C library."""
+    usual = ("executable", "vdso", "interpreter")
+    found = {name: origin for name, origin in origins(process).items() if origin not in usual}
+    return {name: origin for name, origin in found.items() if name not in ("libc.so.6", "ld-linux-x86-64.so.2")}
+
+
+def in_link_map(process: Process) -> list[str]:
+    """The names in the link map of the base namespace."""
+    return [one.loaded_as or "" for one in objects(process) if 0 in one.namespaces]
+
+
 def codes(process: Process) -> list[str]:
     """What is found, in order."""
     return [finding.code for finding in process.findings]
@@ -276,7 +288,16 @@ def _answer(writer: int, pids: Sequence[int], looking: Looking) -> None:
     os._exit(code)
 
 
+# --- What a test cannot do without ------------------------------------------------------------------------------------
+
+
 def needs_root() -> None:
     """Raise Unavailable without the administrator's rights."""
     if os.geteuid():
         raise Unavailable("only the administrator may do this")
+
+
+def needs_loader(loader: str) -> None:
+    """Raise Unavailable where this machine lacks the loader that programs of the ELF writer ask for."""
+    if not os.path.exists(loader):
+        raise Unavailable(f"{loader} is not here")
