@@ -12,8 +12,7 @@ from linkscope.model.document import text
 from linkscope.model.inspect import Linkage
 from linkscope.model.pid import Family, FamilyTree, ProcessMemory
 from linkscope.process import procfs
-from linkscope.process.channels import channels_among
-from linkscope.process.family import (
+from linkscope.process.family.census import (
     Census,
     Measured,
     Placed,
@@ -28,12 +27,13 @@ from linkscope.process.family import (
     relatives,
     zombies_of,
 )
+from linkscope.process.family.channels import channels_among
+from linkscope.process.family.orphans import Verdict, Witnesses, verdict
+from linkscope.process.family.roles import Roles
+from linkscope.process.family.sockets import SocketTables
 from linkscope.process.mappings import read_smaps
-from linkscope.process.orphans import Verdict, Witnesses, verdict
 from linkscope.process.procfs import Stat
-from linkscope.process.roles import Roles
 from linkscope.process.snapshot import living_thread
-from linkscope.process.sockets import SocketTables
 from linkscope.process.usage import process_memory
 
 

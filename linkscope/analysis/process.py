@@ -34,14 +34,14 @@ from linkscope.model.pid import (
     ProcessMemory,
 )
 from linkscope.process import findings, procfs
-from linkscope.process.family import is_dead
-from linkscope.process.kernel import kernel
+from linkscope.process.family.census import is_dead
+from linkscope.process.family.orphans import Verdict
 from linkscope.process.linkmap_memory import LinkMapMemory, NoLinkMap
 from linkscope.process.observation import Observation, Observer
-from linkscope.process.orphans import Verdict
-from linkscope.process.scripts import Script
+from linkscope.process.surroundings.kernel import kernel
+from linkscope.process.surroundings.scripts import Script
+from linkscope.process.surroundings.units import placement_of
 from linkscope.process.suspicion import Suspicion
-from linkscope.process.units import placement_of
 from linkscope.process.usage import process_memory
 
 _CLOSELY = Looking()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from linkscope.errors import ProcessUnreadable
 from linkscope.model.pid import ProcessFinding
 from linkscope.process import findings, procfs
-from linkscope.process.kernel import Kernel
 from linkscope.process.observation import Observation
-from linkscope.process.scripts import Script, change_of, script_named, script_of
+from linkscope.process.surroundings.kernel import Kernel
+from linkscope.process.surroundings.scripts import Script, change_of, script_named, script_of
 
 
 def may_run_script(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""The tables of facts beside this module: TOML files, checked against a type when they are read."""
+"""The tables of facts in this room: TOML files, checked against a type when they are read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ T = TypeVar("T")
 
 
 def read_table(name: str, shape: type[T]) -> T:
-    """What the file NAME in this folder says. msgspec.ValidationError names the place of what does not fit SHAPE."""
+    """What the file NAME, as seen from this folder, says.
+
+    msgspec.ValidationError names the place of what does not fit SHAPE.
+    """
     with open(os.path.join(os.path.dirname(__file__), name), "rb") as file:
         return msgspec.toml.decode(file.read(), type=shape)

@@ -18,7 +18,7 @@ import msgspec
 
 from linkscope.errors import ProcessUnreadable
 from linkscope.process import procfs
-from linkscope.process.family import Census, is_copy, parent_of
+from linkscope.process.family.census import Census, is_copy, parent_of
 from linkscope.process.procfs import Stat
 from linkscope.process.tables import read_table
 
@@ -317,4 +317,4 @@ def _habit(parent: Stat, witnesses: Witnesses) -> Verdict:
 
 @functools.cache
 def _adopters() -> frozenset[str]:
-    return frozenset(row.name for row in read_table("adopters.toml", _Table).adopter)
+    return frozenset(row.name for row in read_table("family/adopters.toml", _Table).adopter)

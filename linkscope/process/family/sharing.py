@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from linkscope.model.document import text
 from linkscope.model.pid import Channel, ChannelEnd, ChannelKind
-from linkscope.process.descriptors import Descriptor, status_of
-from linkscope.process.holders import Held, Member
+from linkscope.process.family.descriptors import Descriptor, status_of
+from linkscope.process.family.holders import Held, Member
 from linkscope.process.mappings import Mapping, without_mark
 
 _ANONYMOUS = ("/dev/zero", "/anon_hugepage")

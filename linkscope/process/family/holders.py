@@ -9,9 +9,9 @@ import msgspec
 
 from linkscope.errors import ProcessUnreadable
 from linkscope.model.pid import ChannelEnd
-from linkscope.process.descriptors import Descriptor, descriptors_of
+from linkscope.process.family.descriptors import Descriptor, descriptors_of
+from linkscope.process.family.sockets import network_of
 from linkscope.process.mappings import Mapping, read_maps
-from linkscope.process.sockets import network_of
 
 Use = Literal["read", "write", "both", "map", "accept", "hold"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from linkscope.process.channels import channels_among
-from linkscope.process.descriptors import descriptors_of
-from linkscope.process.sockets import SocketTables, _diagnosed, _unix
+from linkscope.process.family.channels import channels_among
+from linkscope.process.family.descriptors import descriptors_of
+from linkscope.process.family.sockets import SocketTables, _diagnosed, _unix
 from tests.oracle.availability import Unavailable
-from tests.process.pairs import SOCKETPAIR, of_kind, pair, until_all_wait, uses
+from tests.process.family.pairs import SOCKETPAIR, of_kind, pair, until_all_wait, uses
 from tests.process.started import until
 
 RequireTool = Callable[[str], str]

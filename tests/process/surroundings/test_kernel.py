@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkscope.process.kernel import Kernel, flavour, image_version, kernel, order_of
+from linkscope.process.surroundings.kernel import Kernel, flavour, image_version, kernel, order_of
 from tests.oracle import packages
 
 RequireTool = Callable[[str], str]

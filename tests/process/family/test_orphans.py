@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from linkscope.process.family import Census, census
-from linkscope.process.orphans import Adopter, Verdict, Witnesses, _adopters, _Table, verdict
+from linkscope.process.family.census import Census, census
+from linkscope.process.family.orphans import Adopter, Verdict, Witnesses, _adopters, _Table, verdict
 from linkscope.process.tables import read_table
 from tests.oracle.availability import Unavailable
 from tests.process.started import NOBODY, Argument, Started, children, parent, started, state, until
@@ -249,7 +249,7 @@ def test_without_permission_only_what_everybody_may_read_is_evidence() -> None:
 
 
 def test_every_adopter_names_a_process_as_the_kernel_does_and_its_source() -> None:
-    rows: list[Adopter] = read_table("adopters.toml", _Table).adopter
+    rows: list[Adopter] = read_table("family/adopters.toml", _Table).adopter
     assert len({row.name for row in rows}) == len(rows)
     for row in rows:
         assert 0 < len(row.name.encode()) <= 15

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from linkscope.process.tables import read_table
-from linkscope.process.units import (
+from linkscope.process.surroundings.units import (
     ContainerName,
     Placement,
     _containers,
@@ -17,10 +16,11 @@ from linkscope.process.units import (
     placement,
     placement_of,
 )
+from linkscope.process.tables import read_table
 from tests.oracle.availability import Unavailable
 from tests.process.started import as_user, started
 
-ROWS = read_table("containers.toml", _Table).container
+ROWS = read_table("surroundings/containers.toml", _Table).container
 _ID = "0123456789abcdef" * 4
 
 

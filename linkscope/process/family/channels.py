@@ -13,11 +13,11 @@ from typing import get_args
 
 from linkscope.model.document import text
 from linkscope.model.pid import Channel, ChannelEnd, ChannelKind
-from linkscope.process.descriptors import STANDARD, Access, Descriptor, access_of, status_of, watched_by
-from linkscope.process.holders import Held, Member, Use, by_thing, member
-from linkscope.process.sharing import shared_memory
-from linkscope.process.sockets import Socket, SocketTables, network_of
-from linkscope.process.waiting import awaited_by
+from linkscope.process.family.descriptors import STANDARD, Access, Descriptor, access_of, status_of, watched_by
+from linkscope.process.family.holders import Held, Member, Use, by_thing, member
+from linkscope.process.family.sharing import shared_memory
+from linkscope.process.family.sockets import Socket, SocketTables, network_of
+from linkscope.process.family.waiting import awaited_by
 
 _KINDS: tuple[ChannelKind, ...] = get_args(ChannelKind)
 _NARROW = 1 << 32  # all addresses of a process of 32 bits lie below

@@ -14,7 +14,7 @@ import pytest
 from linkscope.analysis.process import processes
 from linkscope.analysis.request import Looking
 from linkscope.process import procfs
-from linkscope.process.family import (
+from linkscope.process.family.census import (
     Census,
     Measured,
     Placed,

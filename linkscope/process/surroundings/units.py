@@ -105,7 +105,7 @@ def _container(path: str) -> tuple[str, str] | None:
 
 @functools.cache
 def _containers() -> list[tuple[ContainerName, re.Pattern[str]]]:
-    rows = read_table("containers.toml", _Table).container
+    rows = read_table("surroundings/containers.toml", _Table).container
     return [(row, re.compile(rf"{'^' if row.top else ''}/(?:{row.part})(?=/|$)")) for row in rows]
 
 

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 from linkscope.process import procfs
-from linkscope.process.channels import channels_among
-from linkscope.process.family import census
-from linkscope.process.roles import Role, Roles, _Table, came_by, role_by_title
-from linkscope.process.sockets import Socket, SocketTables
+from linkscope.process.family.census import census
+from linkscope.process.family.channels import channels_among
+from linkscope.process.family.roles import Role, Roles, _Table, came_by, role_by_title
+from linkscope.process.family.sockets import Socket, SocketTables
 from linkscope.process.tables import read_table
 from tests.process.started import Started, children, connected, echoed, started, until
 
 FixtureFile = Callable[[str], Path]
 RequireTool = Callable[[str], str]
 
-_POOL = Path(__file__).resolve().parents[2] / "fixtures" / "python" / "pool.py"
-ROWS: list[Role] = read_table("roles.toml", _Table).role
+_POOL = Path(__file__).resolve().parents[3] / "fixtures" / "python" / "pool.py"
+ROWS: list[Role] = read_table("family/roles.toml", _Table).role
 EXAMPLES = [(row, line) for row in ROWS for line in row.examples]
 REFUSES = [(row, line) for row in ROWS for line in row.refuses]
 

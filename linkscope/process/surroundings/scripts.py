@@ -165,7 +165,7 @@ def script_named(program: str, cmdline: Sequence[str]) -> Named | None:
 
 @functools.cache
 def _interpreters() -> list[tuple[re.Pattern[str], Interpreter]]:
-    return [(re.compile(row.programs), row) for row in read_table("scripts.toml", _Table).interpreter]
+    return [(re.compile(row.programs), row) for row in read_table("surroundings/scripts.toml", _Table).interpreter]
 
 
 def _interpreter(name: str) -> Interpreter | None:

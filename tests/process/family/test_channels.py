@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from linkscope.process.channels import channels_among
-from linkscope.process.descriptors import descriptors_of
-from linkscope.process.waiting import awaited_by
+from linkscope.process.family.channels import channels_among
+from linkscope.process.family.descriptors import descriptors_of
+from linkscope.process.family.waiting import awaited_by
 from tests.oracle.availability import Unavailable
-from tests.process.pairs import IDLE, SOCKETPAIR, ends_of, of_kind, pair, until_all_wait, uses
+from tests.process.family.pairs import IDLE, SOCKETPAIR, ends_of, of_kind, pair, until_all_wait, uses
 from tests.process.started import NOBODY, connected, echoed, started
 
 FixtureFile = Callable[[str], Path]
 
-_POOL = Path(__file__).resolve().parents[2] / "fixtures" / "python" / "pool.py"
+_POOL = Path(__file__).resolve().parents[3] / "fixtures" / "python" / "pool.py"
 
 
 # --- The fixtures -----------------------------------------------------------------------------------------------------

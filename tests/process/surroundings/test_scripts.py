@@ -14,7 +14,15 @@ from pathlib import Path
 import pytest
 
 from linkscope.process import procfs
-from linkscope.process.scripts import Change, Interpreter, Script, _Table, change_of, script_named, script_of
+from linkscope.process.surroundings.scripts import (
+    Change,
+    Interpreter,
+    Script,
+    _Table,
+    change_of,
+    script_named,
+    script_of,
+)
 from linkscope.process.tables import read_table
 from linkscope.process.views import Views
 from tests.oracle.availability import Unavailable
@@ -22,7 +30,7 @@ from tests.process.started import NOBODY, Argument, Started, as_user, started, u
 
 RequireTool = Callable[[str], str]
 
-ROWS: list[Interpreter] = read_table("scripts.toml", _Table).interpreter
+ROWS: list[Interpreter] = read_table("surroundings/scripts.toml", _Table).interpreter
 EXAMPLES = [(row, line) for row in ROWS for line in row.examples]
 REFUSES = [(row, line) for row in ROWS for line in row.refuses]
 

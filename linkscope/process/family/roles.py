@@ -17,11 +17,11 @@ import msgspec
 from linkscope.errors import ProcessUnreadable
 from linkscope.model.document import text
 from linkscope.process import procfs
-from linkscope.process.descriptors import STANDARD, Descriptor, descriptors_of
-from linkscope.process.family import Census, cmdline_of, is_copy, is_dead, parent_of, program_of
+from linkscope.process.family.census import Census, cmdline_of, is_copy, is_dead, parent_of, program_of
+from linkscope.process.family.descriptors import STANDARD, Descriptor, descriptors_of
+from linkscope.process.family.sockets import Socket, SocketTables
 from linkscope.process.mappings import without_mark
 from linkscope.process.procfs import Stat
-from linkscope.process.sockets import Socket, SocketTables
 from linkscope.process.tables import read_table
 
 _FEWEST = 2  # workers make a pool
@@ -52,7 +52,7 @@ _PLAIN = re.compile(r"(?:[\w /:-](?![?*+{|]))*")
 @functools.cache
 def _rows() -> list[tuple[str, Role]]:
     """Every row behind the plain characters that its title begins with."""
-    rows = read_table("roles.toml", _Table).role
+    rows = read_table("family/roles.toml", _Table).role
     return [(match[0] if (match := _PLAIN.match(row.title)) else "", row) for row in rows]
 
 
