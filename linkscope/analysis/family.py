@@ -33,7 +33,6 @@ from linkscope.process.family.roles import Roles
 from linkscope.process.family.sockets import SocketTables
 from linkscope.process.mappings import read_smaps
 from linkscope.process.procfs import Stat
-from linkscope.process.snapshot import living_thread
 from linkscope.process.usage import process_memory
 
 
@@ -125,7 +124,7 @@ def _from(pid: int, members: list[Placed]) -> list[int]:
 def _seen_through(stat: Stat) -> int:
     """The thread whose files in /proc show the process."""
     try:
-        return living_thread(stat)
+        return procfs.living_thread(stat)
     except ProcessUnreadable:
         return stat.pid
 

@@ -58,6 +58,16 @@ def paths_of(library: str) -> frozenset[str]:
     return frozenset((absolute, os.path.normpath(absolute), os.path.realpath(absolute)))
 
 
+def user_name(uid: int) -> str:
+    """The name of the user of that number, as documents have it: the number where there is no name."""
+    import pwd  # of the machine's own accounts, which may be asked over a network
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def user_called(name: str) -> str:
     """The user NAME, or the one of that number, as documents name it. Raises BadAssumption where there is none."""
     import pwd  # of the machine's own accounts, which may be asked over a network

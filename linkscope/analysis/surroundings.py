@@ -6,7 +6,7 @@ from linkscope.errors import ProcessUnreadable
 from linkscope.model.pid import ProcessFinding
 from linkscope.process import findings, procfs
 from linkscope.process.observation import Observation
-from linkscope.process.surroundings.kernel import Kernel
+from linkscope.process.surroundings.kernel import kernel
 from linkscope.process.surroundings.scripts import Script, change_of, script_named, script_of
 
 
@@ -36,6 +36,7 @@ def about_script(observation: Observation, script: Script | None, started: float
     return [findings.stale_script(script.path or script.word, change.reason)] if change.stale else []
 
 
-def about_kernel(kernel: Kernel) -> list[ProcessFinding]:
-    """Whether a newer kernel is installed."""
-    return [findings.old_kernel(kernel.running, kernel.installed or "")] if kernel.newer else []
+def about_kernel() -> list[ProcessFinding]:
+    """Whether a newer kernel is installed than the one that runs."""
+    found = kernel()
+    return [findings.old_kernel(found.running, found.installed or "")] if found.newer else []

@@ -19,12 +19,11 @@ INTERRUPTED = 130
 """Ctrl-C: 128 and the number of SIGINT, as a shell reports it."""
 READER_GONE = 141
 """The pipe's reader went away: 128 and the number of SIGPIPE, as a shell reports it."""
-_TO_BE_RESTARTED = ("stale-object", "stale-script", "old-kernel")
 
 
 def of_process(process: Process) -> int:
     """The code for one process: only a restart (of it, or of the machine) brings it to what stands on the disk."""
-    return WRONG if any(finding.code in _TO_BE_RESTARTED for finding in process.findings) else FINE
+    return WRONG if process.is_outdated else FINE
 
 
 def of_result(result: File | AnalysisError) -> int:

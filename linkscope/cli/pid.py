@@ -25,7 +25,7 @@ _EXAMPLES = examples(
     "linkscope pid 1234 --watch",
     "linkscope pid --format json 1234 | jq -r '.processes[].objects[].path'",
 )
-_LONGEST = 18  # digits; the largest number of a process has seven (proc(5), pid_max)
+_LONGEST = 1000  # digits that are taken for a number (Python takes 4300; pid_max in proc(5) has seven)
 Result = Process | FamilyTree | ProcessError
 
 

@@ -39,6 +39,8 @@ FindingCode = Literal[
     "stale-script",
     "old-kernel",
 ]
+TO_BE_RESTARTED: frozenset[FindingCode] = frozenset(("stale-object", "stale-script", "old-kernel"))
+"""The findings that only a restart, of the process or of the machine, mends."""
 ChannelKind = Literal["pipe", "socket-pair", "unix-socket", "shared-memory", "memfd", "shared-file", "listening"]
 
 
@@ -190,6 +192,11 @@ class Process(Document, frozen=True, kw_only=True, omit_defaults=False):
     container: str | None
     root: str | None
     contents: list[Content] | None = None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether only a restart, of it or of the machine, brings it to what stands on the disk."""
+        return any(finding.code in TO_BE_RESTARTED for finding in self.findings)
 
 
 class Relative(Document, frozen=True, kw_only=True):

@@ -55,8 +55,8 @@ class Observation(msgspec.Struct, frozen=True):
 class Observer:
     """Looks at processes one after the other; what was read of a file for one serves the others."""
 
-    def __init__(self) -> None:
-        self.views = Views()
+    def __init__(self, views: Views) -> None:
+        self.views = views
         self.files = Files()
         self.openers = Openers()
 

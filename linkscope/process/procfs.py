@@ -36,6 +36,11 @@ _PF_KTHREAD = 0x00200000  # Linux include/linux/sched.h
 AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_ENTRY = 3, 4, 5, 6, 7, 9
 AT_SECURE, AT_RANDOM, AT_EXECFN, AT_SYSINFO_EHDR = 23, 25, 31, 33
 
+SLACK = 0.03
+"""Seconds by which a file must be younger than a process to have been written after its start.
+
+A start is known to a clock tick (1/100 s), the time of a file to a tick of the kernel's own."""
+
 
 class Stat(msgspec.Struct, frozen=True):
     """/proc/PID/stat. starttime: clock ticks since the boot."""
@@ -260,6 +265,22 @@ def names_in(pid: int, folder: str) -> list[str]:
         return os.listdir(f"{PROC}/{pid}/{folder}")
     except OSError as error:
         raise trouble(pid, error) from error
+
+
+def living_thread(process: Stat) -> int:
+    """A thread that has memory: the first one, or another where that has ended (pthread_exit) and is shown as a zombie.
+
+    /proc has a folder for every thread, which is only not listed (proc(5), /proc/tid).
+    """
+    if process.state != "zombie" or process.threads <= 1:
+        return process.pid
+    for name in names_in(process.pid, "task"):
+        try:
+            if stat(int(name)).state not in ("zombie", "dead"):
+                return int(name)
+        except ProcessGone:
+            continue
+    return process.pid
 
 
 def boot_time() -> float:

@@ -15,11 +15,6 @@ from linkscope.process.contradiction import contradicts
 from linkscope.process.disk import Standing
 from linkscope.process.mapped import Mapped
 
-SLACK = 0.03
-"""Seconds by which a file must be younger than a process to have been written after its start.
-
-A start is known to a clock tick (1/100 s), the time of a file to a tick of the kernel's own."""
-
 
 def judged(pid: int, one: Mapped, started: float, vector: dict[int, int] | None) -> Standing | None:
     """The standing of an object whose file may have been written since STARTED (seconds since the epoch).
@@ -33,8 +28,8 @@ def judged(pid: int, one: Mapped, started: float, vector: dict[int, int] | None)
     standing = one.standing
     if standing is None or standing.disk not in ("same", "renamed") or standing.status is None:
         return standing
-    written = standing.status.st_mtime > started + SLACK
-    if not written and standing.status.st_ctime <= started + SLACK:
+    written = standing.status.st_mtime > started + procfs.SLACK
+    if not written and standing.status.st_ctime <= started + procfs.SLACK:
         return standing
     what, readable = _contradiction(pid, one, standing, vector)
     if what is not None:

@@ -96,7 +96,7 @@ class _Watched:
 
     def __init__(self, pid: int) -> None:
         stat = procfs.stat(pid)
-        self._pid = living_thread(stat)
+        self._pid = procfs.living_thread(stat)
         self._started = stat.starttime
         self._maps: procfs.Held | None = None
         self.code: list[Mapping] | None = None
@@ -142,7 +142,7 @@ def take(pid: int, costs: bool) -> Snapshot:
 
 def _take(pid: int, costs: bool, code: list[Mapping] | None) -> Snapshot | None:
     stat = procfs.stat(pid)
-    pid = living_thread(stat)
+    pid = procfs.living_thread(stat)
     snapshot = Snapshot(stat, procfs.ids(pid), procfs.cmdline(pid), pid)
     if stat.is_kernel_thread or procfs.stat(pid).state in ("zombie", "dead"):
         return msgspec.structs.replace(snapshot, mappings=[], costs=[] if costs else None)
@@ -169,22 +169,6 @@ def _take(pid: int, costs: bool, code: list[Mapping] | None) -> Snapshot | None:
         costs=sizes,
         link_map=None if program is None else _link_map(pid, program, vector, mappings),
     )
-
-
-def living_thread(stat: procfs.Stat) -> int:
-    """A thread that has memory: the first one, or another where that has ended (pthread_exit) and is shown as a zombie.
-
-    /proc has a folder for every thread, which is only not listed (proc(5), /proc/tid).
-    """
-    if stat.state != "zombie" or stat.threads <= 1:
-        return stat.pid
-    for name in procfs.names_in(stat.pid, "task"):
-        try:
-            if procfs.stat(int(name)).state not in ("zombie", "dead"):
-                return int(name)
-        except ProcessGone:
-            continue
-    return stat.pid
 
 
 def _mapped(pid: int, costs: bool) -> tuple[list[Mapping], list[Cost] | None]:

@@ -5,17 +5,12 @@ For hundreds of processes: one read of each one's mappings, and one stat(2) for 
 
 from __future__ import annotations
 
-import re
-
 from linkscope.process import procfs
 from linkscope.process.disk import Standing, standing_of
 from linkscope.process.mappings import parse
-from linkscope.process.rewritten import SLACK
-from linkscope.process.snapshot import living_thread
 from linkscope.process.views import View, Views
 
-# Executable mappings of files: their lines as they are, to be taken apart only where they were not met before.
-_CODE = re.compile(rb"^([0-9a-f]+-[0-9a-f]+) (..x. \S+ \S+ [1-9].*)$", re.MULTILINE)
+_NO_FILE = b" 00:00 0"
 
 
 class Suspicion:
@@ -25,18 +20,26 @@ class Suspicion:
         self._views = views
         self._since: dict[tuple[int, bytes], float] = {}
 
-    def falls_on(self, pid: int, started: float) -> bool:
-        """Whether some executable file of the process may be stale. STARTED: seconds since the epoch.
+    def falls_on(self, pid: int, booted: float) -> bool:
+        """Whether some executable file of the process may be stale. BOOTED: `procfs.boot_time`.
 
         Raises ProcessUnreadable. A rename changes the time of the inode, as writing does (stat(2), ctime).
         """
-        lines = _CODE.findall(procfs.read(pid, "maps"))
+        lines = _code(procfs.read(pid, "maps"))
         if not lines:
             stat = procfs.stat(pid)
-            pid = living_thread(stat)
-            lines = _CODE.findall(procfs.read(pid, "maps")) if pid != stat.pid else []
+            thread = procfs.living_thread(stat)
+            lines = _code(procfs.read(thread, "maps")) if thread != pid else []
             if not lines:
                 return False
+            return self._newest(thread, lines) > procfs.start_time(stat, booted) + procfs.SLACK
+        newest = self._newest(pid, lines)
+        if newest <= booted:  # before any process was started
+            return False
+        return newest > procfs.start_time(procfs.stat(pid), booted) + procfs.SLACK
+
+    def _newest(self, pid: int, lines: list[tuple[bytes, bytes]]) -> float:
+        """When the file of one of these mappings was last changed."""
         sight = self._views.of(pid)
         newest = 0.0
         for addresses, rest in lines:
@@ -49,7 +52,16 @@ class Suspicion:
                 if not standing.disguised:
                     self._since[key] = since
             newest = max(newest, since)
-        return newest > started + SLACK
+        return newest
+
+
+def _code(maps: bytes) -> list[tuple[bytes, bytes]]:
+    """The executable mappings of files: addresses, and the rest of each line as it is.
+
+    Taken apart only where a rest was not met before. (A regular expression takes five times as long.)
+    """
+    split = [line.partition(b" ") for line in maps.split(b"\n")]
+    return [(addresses, rest) for addresses, _, rest in split if rest[2:3] == b"x" and _NO_FILE not in rest[:32]]
 
 
 def _changed(standing: Standing) -> float:

@@ -10,13 +10,17 @@ import errno
 import itertools
 import os
 import resource
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from linkscope.errors import LinkScopeError, ProcessUnreadable
 from linkscope.loader.root import Root
-from linkscope.loader.system import System
 from linkscope.process import procfs
+
+if TYPE_CHECKING:
+    from linkscope.loader.system import System
 
 # A name that a loader could not open either (open(2)); after any other error something may well stand there.
 _NOTHING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
@@ -46,10 +50,17 @@ class View:
     """
 
     def __init__(self, root: Root, prefix: str, shown: str | None) -> None:
-        self.system = System(root)
+        self.root = root
         self.shown = shown
         self._prefix = prefix
         self._spots: dict[str, Spot] = {}
+
+    @cached_property
+    def system(self) -> System:
+        """The root with all that a loader looks up in it."""
+        from linkscope.loader.system import System  # where nothing is stale, no loader's rules are needed
+
+        return System(self.root)
 
     def inside(self, name: str) -> str | None:
         """How the process sees the file that the kernel calls NAME; None where it lies outside of this root."""
@@ -66,19 +77,19 @@ class View:
 
     def _look(self, path: str) -> Spot:
         try:
-            location = self.system.root.locate(path)
+            location = self.root.locate(path)
             return Spot(self._stat(location), location)
         except ValueError:  # a NUL byte
             return Spot(None, None)
         except OSError as error:
-            far = _far(self.system.root.directory, path) if error.errno == errno.ENAMETOOLONG else None
+            far = _far(self.root.directory, path) if error.errno == errno.ENAMETOOLONG else None
             if far is None and error.errno not in _NOTHING:
                 return Spot(None, None, os.strerror(error.errno or 0).lower())
             return Spot(far, None)
 
     def _stat(self, location: str) -> os.stat_result:
         """stat(2) of what stands at LOCATION, which holds no symlink: one that was put there since is not followed."""
-        root = self.system.root
+        root = self.root
         if root.is_system:
             return os.stat(location)
         descriptor = root.open(location, os.O_PATH | os.O_CLOEXEC)
@@ -93,7 +104,7 @@ class View:
 
     def locate(self, path: str) -> str:
         """Where PATH, which exists, can be opened on this machine."""
-        return self.system.root.locate(path)
+        return self.root.locate(path)
 
 
 def _far(root: str, path: str) -> os.stat_result | None:
@@ -144,7 +155,7 @@ class Sight:
     def close(self) -> None:
         """Give its descriptors back. What was predicted in it may refer to it for longer."""
         for view in self._views:
-            view.system.root.close()
+            view.root.close()
         if self._held is not None:
             os.close(self._held)
             self._held = None

@@ -101,7 +101,7 @@ def test_a_process_that_becomes_another_program_while_it_is_judged_is_judged_aga
                 until(lambda: os.readlink(f"/proc/{program.pid}/exe") == str(second), "the other program runs")
             return made(*given)  # type: ignore[arg-type]
 
-        monkeypatch.setattr("linkscope.analysis.process.Objects", late)
+        monkeypatch.setattr("linkscope.analysis.closelook.Objects", late)
         (process,) = [one for one in each_process([program.pid]) if isinstance(one, Process)]
     assert process.executable is not None
     assert process.executable.path == str(second)

@@ -272,7 +272,7 @@ def _linked(pid: int, mappings: Sequence[Mapping]) -> set[tuple[int, int]]:
 
 def test_of_every_process_the_objects_are_the_elf_files_that_map_files_links_to() -> None:
     privileged()
-    observer = Observer()
+    observer = Observer(Views())
     compared = 0
     for pid in procfs.pids():
         with contextlib.suppress(LinkScopeError, OSError):

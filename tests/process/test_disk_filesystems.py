@@ -62,7 +62,7 @@ def test_a_snapshot_mounted_over_a_subvolume_has_files_of_its_own(
             with started(argv) as top:
                 top.expect("ready")
                 for pids in ((covered.pid, top.pid), (top.pid, covered.pid)):
-                    observer = Observer()
+                    observer = Observer(Views())
                     seen = {}
                     for pid in pids:
                         objects = observer.observe(pid, costs=False).objects

@@ -16,7 +16,7 @@ from linkscope.errors import LinkScopeError, ProcessGone, ProcessUnsteady
 from linkscope.process import procfs
 from linkscope.process.linkmap_memory import LinkMapMemory
 from linkscope.process.mappings import Mapping
-from linkscope.process.snapshot import Snapshot, living_thread, steady, take
+from linkscope.process.snapshot import Snapshot, steady, take
 from tests.process.places import privileged
 from tests.process.started import NOBODY, as_user, started, state, until
 from tests.process.verdicts import disks, looked_at, ordinary_user, stale
@@ -185,7 +185,7 @@ def test_a_process_whose_first_thread_has_ended_is_read_through_another(programs
         snapshot = take(program.pid, costs=True)
         threads = sorted(map(int, os.listdir(f"/proc/{program.pid}/task")))
         assert (snapshot.pid, snapshot.through) == (program.pid, threads[1])
-        assert living_thread(snapshot.stat) == threads[1]
+        assert procfs.living_thread(snapshot.stat) == threads[1]
         assert isinstance(snapshot.link_map, LinkMapMemory)
         seen = disks(looked_at(program.pid))
         assert {"headless", "libc.so.6", "[vdso]"} < set(map(os.path.basename, seen))

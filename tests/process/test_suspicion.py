@@ -43,7 +43,7 @@ def room() -> Iterator[Path]:
 def suspected(pid: int) -> bool:
     """Whether a process has to be looked at closely."""
     suspicion = Suspicion(Views())
-    return suspicion.falls_on(pid, procfs.start_time(procfs.stat(pid), procfs.boot_time()))
+    return suspicion.falls_on(pid, procfs.boot_time())
 
 
 def _stale(pids: list[int] | None) -> set[int]:

@@ -14,6 +14,7 @@ from linkscope.process import procfs, witness
 from linkscope.process.disk import Standing
 from linkscope.process.mappings import Mapping, read_maps
 from linkscope.process.observation import Observer
+from linkscope.process.views import Views
 from tests.process.inside import Pages
 from tests.process.started import started
 
@@ -36,7 +37,7 @@ def library(fixture_file: FixtureFile, tmp_path: Path) -> Path:
 
 
 def test_of_every_object_of_every_process_memory_has_the_build_id_of_the_file() -> None:
-    observer = Observer()
+    observer = Observer(Views())
     compared = 0
     for pid in procfs.pids():
         with contextlib.suppress(LinkScopeError), procfs.Memory(pid) as memory:
