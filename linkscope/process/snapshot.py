@@ -154,7 +154,7 @@ def _take(pid: int, costs: bool, code: list[Mapping] | None) -> Snapshot | None:
         return None
     program = _program(pid)
     vector = procfs.auxv(pid, 8 if program is None else program.layout.word)
-    if mappings and not vector:
+    if not mappings or not vector:
         # In the midst of execve(2) the old program is gone and the new one is not mapped, and at its end a process has
         # no memory for a moment, before it is a zombie.
         return None

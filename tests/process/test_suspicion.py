@@ -61,16 +61,18 @@ def test_a_process_that_is_younger_than_its_files_needs_no_close_look(kit: Kit, 
 def test_what_happens_to_other_files_in_its_folder_is_no_reason_and_moving_the_folder_is_one(
     kit: Kit, room: Path
 ) -> None:
-    folder = kit.furnish(room / "app/lib")
+    # Not right below the folder in which other tests come and go.
+    house = room / "house"
+    folder = kit.furnish(house / "app/lib")
     with lodging(kit, [folder / HOLDER], folder) as lodger:
         grown(lodger.pid)
         before = os.stat(folder / LIBRARY)
         (folder / "another").touch()
         (folder / "another").rename(folder / "third")
-        (room / "beside").mkdir()
+        (house / "beside").mkdir()
         assert not suspected(lodger.pid)
-        (room / "app").rename(room / "old")
-        after = os.stat(room / "old/lib" / LIBRARY)
+        (house / "app").rename(house / "old")
+        after = os.stat(house / "old/lib" / LIBRARY)
         assert (after.st_mtime_ns, after.st_ctime_ns) == (before.st_mtime_ns, before.st_ctime_ns)
         assert suspected(lodger.pid)
 
