@@ -100,7 +100,7 @@ class Objects:
         """A start that comes to the file at PATH, whatever that is."""
         if self._files.is_elf(view.locate(path)):
             return Restart(path=text(path), build_id=self._build_id(path))
-        return Restart(path=text(path), build_id=None, refused="is no ELF file")
+        return Restart(path=text(path), build_id=None, refused="not an ELF file")
 
     def _build_id(self, path: str) -> str | None:
         view = self._seen.view

@@ -38,7 +38,7 @@ def _would(path: str, restart: Restart) -> str:
     if restart.path is None:
         return "not find it"
     if restart.refused is not None:
-        return f"fail at {restart.path}: it {restart.refused}"
+        return f"fail at {restart.path}: {restart.refused}"
     return f"load {restart.path}" if restart.path != path else "load the file that is there now"
 
 

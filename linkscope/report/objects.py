@@ -116,6 +116,9 @@ def _restart(mapped: MappedObject, page: Page, indent: int) -> Iterator[list[Spa
     start: list[Span] = [(" " * (indent + 2), ""), ("→ ", "warn")]
     if mapped.restart.path is None:
         yield from words("a restart would find nothing", "warn", page, start)
+    elif mapped.restart.refused is not None:
+        where = "the file that stands there now" if mapped.restart.path == mapped.path else mapped.restart.path
+        yield from words(f"a restart would fail at {where}: {mapped.restart.refused}", "bad", page, start)
     elif mapped.restart.path == mapped.path:
         yield from words("a restart would map the file that stands there now", "", page, start)
     else:

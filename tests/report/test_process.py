@@ -91,6 +91,16 @@ def test_the_report_without_unicode_says_the_same_in_ascii() -> None:
     assert "\n  x 2 pages differ\n" in shown
 
 
+def test_a_restart_that_would_fail_is_said_to_fail() -> None:
+    there, elsewhere = (
+        mapped("liba.so", disk="replaced", restart=Restart(path=path, build_id=None, refused="file too short"))
+        for path in ("/lib/liba.so", "/opt/liba.so")
+    )
+    shown = _shown(process(objects=[there, elsewhere]))
+    assert "→ a restart would fail at the file that stands there now: file too short\n" in shown
+    assert "→ a restart would fail at /opt/liba.so: file too short\n" in shown
+
+
 def test_a_line_between_processes_and_a_count_of_those_that_are_stale_or_failed() -> None:
     shown = _shown(_WORKER, process(7), ProcessError(pid=9, error="no such process"), ProcessError(pid=9, error="x"))
     assert "\n\n7 /usr/bin/app --serve\n" in shown
