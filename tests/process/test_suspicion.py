@@ -7,7 +7,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,6 @@ from linkscope.model.pid import Process
 from linkscope.process import procfs
 from linkscope.process.suspicion import Suspicion
 from linkscope.process.views import Views
-from tests.process import places
 from tests.process.places import HOLDER, LIBRARY, PLACES, Kit, grown, lodging
 from tests.process.started import started, state, until
 from tests.process.verdicts import ordinary_user, stale
@@ -27,17 +26,6 @@ from tests.process.verdicts import ordinary_user, stale
 FixtureFile = Callable[[str], Path]
 
 _QUICK = Looking(stale_only=True, memory=False)
-
-
-@pytest.fixture(scope="session")
-def kit(fixture_file: FixtureFile) -> Kit:
-    return Kit(fixture_file)
-
-
-@pytest.fixture
-def room() -> Iterator[Path]:
-    with places.room() as folder:
-        yield folder
 
 
 def suspected(pid: int) -> bool:
