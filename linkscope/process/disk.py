@@ -89,7 +89,7 @@ def standing_of(pid: int, mapping: Mapping, sight: Sight) -> Standing:
         key = (*key, exact and _numbers(exact))
         known = remembered.get(key)
     if not isinstance(known, Standing):
-        case = _Case(pid, mapping, sight, link)
+        case = _Case(pid, mapping, sight)
         known = _judged(case)
         if known.identity not in (None, mapping.identity):
             known = msgspec.structs.replace(known, disguised=True)
@@ -104,11 +104,11 @@ def standing_of(pid: int, mapping: Mapping, sight: Sight) -> Standing:
 class _Case:
     """One mapped file, and what can be found out of it; what takes a system call is asked for when it is needed."""
 
-    def __init__(self, pid: int, mapping: Mapping, sight: Sight, link: str) -> None:
+    def __init__(self, pid: int, mapping: Mapping, sight: Sight) -> None:
         self.pid = pid
         self.mapping = mapping
         self.sight = sight
-        self.link = link
+        self.link = mapping.map_file
         self.is_fleeting = False
         """Whether the file was unmapped meanwhile: what is found then holds for no other process."""
 
