@@ -1,0 +1,114 @@
+"""From one file to its findings: the rules that apply, their levels under a policy, and what is accepted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import msgspec
+
+from linkscope.model.check import Finding, Level, Status, Waived
+from linkscope.model.document import text
+from linkscope.policy.catalogue import rules, settings_for
+from linkscope.policy.globs import matches
+from linkscope.policy.rule import Fault, Need, Rule
+from linkscope.policy.subject import Subject
+from linkscope.policy.terms import Policy, RuleLevel, Terms, Waiver
+
+_LEVELS: tuple[Level, ...] = ("note", "warning", "error")
+
+
+def applied(policy: Policy) -> list[Rule]:
+    """The rules that some group of POLICY lets have their say, by id."""
+    off = [
+        {name for name, level in group.levels.items() if level == "off"}
+        for group in policy.groups
+        if "**" in group.paths
+    ]
+    silenced = set[str]().union(*off) - {
+        name for group in policy.groups for name, level in group.levels.items() if level != "off"
+    }
+    return [rule for rule in rules().values() if rule.id not in silenced]
+
+
+def wants(policy: Policy, need: Need) -> bool:
+    """Whether POLICY itself asks for what only rules with this NEED can say: by a setting, or by naming one's level."""
+    wanting = [rule for rule in rules().values() if need in rule.needs]
+    named = {name for group in policy.groups for name, level in group.levels.items() if level != "off"}
+    given = {key for group in policy.groups for key in group.settings}
+    return any(rule.id in named or given & set(rule.asked) for rule in wanting)
+
+
+def evaluate(subject: Subject, policy: Policy, needs: frozenset[Need]) -> list[Finding]:
+    """All findings about one file, the graver first, else in the order of the rules.
+
+    needs: what was worked out for this run; rules that want more are left out.
+    """
+    terms = policy.terms(subject.file.path)
+    found = [
+        _finding(subject, rule, fault, terms, policy)
+        for rule in rules().values()
+        if rule.needs <= needs and _has_a_say(rule, terms, subject)
+        for fault in rule.check(subject, settings_for(rule, terms.settings))
+    ]
+    return sorted(found, key=lambda finding: -_LEVELS.index(finding.level))
+
+
+def _has_a_say(rule: Rule, terms: Terms, subject: Subject) -> bool:
+    if terms.level(rule.id, rule.level) == "off":
+        return False
+    if rule.asked and not any(getattr(terms.settings, key) for key in rule.asked):
+        return False
+    return rule.scope == "file" or subject.rooted or not getattr(terms.settings, "target", ())
+
+
+def _finding(subject: Subject, rule: Rule, fault: Fault, terms: Terms, policy: Policy) -> Finding:
+    path = subject.file.path
+    mark = fingerprint(rule.id, path, fault.subject)
+    waiver = next((one for one in _waivers(policy, rule.id, path, fault.subject)), None)
+    status: Status = "waived" if waiver else "baseline" if mark in policy.baseline else "new"
+    return Finding(
+        rule=rule.id,
+        level=_level(rule, fault, terms.level(rule.id, rule.level), rule.id in terms.levels),
+        path=path,
+        path_bytes=subject.file.path_bytes,
+        subject=text(fault.subject),
+        status=status,
+        message=text(fault.message),
+        evidence=[text(line) for line in fault.evidence],
+        fingerprint=mark,
+        waived=Waived(reason=waiver.reason, until=waiver.until and waiver.until.isoformat()) if waiver else None,
+    )
+
+
+def _level(rule: Rule, fault: Fault, level: RuleLevel, named: bool) -> Level:
+    """The level of one finding. A graver fault counts one more, but is no error where nobody asked for the rule."""
+    base: Level = fault.level or rule.level if level == "off" or not named else level
+    if fault.level and named:
+        base = min(base, fault.level, key=_LEVELS.index)
+    if not fault.graver or base == "error":
+        return base
+    raised = _LEVELS[_LEVELS.index(base) + 1]
+    return raised if named or raised != "error" else base
+
+
+def _waivers(policy: Policy, rule: str, path: str, subject: str) -> Iterator[Waiver]:
+    for waiver in policy.waivers:
+        if waiver.rule == rule and waiver.subject in (None, subject) and matches(path, waiver.path):
+            if waiver.until is None or policy.today <= waiver.until:
+                yield waiver
+
+
+def fingerprint(rule: str, path: str, subject: str) -> str:
+    """What stays the same of a finding from one build to the next: SHA-256 over rule, path and subject, in hex."""
+    return hashlib.sha256("\0".join((rule, path.removeprefix("./"), subject)).encode("utf-8", "replace")).hexdigest()
+
+
+def counted(finding: Finding) -> bool:
+    """Whether a finding makes the exit code 1: a new error."""
+    return finding.level == "error" and finding.status == "new"
+
+
+def renamed(finding: Finding, path: str) -> Finding:
+    """FINDING of the file under another path, as of a member of an archive."""
+    return msgspec.structs.replace(finding, path=path, fingerprint=fingerprint(finding.rule, path, finding.subject))

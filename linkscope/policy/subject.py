@@ -1,0 +1,129 @@
+"""One file as rules see it: its document, and the further facts that they ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from linkscope.elf.image import Image
+from linkscope.model.inspect import File
+
+Tag = Literal["RPATH", "RUNPATH"]
+Privilege = Literal["setuid", "setgid", "capabilities"]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """One symbol version that an object of the release asks for.
+
+    name: as in the file, `GLIBC_2.34`. family, number: of a FAMILY_N(.N)* version, else None and (); of
+    GLIBC_ABI_DT_RELR they are GLIBC and (2, 36). provider: the DT_NEEDED name that must define it. asker: the path of
+    the object that asks. weak: glibc only warns where it is absent (VER_FLG_WEAK).
+    """
+
+    name: str
+    family: str | None
+    number: tuple[int, ...]
+    provider: str
+    asker: str
+    weak: bool
+
+
+class Carrier(msgspec.Struct, frozen=True):
+    """A symbol that carries a version. weak: its reference is weak (STB_WEAK), so that it may stay undefined."""
+
+    symbol: str
+    asker: str
+    weak: bool
+
+
+class Part(msgspec.Struct, frozen=True):
+    """An object of the release: the file itself, or a library that it brings along and finds by its own search paths.
+
+    path: as in the answer.
+    """
+
+    path: str
+    image: Image
+
+
+class SearchElement(msgspec.Struct, frozen=True):
+    """One element of the file's own RPATH or RUNPATH.
+
+    element: as written. folder: what the loader makes of it for this file, as seen from inside the root; None where the
+    loader drops the element. mode: st_mode of the folder, 0 where there is none. finds: the libraries (requested names)
+    of the closure that are found in it.
+    """
+
+    tag: Tag
+    element: str
+    folder: str | None
+    mode: int
+    finds: tuple[str, ...]
+
+
+class Borrowed(msgspec.Struct, frozen=True):
+    """A library that the file uses and does not name in its own NEEDED. symbols: some that it takes from there."""
+
+    library: str
+    symbols: tuple[str, ...]
+
+
+class Subject(Protocol):
+    """One file, as rules see it. Facts beside `file` are worked out when they are first asked for."""
+
+    @property
+    def file(self) -> File:
+        """The document of the file, as `linkscope inspect` has it."""
+
+    @property
+    def image(self) -> Image:
+        """The loader's view of the file."""
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the file is for other machines, and no root was given in which its libraries could be looked up."""
+
+    @property
+    def rooted(self) -> bool:
+        """Whether a root was named, in which the program is to start."""
+
+    @property
+    def privileges(self) -> tuple[Privilege, ...]:
+        """The rights that the file gives to whoever starts it."""
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The file, and the libraries that it brings along: found by RPATH, RUNPATH or a path, not by the system."""
+
+    @property
+    def brought(self) -> frozenset[str]:
+        """The requested names of the libraries that are brought along."""
+
+    @property
+    def wanted(self) -> Sequence[Wanted]:
+        """Every symbol version that the parts ask for from libraries that are not brought along."""
+
+    def carriers(self, wanted: Iterable[Wanted]) -> dict[Wanted, tuple[Carrier, ...]]:
+        """The symbols that carry each of the WANTED versions, in the order of their symbol tables."""
+
+    @property
+    def search_path(self) -> Sequence[SearchElement]:
+        """The file's own RPATH or RUNPATH, in order."""
+
+    @property
+    def borrowed(self) -> Sequence[Borrowed] | None:
+        """Libraries used without being needed; None where symbols were not bound."""
+
+    @property
+    def sections(self) -> frozenset[str]:
+        """Which of the sections that rules ask about the file has (`.symtab`, `.debug_info`, `.gnu_debuglink` …)."""
+
+    @property
+    def debug_file(self) -> str | None:
+        """The separate debug file of the file, by build id or debug link, where the root has it."""
+
+    @property
+    def cpu_level(self) -> int:
+        """The x86-64 ISA level (2 to 4) that the loader demands for the file; 0 where it demands none."""
