@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from linkscope.analysis import problems
 from linkscope.analysis.circumstances import Place, environment_for, place, reason_for, system_for
 from linkscope.analysis.closure import closure, missing
+from linkscope.analysis.division import divided
 from linkscope.analysis.facts import FileFacts, file_facts
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.elf.image import read_image
@@ -22,12 +24,11 @@ from linkscope.loader.system import System
 from linkscope.model.document import AnalysisError, exact_bytes, text
 from linkscope.model.inspect import Dlopen, File, InspectDocument, Script
 
-_WORTH_DIVIDING = 128
-_LEARNT_FROM = 8
-_FILE, _ERROR = b"F", b"E"
+if TYPE_CHECKING:
+    from linkscope.loader.binding import Binding
+
 _AS_THE_CALLER, _PLAIN = Assumptions(), Depth()
-_ENDED = "the process that analysed it was ended, for its use of memory perhaps"
-_TOO_MUCH = "takes more memory than there is"
+TOO_MUCH = "takes more memory than there is"
 _MAX_SCRIPTS = 5  # Linux fs/exec.c, exec_binprm: so many scripts may lead on to one another, and then to a program
 
 
@@ -46,54 +47,60 @@ def inspect_each(
     workers: processes among which many paths are divided, for a caller without other threads.
     """
     system = system_for(assumptions)
-    run = _Run(system, environment_for(assumptions, system, os.environ), depth)
-    if workers == 1 or len(paths) < _WORTH_DIVIDING:
-        yield from map(run.result, paths)
-        return
-    from linkscope.inventory.executors import in_processes  # one file does not need it
-
-    head = len(paths) // _LEARNT_FROM
-    yield from map(run.result, paths[:head])  # what the loader's cache and the common libraries say is read once
-    rest = paths[head:]
-    for path, frame in zip(rest, in_processes(run.encoded_result, rest, workers, run.share), strict=True):
-        if frame is None:
-            yield _error(path, _ENDED)
-        elif frame[:1] == _FILE:
-            yield msgspec.msgpack.decode(frame[1:], type=File)
-        else:
-            yield msgspec.msgpack.decode(frame[1:], type=AnalysisError)
+    return divided(Run(system, environment_for(assumptions, system, os.environ), depth), paths, workers)
 
 
-class _Run:
+class Examined(msgspec.Struct, frozen=True):
+    """A file and what was worked out on the way to its document.
+
+    where: as it was named. location: its place on this machine. program, started: None where no loader has to do with
+    the file. binding: None where symbols were not asked for, or there was no start.
+    """
+
+    file: File
+    facts: FileFacts
+    where: Place
+    location: str
+    program: Program | None
+    started: Start | None
+    binding: Binding | None
+
+
+class Run:
     """One call: the system, the circumstances, and the facts of every file that was met, by device and inode."""
 
+    kinds: tuple[type[File | AnalysisError], ...] = (File, AnalysisError)
+
     def __init__(self, system: System, environment: Environment, depth: Depth) -> None:
-        self._system = system
-        self._environment = environment
+        self.system = system
+        self.environment = environment
         self._depth = depth
         self._facts: dict[tuple[int, int], FileFacts] = {}
 
-    def result(self, path: str) -> File | AnalysisError:
+    def answer(self, item: str) -> File | AnalysisError:
         """The answer for one path, or why there is none."""
         try:
-            return self.inspect(place(path, self._system))
+            return self.inspect(place(item, self.system))
         except LinkScopeError as error:
             line = error.script if isinstance(error, NotElf) else None
-            return _error(path, reason_for(error, path, self._system), line and line.partition(" ")[0])
+            return error_of(item, reason_for(error, item, self.system), line and line.partition(" ")[0])
         except (MemoryError, RecursionError):  # the boundary of one file: the others are still analysed
-            return _error(path, _TOO_MUCH)
+            return error_of(item, TOO_MUCH)
 
-    def share(self, path: str) -> int:
+    def lost(self, item: str, reason: str) -> AnalysisError:
+        """What is said of a path whose process ended."""
+        return error_of(item, reason)
+
+    def share(self, item: str) -> int:
         """Equal for the names of one file, so that the process that has read it answers for all of them."""
+        return self.share_of(place(item, self.system))
+
+    def share_of(self, where: Place) -> int:
+        """The inode of a file, 0 where there is none."""
         try:
-            return os.stat(self._locate(place(path, self._system))).st_ino
+            return os.stat(self._locate(where)).st_ino
         except (LinkScopeError, OSError, ValueError):
             return 0
-
-    def encoded_result(self, path: str) -> bytes:
-        """`result` as bytes, for another process: what it is, then the value."""
-        result = self.result(path)
-        return (_FILE if isinstance(result, File) else _ERROR) + msgspec.msgpack.encode(result)
 
     def inspect(self, where: Place) -> File:
         """The answer for one file, or for the interpreter of a script if that is asked for. Raises LinkScopeError."""
@@ -108,7 +115,7 @@ class _Run:
         """The answer for the program at the end of a script's #! LINE, which may name a script in its turn."""
         interpreter, _, argument = line.partition(" ")
         told = Script(path=text(script.shown), interpreter=text(interpreter), argument=text(argument) or None)
-        cwd = self._environment.cwd.rstrip("/")
+        cwd = self.environment.cwd.rstrip("/")
         for _ in range(_MAX_SCRIPTS):
             try:
                 inside = interpreter if interpreter.startswith("/") else f"{cwd}/{interpreter}"
@@ -124,12 +131,16 @@ class _Run:
         raise LinkScopeError(script.shown, f"more than {_MAX_SCRIPTS} scripts lead on to one another")
 
     def _of_file(self, where: Place, script: Script | None) -> File:
+        return self.examined(where, script).file
+
+    def examined(self, where: Place, script: Script | None = None) -> Examined:
+        """The file, and all that was worked out for its document. Raises LinkScopeError."""
         location = self._locate(where)
-        return self._answer(where, location, self._facts_of(where, location), script)
+        return self._examined(where, location, self._facts_of(where, location), script)
 
     def _locate(self, where: Place) -> str:
         try:
-            return self._system.root.locate(where.inside)
+            return self.system.root.locate(where.inside)
         except OSError as error:
             raise FileUnreadable.from_os_error(where.shown, error) from error
 
@@ -141,32 +152,33 @@ class _Run:
         else:
             known = self._facts.get((status.st_dev, status.st_ino))
         if known is None:
-            with open_reader(location, where.shown, self._system.root.open) as reader:
+            with open_reader(location, where.shown, self.system.root.open) as reader:
                 image = read_image(reader)
-                self._system.remember(image, reader.head)
+                self.system.remember(image, reader.head)
                 known = self._facts[image.identity] = file_facts(reader, image)
         return known
 
-    def _answer(self, where: Place, location: str, facts: FileFacts, script: Script | None) -> File:
+    def _examined(self, where: Place, location: str, facts: FileFacts, script: Script | None) -> Examined:
         found = list(facts.file.problems)
+        program: Program | None = None
         started: Start | None = None
         binding = None
         if facts.is_loaded:
             program = Program(facts.image, where.inside, where.shown, location)
-            started = start(self._system, program, self._environment)
-            found += problems.of_start(started, program, self._system)
+            started = start(self.system, program, self.environment)
+            found += problems.of_start(started, program, self.system)
             if self._depth.symbols:
                 from linkscope.loader.binding import bind
 
-                binding = bind(self._system, started, program, self._environment.bind_now)
+                binding = bind(self.system, started, program, self.environment.bind_now)
                 found += binding.problems
         if self._depth.cross_check:
             found += problems.of_cross_check(location, facts.image)
-        return msgspec.structs.replace(
+        file = msgspec.structs.replace(
             facts.file,
             path=text(where.shown),
             path_bytes=exact_bytes(where.shown),
-            closure=closure(started, self._system, self._environment.cwd) if started else [],
+            closure=closure(started, self.system, self.environment.cwd) if started else [],
             missing=missing(started) if started else [],
             problems=problems.graver_first(found),
             dlopen=_dlopen(facts, started),
@@ -174,9 +186,11 @@ class _Run:
             unused=binding.unused if binding else [] if self._depth.symbols else None,
             script=script,
         )
+        return Examined(file, facts, where, location, program, started, binding)
 
 
-def _error(path: str, reason: str, script: str | None = None) -> AnalysisError:
+def error_of(path: str, reason: str, script: str | None = None) -> AnalysisError:
+    """What stands under `errors` for PATH. script: the interpreter that it names, if it is a script."""
     interpreter = None if script is None else text(script)
     return AnalysisError(path=text(path), error=text(reason), path_bytes=exact_bytes(path), script=interpreter)
 

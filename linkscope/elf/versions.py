@@ -153,6 +153,11 @@ def version_number(name: str) -> tuple[str, tuple[int, ...]] | None:
 _IMPLIED = {"GLIBC_ABI_DT_RELR": ("GLIBC", (2, 36))}
 
 
+def number_of(name: str) -> tuple[str | None, tuple[int, ...]]:
+    """As `version_number`, and what a name without a number stands for; (None, ()) where that is nothing."""
+    return version_number(name) or _IMPLIED.get(name) or (None, ())
+
+
 def highest_versions(verneed: tuple[VersionNeed, ...]) -> tuple[dict[str, str], list[str]]:
     """The highest version needed of each family, as text, and in order the names that are no family's number."""
     highest: dict[str, tuple[int, ...]] = {}

@@ -34,12 +34,14 @@ _Identity = tuple[int, int]
 class Binding(msgspec.Struct, frozen=True):
     """unresolved: what no object defines, object by object in the order of the scope, each symbol once for its object.
 
-    unused: the paths of the program's own needed libraries that serve it with no symbol. problems: the unresolved ones
-    again, in words, and what could not be read.
+    unused: the paths of the program's own needed libraries that serve it with no symbol. borrowed: the libraries that
+    serve it and that it does not need itself, by path, each with the symbols (weak references do not count). problems:
+    the unresolved ones again, in words, and what could not be read.
     """
 
     unresolved: list[Unresolved]
     unused: list[str]
+    borrowed: list[tuple[str, tuple[str, ...]]]
     problems: list[Problem]
 
 
@@ -63,7 +65,9 @@ def bind(system: System, start: Start, program: Program, at_once: bool = False) 
             one = Unresolved(symbol=text(symbol), version=version and text(version), needed_by=text(path), fails=fails)
             unresolved.append(one)
             found.append(problems.unresolved_symbol(symbol, version, path, fails))
-    return Binding(unresolved, [text(path) for path in scope.unused()], found)
+    providers = scope.providers_of_main()
+    unused = [text(one.path or one.requested) for one in scope.own_needs() if one not in providers]
+    return Binding(unresolved, unused, scope.borrowed(providers), found)
 
 
 def stops_without_versions(
@@ -185,21 +189,39 @@ class _Scope:
         plain = {number: names.plain_of(tables.references[number].symbol) for number in missing}
         return {number for number, name in plain.items() if name and any(name in exports for exports in behind)}
 
-    def unused(self) -> list[str]:
-        """The program's needed libraries that none of its references, weak ones included, is bound to.
+    def providers_of_main(self) -> dict[Loaded, set[int]]:
+        """The objects that the program's references (weak ones included) are bound to, each with their numbers.
 
         What the program serves itself it takes from itself, since it stands first in its scope.
         """
         main = self.link_map.main
         missing = set(range(len(self.tables(main).references)))
-        used = set()
+        found: dict[Loaded, set[int]] = {}
         for provider in self.objects:
             service = missing & self.served(main, provider) if provider is not main else None
             if service:
                 missing -= service
-                used.add(provider)
-        needed = dict.fromkeys(self._own_needs(main))
-        return [one.path or one.requested for one in needed if one not in used]
+                found[provider] = service
+        return found
+
+    def own_needs(self) -> list[Loaded]:
+        """What the program's DT_NEEDED led to, each once."""
+        return list(dict.fromkeys(self._own_needs(self.link_map.main)))
+
+    def borrowed(self, providers: dict[Loaded, set[int]]) -> list[tuple[str, tuple[str, ...]]]:
+        """Of the PROVIDERS those that the program does not need itself, and with which symbols they serve it.
+
+        Neither a preload nor the loader is a dependency that anybody forgot.
+        """
+        own = {one.identity or id(one) for one in self.own_needs()}
+        tables = self.tables(self.link_map.main)
+        found: list[tuple[str, tuple[str, ...]]] = []
+        for provider, service in providers.items():
+            strong = sorted(service & tables.strong)
+            if strong and provider.role == "library" and (provider.identity or id(provider)) not in own:
+                symbols = tuple(text(tables.references[number].symbol) for number in strong)
+                found.append((text(provider.path or provider.requested), symbols))
+        return found
 
     def _own_needs(self, loaded: Loaded) -> list[Loaded]:
         entries = self.link_map.dependencies.get(loaded, ())

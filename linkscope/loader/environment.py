@@ -79,6 +79,11 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
         return None if secure else self.library_path
 
 
+def is_native(machine: int) -> bool:
+    """Whether the processor at hand runs files of MACHINE."""
+    return machine in _HOST_MACHINES.get(os.uname().machine, ())
+
+
 def levels() -> list[str]:
     """Every glibc-hwcaps name that can be assumed."""
     return [name for names in _LEVELS.values() for name in names] + ["baseline"]
@@ -91,7 +96,7 @@ def cpu_for(machine: int, level: str | None, tunables: str | None) -> Cpu:
     legacy: tuple[str, ...] = _LEGACY.get(machine, ())
     if level is not None:
         active = names[names.index(level) :] if level in names else ()
-    elif machine in _HOST_MACHINES.get(os.uname().machine, ()):
+    elif is_native(machine):
         flags, vendor = _processor()
         flags = flags - _masked(tunables)
         active = _active_x86(flags) if machine == c.EM_X86_64 else ()

@@ -233,6 +233,11 @@ class Glibc:
         paths = self._paths(loaded)
         return paths.rpath or paths.runpath
 
+    @property
+    def system_folders(self) -> frozenset[str]:
+        """The default folders, which glibc was built with."""
+        return frozenset(folder.prefix.rstrip("/") for folder in self.default_folders)
+
     def _paths(self, loaded: Loaded) -> _Paths:
         known = loaded.rules_memory
         if isinstance(known, _Paths):

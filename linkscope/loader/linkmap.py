@@ -6,7 +6,7 @@ The walk is breadth-first over the dependency entries of each object, as glibc's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -116,6 +116,18 @@ class Loaded:
         return f"Loaded({self.requested!r}, {self.path!r}, {self.role})"
 
 
+class Folder(Protocol):
+    """One element of a search list."""
+
+    @property
+    def element(self) -> str:
+        """As it is written; "" stands for the working directory."""
+
+    @property
+    def prefix(self) -> str:
+        """The folder, with the tokens replaced, with or without a slash at its end."""
+
+
 class Rules(Protocol):
     """What differs from loader to loader. main: the program; cwd: where it is started."""
 
@@ -137,6 +149,13 @@ class Rules(Protocol):
 
     def admit(self, loaded: Loaded, link_map: LinkMap) -> None:
         """Note the names, the identity and the origin of an object that has just been mapped."""
+
+    def own_folders(self, loaded: Loaded) -> Sequence[Folder]:
+        """What an object's own RPATH or RUNPATH names, as far as the loader honours it."""
+
+    @property
+    def system_folders(self) -> frozenset[str]:
+        """The folders that the loader searches for every program, absolute, without a slash at their end."""
 
 
 class LinkMap:

@@ -196,6 +196,11 @@ class Musl:
         """What an object's own RPATH or RUNPATH names, as far as the loader honours it."""
         return self.own_list(loaded).folders
 
+    @property
+    def system_folders(self) -> frozenset[str]:
+        """The system path, from its file or as musl was built."""
+        return frozenset(folder.prefix.rstrip("/") for folder in self.system_path.folders)
+
     def _expanded(self, text: str, owner: Loaded) -> tuple[Folder, ...]:
         """fixup_rpath: $ORIGIN replaced in the whole text, which is split only then; void with any other `$` in it.
 

@@ -10,21 +10,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from linkscope.loader import problems
-from linkscope.loader.linkmap import LinkMap, Loaded
+from linkscope.loader.linkmap import Folder, LinkMap, Loaded
 from linkscope.loader.system import System
 from linkscope.model.inspect import Problem
-
-
-class Folder(Protocol):
-    """One element of a search list."""
-
-    @property
-    def element(self) -> str:
-        """As it is written; "" stands for the working directory."""
-
-    @property
-    def prefix(self) -> str:
-        """The folder, with the tokens replaced, with or without a slash at its end."""
 
 
 class SearchRules(Protocol):

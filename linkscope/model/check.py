@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
 from linkscope.model.document import AnalysisError, Document
 
 Level = Literal["error", "warning", "note"]

@@ -65,7 +65,7 @@ def _has_a_say(rule: Rule, terms: Terms, subject: Subject) -> bool:
 def _finding(subject: Subject, rule: Rule, fault: Fault, terms: Terms, policy: Policy) -> Finding:
     path = subject.file.path
     mark = fingerprint(rule.id, path, fault.subject)
-    waiver = next((one for one in _waivers(policy, rule.id, path, fault.subject)), None)
+    waiver = next(_waivers(policy, rule.id, path, fault.subject), None)
     status: Status = "waived" if waiver else "baseline" if mark in policy.baseline else "new"
     return Finding(
         rule=rule.id,
@@ -77,7 +77,7 @@ def _finding(subject: Subject, rule: Rule, fault: Fault, terms: Terms, policy: P
         message=text(fault.message),
         evidence=[text(line) for line in fault.evidence],
         fingerprint=mark,
-        waived=Waived(reason=waiver.reason, until=waiver.until and waiver.until.isoformat()) if waiver else None,
+        waived=None if waiver is None else _waived(waiver),
     )
 
 
@@ -94,9 +94,13 @@ def _level(rule: Rule, fault: Fault, level: RuleLevel, named: bool) -> Level:
 
 def _waivers(policy: Policy, rule: str, path: str, subject: str) -> Iterator[Waiver]:
     for waiver in policy.waivers:
-        if waiver.rule == rule and waiver.subject in (None, subject) and matches(path, waiver.path):
-            if waiver.until is None or policy.today <= waiver.until:
-                yield waiver
+        valid = waiver.until is None or policy.today <= waiver.until
+        if valid and waiver.rule == rule and waiver.subject in (None, subject) and matches(path, waiver.path):
+            yield waiver
+
+
+def _waived(waiver: Waiver) -> Waived:
+    return Waived(reason=waiver.reason, until=None if waiver.until is None else waiver.until.isoformat())
 
 
 def fingerprint(rule: str, path: str, subject: str) -> str:

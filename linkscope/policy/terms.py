@@ -1,8 +1,8 @@
-"""What a policy is once it was read: groups of paths with their settings and levels, and what is accepted all the same."""
+"""What a policy is once it was read: groups of paths with their settings and levels, and what is accepted."""
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import functools
 from collections.abc import Mapping
 from typing import Literal
@@ -37,7 +37,7 @@ class Waiver(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     reason: str
     subject: str | None = None
-    until: datetime.date | None = None
+    until: dt.date | None = None
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     groups: tuple[Group, ...] = ()
     waivers: tuple[Waiver, ...] = ()
-    today: datetime.date = datetime.date.min
+    today: dt.date = dt.date.min
     baseline: frozenset[str] = frozenset()
 
     def terms(self, path: str) -> Terms:

@@ -1,0 +1,100 @@
+"""`linkscope check`: files, folders and packages against the rules of a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from linkscope.analysis.circumstances import environment_for, place, reason_for, system_for
+from linkscope.analysis.division import divided
+from linkscope.analysis.inspect import TOO_MUCH, Run, error_of
+from linkscope.analysis.request import Assumptions, Depth
+from linkscope.analysis.subject import FileSubject
+from linkscope.errors import LinkScopeError
+from linkscope.model.check import CheckDocument, Checked, summary_of
+from linkscope.model.document import AnalysisError
+from linkscope.policy.evaluate import applied, evaluate, wants
+from linkscope.policy.rule import Need
+from linkscope.policy.terms import Policy
+
+_NO_VARIABLES: Mapping[str, str] = {}  # a CI job's own LD_LIBRARY_PATH must not hide a failure
+_NOTHING_ASKED, _AS_IT_IS = Policy(), Assumptions()
+
+
+def check(
+    paths: Sequence[str],
+    policy: Policy = _NOTHING_ASKED,
+    assumptions: Assumptions = _AS_IT_IS,
+    *,
+    symbols: bool = False,
+) -> CheckDocument:
+    """All findings about PATHS under POLICY in one document. Raises RootUnusable and BadAssumption."""
+    needs = needs_of(policy, assumptions, symbols=symbols)
+    return document(list(check_each(paths, policy, assumptions, needs)), policy, needs)
+
+
+def document(results: Sequence[Checked | AnalysisError], policy: Policy, needs: frozenset[Need]) -> CheckDocument:
+    """RESULTS of one run in one document."""
+    checked = [result for result in results if isinstance(result, Checked)]
+    findings = [finding for result in checked for finding in result.findings]
+    return CheckDocument(
+        findings=findings,
+        rules=[rule.text for rule in applied(policy) if rule.needs <= needs],
+        summary=summary_of(findings, len(checked)),
+        errors=[result for result in results if isinstance(result, AnalysisError)],
+    )
+
+
+def needs_of(policy: Policy, assumptions: Assumptions, *, symbols: bool = False) -> frozenset[Need]:
+    """What is worked out: symbols for a root or target, or where asked for; contents where POLICY speaks of them."""
+    targeted = any(group.settings.get("target") for group in policy.groups)
+    needs: set[Need] = set()
+    if symbols or targeted or assumptions.root != "/" or wants(policy, "symbols"):
+        needs.add("symbols")
+    if wants(policy, "contents"):
+        needs.add("contents")
+    return frozenset(needs)
+
+
+def check_each(
+    paths: Sequence[str], policy: Policy, assumptions: Assumptions, needs: frozenset[Need], workers: int = 1
+) -> Iterator[Checked | AnalysisError]:
+    """One result a file, in the order of PATHS and below a folder in that of the names.
+
+    workers: processes among which many files are divided, for a caller without other threads.
+    """
+    system = system_for(assumptions)
+    environment = environment_for(assumptions, system, _NO_VARIABLES)
+    run = Run(system, environment, Depth(symbols="symbols" in needs))
+    question = _Question(run, policy, needs, rooted=assumptions.root != "/")
+    yield from divided(question, list(paths), workers)
+
+
+class _Question:
+    """What is asked of each path."""
+
+    kinds: tuple[type[Checked | AnalysisError], ...] = (Checked, AnalysisError)
+
+    def __init__(self, run: Run, policy: Policy, needs: frozenset[Need], *, rooted: bool) -> None:
+        self._run = run
+        self._policy = policy
+        self._needs = needs
+        self._rooted = rooted
+
+    def answer(self, item: str) -> Checked | AnalysisError:
+        """The findings about one file, or why there are none."""
+        try:
+            examined = self._run.examined(place(item, self._run.system))
+            findings = evaluate(FileSubject(self._run, examined, self._rooted), self._policy, self._needs)
+        except LinkScopeError as error:
+            return error_of(item, reason_for(error, item, self._run.system))
+        except (MemoryError, RecursionError):  # the boundary of one file: the others are still checked
+            return error_of(item, TOO_MUCH)
+        return Checked(path=examined.file.path, path_bytes=examined.file.path_bytes, findings=findings)
+
+    def share(self, item: str) -> int:
+        """Equal for the names of one file."""
+        return self._run.share(item)
+
+    def lost(self, item: str, reason: str) -> AnalysisError:
+        """What is said of a path whose process ended."""
+        return error_of(item, reason)

@@ -1,0 +1,218 @@
+"""A file as the rules of a policy see it: facts beside its document, each worked out when it is first asked for."""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat
+from collections.abc import Iterable, Iterator
+
+from linkscope.analysis.inspect import Examined, Run
+from linkscope.elf import constants as c
+from linkscope.elf import sections as section_headers
+from linkscope.elf.image import Image
+from linkscope.elf.reader import Reader, open_reader
+from linkscope.elf.symbols import read_symbols
+from linkscope.elf.versions import number_of
+from linkscope.errors import LinkScopeError
+from linkscope.loader.environment import has_file_capabilities, is_native
+from linkscope.loader.linkmap import Loaded
+from linkscope.model.inspect import File
+from linkscope.policy.subject import Borrowed, Carrier, Part, Privilege, SearchElement, Tag, Wanted
+
+_SECTIONS = frozenset(
+    (b".symtab", b".debug_info", b".zdebug_info", b".gnu_debuglink", b".gnu_debugaltlink", b".gnu_debugdata")
+)
+_DEBUG_FOLDER = "/usr/lib/debug"  # gdb, Separate Debug Files: the global debug directory of every distribution
+_LONGEST_LINK = 4096
+
+
+class FileSubject:
+    """The Subject of one file that was examined.
+
+    rooted: a root was named. mode: st_mode where that of the file on disk does not tell, as of a member of an archive.
+    bundle: the folder of this machine in which a package was unpacked: what lies there is brought along.
+    """
+
+    def __init__(
+        self, run: Run, examined: Examined, rooted: bool, mode: int | None = None, bundle: str | None = None
+    ) -> None:
+        self.file: File = examined.file
+        self.image: Image = examined.facts.image
+        self.rooted = rooted
+        self._run = run
+        self._examined = examined
+        self._mode = self.image.mode if mode is None else mode
+        self._bundle = bundle
+
+    @functools.cached_property
+    def foreign(self) -> bool:
+        """Whether no root was named, and this machine has no loader for the file, which is for other machines."""
+        started = self._examined.started
+        without = started is not None and started.rules is None
+        return not self.rooted and without and not is_native(self.image.machine)
+
+    @functools.cached_property
+    def privileges(self) -> tuple[Privilege, ...]:
+        """What the file's mode and capabilities give to whoever starts it; nothing for a library."""
+        if self.file.kind != "executable":
+            return ()
+        found: list[Privilege] = []
+        if self._mode & stat.S_ISUID:
+            found.append("setuid")
+        if self._mode & stat.S_ISGID and self._mode & stat.S_IXGRP:
+            found.append("setgid")
+        if has_file_capabilities(self._examined.location):
+            found.append("capabilities")
+        return tuple(found)
+
+    @functools.cached_property
+    def _brought_along(self) -> list[Loaded]:
+        started = self._examined.started
+        return [one for one in started.link_map.objects if self._is_brought(one)] if started else []
+
+    def _is_brought(self, loaded: Loaded) -> bool:
+        """Found by a search path of the release's own, outside the folders that every system has."""
+        finding = loaded.finding
+        if loaded.role != "library" or finding is None or finding.candidate is None or loaded.image is None:
+            return False
+        if self._bundle is not None and finding.candidate.location.startswith(self._bundle + "/"):
+            return True
+        if finding.found_by not in ("rpath", "runpath", "path"):
+            return False
+        started = self._examined.started
+        rules = started.rules if started else None
+        return rules is None or os.path.dirname(finding.candidate.path) not in rules.system_folders
+
+    @functools.cached_property
+    def parts(self) -> list[Part]:
+        """The file itself first, then what it brings along, in link-map order."""
+        brought = [Part(one.path or one.requested, one.image) for one in self._brought_along if one.image is not None]
+        return [Part(self.file.path, self.image), *brought]
+
+    @functools.cached_property
+    def brought(self) -> frozenset[str]:
+        """The names under which the libraries that are brought along are asked for, and their sonames."""
+        names = {one.requested for one in self._brought_along}
+        return frozenset(names | {one.image.soname for one in self._brought_along if one.image and one.image.soname})
+
+    @functools.cached_property
+    def wanted(self) -> list[Wanted]:
+        """In the order of the parts and of their DT_VERNEED."""
+        return [
+            Wanted(version.name, *number_of(version.name), need.file, part.path, version.weak)
+            for part in self.parts
+            for need in part.image.verneed
+            if need.file not in self.brought
+            for version in need.versions
+        ]
+
+    def carriers(self, wanted: Iterable[Wanted]) -> dict[Wanted, tuple[Carrier, ...]]:
+        """The symbols that carry each of WANTED; none for a version that no symbol carries (GLIBC_ABI_DT_RELR)."""
+        asked = list(wanted)
+        found: dict[Wanted, tuple[Carrier, ...]] = dict.fromkeys(asked, ())
+        for asker in dict.fromkeys(one.asker for one in asked):
+            uses = self._uses(asker)
+            for one in asked:
+                if one.asker == asker:
+                    found[one] = tuple(uses.get((one.provider, one.name), ()))
+        return found
+
+    def _uses(self, asker: str) -> dict[tuple[str, str], list[Carrier]]:
+        part = next(part for part in self.parts if part.path == asker)
+        uses: dict[tuple[str, str], list[Carrier]] = {}
+        try:
+            with self._open(part) as reader:
+                symbols = read_symbols(reader, part.image)
+        except LinkScopeError:
+            return uses
+        for entry in symbols.entries:
+            version = symbols.versions.get(entry.version)
+            if entry.shndx == c.SHN_UNDEF and version is not None and version.file is not None:
+                carrier = Carrier(entry.name, asker, entry.bind == c.STB_WEAK)
+                uses.setdefault((version.file, version.name), []).append(carrier)
+        return uses
+
+    def _open(self, part: Part) -> Reader:
+        location = self._examined.location
+        for one in self._brought_along:
+            if one.image is part.image and one.finding and one.finding.candidate:
+                location = one.finding.candidate.location
+        return open_reader(location, part.path, self._run.system.root.open)
+
+    @functools.cached_property
+    def search_path(self) -> list[SearchElement]:
+        """Every element as it is written; what it means as far as the loader at hand honours it."""
+        tag: Tag = "RUNPATH" if self.image.runpath is not None else "RPATH"
+        elements = self.file.runpath if self.image.runpath is not None else self.file.rpath
+        folders = self._folders()
+        return [
+            SearchElement(tag, element, folder, self._mode_of(folder), self._found_in(element))
+            for element in elements
+            for folder in (folders.get(element),)
+        ]
+
+    def _folders(self) -> dict[str, str]:
+        started = self._examined.started
+        if started is not None and started.rules is not None:
+            own = started.rules.own_folders(started.link_map.main)
+            return {folder.element: folder.prefix.rstrip("/") or folder.prefix for folder in own}
+        origin = os.path.dirname(self._examined.where.inside)
+        texts = [*self.file.rpath, *self.file.runpath]
+        plain = {text: text.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for text in texts}
+        return {text: folder for text, folder in plain.items() if "$" not in folder}
+
+    def _mode_of(self, folder: str | None) -> int:
+        if folder is None:
+            return 0
+        return self._run.system.mode(os.path.join(self._run.environment.cwd, folder))
+
+    def _found_in(self, element: str) -> tuple[str, ...]:
+        return tuple(one.requested for one in self.file.closure if one.of == self.file.path and one.element == element)
+
+    @functools.cached_property
+    def borrowed(self) -> list[Borrowed] | None:
+        """In the order of the scope; None where symbols were not bound."""
+        binding = self._examined.binding
+        return None if binding is None else [Borrowed(path, symbols) for path, symbols in binding.borrowed]
+
+    @functools.cached_property
+    def sections(self) -> frozenset[str]:
+        """Those of the sections about debugging that the file has; none where it has no section headers."""
+        return frozenset(name.decode() for name in self._sections)
+
+    @functools.cached_property
+    def _sections(self) -> dict[bytes, section_headers.Section]:
+        try:
+            with self._open(self.parts[0]) as reader:
+                return section_headers.sections_named(reader, self.image, _SECTIONS)
+        except LinkScopeError:
+            return {}
+
+    @functools.cached_property
+    def debug_file(self) -> str | None:
+        """The first that there is, where gdb looks: by build id, then by .gnu_debuglink."""
+        return next((path for path in self._debug_places() if stat.S_ISREG(self._run.system.mode(path))), None)
+
+    def _debug_places(self) -> Iterator[str]:
+        """Source: gdb, Separate Debug Files."""
+        build_id = self.file.build_id
+        if build_id:
+            yield f"{_DEBUG_FOLDER}/.build-id/{build_id[:2]}/{build_id[2:]}.debug"
+        link = self._sections.get(b".gnu_debuglink")
+        if link is None:
+            return
+        try:
+            with self._open(self.parts[0]) as reader:
+                content = reader.read(link.offset, min(link.size, _LONGEST_LINK))
+        except LinkScopeError:
+            return
+        name = os.fsdecode(content.partition(b"\0")[0])
+        folder = os.path.dirname(self._examined.where.inside)
+        yield from (f"{folder}/{name}", f"{folder}/.debug/{name}", f"{_DEBUG_FOLDER}{folder}/{name}")
+
+    @property
+    def cpu_level(self) -> int:
+        """GNU_PROPERTY_X86_ISA_1_NEEDED as a level: its bits are baseline, v2, v3 and v4 (x86-64 psABI)."""
+        level = self.image.x86_isa_needed.bit_length()
+        return level if level > 1 else 0
