@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -12,6 +13,9 @@ from linkscope import __version__
 from linkscope.cli.help import Command, examples
 from linkscope.cli.output import Output
 from linkscope.report.escape import escape
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -44,6 +48,7 @@ COMMANDS = {
         "linkscope.model.pid:PidDocument",
     ),
     "schema": Entry("linkscope.cli.schema", "The JSON Schema of a command's output."),
+    "completion": Entry("linkscope.cli.completion_script", "The script that makes a shell complete command lines."),
 }
 
 _HELP = (
@@ -75,6 +80,13 @@ class Commands(Command, click.Group):
             name = escape(args[0])
             ctx.fail(f"{name} is a file, not a command. Did you mean `linkscope inspect {name}`?")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """The commands and options that begin with INCOMPLETE; click would import every command for its help."""
+        from linkscope.cli.completion import offered
+
+        known = offered(((name, entry.summary) for name, entry in COMMANDS.items()), incomplete)
+        return [*known, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (as above)
         """The table of the commands, made without importing any of them."""

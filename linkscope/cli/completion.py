@@ -1,7 +1,8 @@
-"""What a shell that completes a command line is told to offer: names of files, or of folders."""
+"""What a shell that completes a command line is told to offer: names of files, of folders, of rules, of targets."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -9,18 +10,46 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+Offering = Callable[[click.Context, click.Parameter, str], "list[CompletionItem[str]]"]
 
-def files(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+
+def files(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
     """Let the shell complete the name of a file."""
     return _names("file", incomplete)
 
 
-def folders(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def folders(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
     """Let the shell complete the name of a folder."""
     return _names("dir", incomplete)
 
 
-def _names(kind: str, incomplete: str) -> list[CompletionItem]:
+def rules(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """The rules of `check`, each with what it says in one line."""
+    from linkscope.policy.catalogue import rules as catalogue
+
+    return offered(((rule.id, rule.summary) for rule in catalogue().values()), incomplete)
+
+
+def format_and_file(*formats: str) -> Offering:
+    """One of FORMATS and an = sign, and behind that the name of a file."""
+
+    def offer(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        _, equals, name = incomplete.partition("=")
+        if equals:
+            return _names("file", name)
+        return offered(((f"{form}=", "") for form in formats), incomplete, "open")
+
+    return offer
+
+
+def _names(kind: str, incomplete: str) -> list[CompletionItem[str]]:
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type=kind)]
+
+
+def offered(pairs: Iterable[tuple[str, str]], incomplete: str, kind: str = "plain") -> list[CompletionItem[str]]:
+    """Those of PAIRS, each a word and its help, that begin with INCOMPLETE."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(word, kind, help_ or None) for word, help_ in pairs if word.startswith(incomplete)]

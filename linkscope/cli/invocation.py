@@ -28,8 +28,9 @@ def run(arguments: list[str]) -> int:
 
 def _invoke(arguments: list[str]) -> int:
     if "_LINKSCOPE_COMPLETE" in os.environ:
-        # A shell asks what could come next: click answers, and ends the process.
-        commands.main(arguments, prog_name="linkscope")
+        from linkscope.cli.completion_answer import answer
+
+        return answer(commands, os.environ["_LINKSCOPE_COMPLETE"])
     try:
         with commands.make_context("linkscope", arguments) as context:
             code: int = commands.invoke(context)
