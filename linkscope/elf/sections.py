@@ -71,12 +71,7 @@ def sections_named(reader: Reader, image: Image, wanted: frozenset[bytes]) -> di
     Raises MalformedElf where the headers or the names are not in the file.
     """
     sections = list(_raw_sections(reader, image))
-    index = image.layout.header.unpack_from(reader.head)[13]
-    if index == 0xFFFF and sections:  # gABI, SHN_XINDEX: it stands in sh_link of section 0
-        index = sections[0][6]
-    if not 0 < index < len(sections):
-        return {}
-    names = reader.read(sections[index][4], min(sections[index][5], _MAX_NAMES))
+    names = _names(reader, image, sections)
     longest = max(map(len, wanted)) + 1
     found: dict[bytes, Section] = {}
     for fields in sections:
@@ -87,6 +82,16 @@ def sections_named(reader: Reader, image: Image, wanted: frozenset[bytes]) -> di
     return found
 
 
+def _names(reader: Reader, image: Image, sections: list[tuple[int, ...]]) -> bytes:
+    """The string table of the section names; no bytes where the file names none."""
+    index = image.layout.header.unpack_from(reader.head)[13]
+    if index == 0xFFFF and sections:  # gABI, SHN_XINDEX: it stands in sh_link of section 0
+        index = sections[0][6]
+    if not 0 < index < len(sections):
+        return b""
+    return reader.read(sections[index][4], min(sections[index][5], _MAX_NAMES))
+
+
 def holds_no_program(reader: Reader, image: Image) -> bool:
     """Whether the sections say that all allocated code stays outside this file: a separate debug file."""
     try:
@@ -94,3 +99,20 @@ def holds_no_program(reader: Reader, image: Image) -> bool:
     except MalformedElf:
         return False
     return bool(code) and all(section.type == c.SHT_NOBITS for section in code)
+
+
+def section_sizes(reader: Reader, image: Image) -> dict[str, int]:
+    """The bytes that each named section takes in the file, in the order of the headers; equal names are added up.
+
+    A section without bytes (.bss) counts with what it takes in memory, as `size` counts it. Nothing where the file has
+    no section headers. Raises MalformedElf where the headers or the names are not in the file.
+    """
+    raw = list(_raw_sections(reader, image))
+    names = _names(reader, image, raw)
+    sizes: dict[str, int] = {}
+    for section in [Section(*fields) for fields in raw]:
+        end = names.find(b"\0", section.name)
+        if section.type != c.SHT_NULL and end > section.name:
+            name = names[section.name : end].decode("utf-8", "surrogateescape")
+            sizes[name] = sizes.get(name, 0) + section.size
+    return sizes
