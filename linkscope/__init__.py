@@ -5,18 +5,24 @@ The public functions are those of `linkscope.analysis`, each imported when it is
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from linkscope.analysis.check import check
+    from linkscope.analysis.diff import diff
     from linkscope.analysis.inspect import inspect
     from linkscope.analysis.process import processes
     from linkscope.analysis.request import Assumptions, Depth, Looking
     from linkscope.analysis.why import why
+    from linkscope.policy.terms import Policy
 
-__all__ = ["Assumptions", "Depth", "Looking", "inspect", "processes", "why"]
+__all__ = ["Assumptions", "Depth", "Looking", "Policy", "check", "diff", "inspect", "processes", "why"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "Assumptions": "linkscope.analysis.request",
     "Depth": "linkscope.analysis.request",
     "Looking": "linkscope.analysis.request",
+    "Policy": "linkscope.policy.terms",
+    "check": "linkscope.analysis.check",
+    "diff": "linkscope.analysis.diff",
     "inspect": "linkscope.analysis.inspect",
     "processes": "linkscope.analysis.process",
     "why": "linkscope.analysis.why",

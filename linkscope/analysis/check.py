@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from linkscope.analysis.circumstances import environment_for, place, reason_for, system_for
+from linkscope.analysis.circumstances import environment_for, reason_for, system_for
 from linkscope.analysis.division import divided
 from linkscope.analysis.inspect import TOO_MUCH, Run, error_of
+from linkscope.analysis.release import Member, members
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.subject import FileSubject
 from linkscope.errors import LinkScopeError
@@ -63,38 +64,40 @@ def check_each(
     workers: processes among which many files are divided, for a caller without other threads.
     """
     system = system_for(assumptions)
-    environment = environment_for(assumptions, system, _NO_VARIABLES)
-    run = Run(system, environment, Depth(symbols="symbols" in needs))
-    question = _Question(run, policy, needs, rooted=assumptions.root != "/")
-    yield from divided(question, list(paths), workers)
+    run = Run(system, environment_for(assumptions, system, _NO_VARIABLES), Depth(symbols="symbols" in needs))
+    question = _Question(policy, needs, rooted=assumptions.root != "/")
+    yield from divided(question, [member for path in paths for member in members(path, run)], workers)
 
 
 class _Question:
-    """What is asked of each path."""
+    """What is asked of each file."""
 
     kinds: tuple[type[Checked | AnalysisError], ...] = (Checked, AnalysisError)
 
-    def __init__(self, run: Run, policy: Policy, needs: frozenset[Need], *, rooted: bool) -> None:
-        self._run = run
+    def __init__(self, policy: Policy, needs: frozenset[Need], *, rooted: bool) -> None:
         self._policy = policy
         self._needs = needs
         self._rooted = rooted
 
-    def answer(self, item: str) -> Checked | AnalysisError:
+    def answer(self, item: Member | AnalysisError) -> Checked | AnalysisError:
         """The findings about one file, or why there are none."""
+        if isinstance(item, AnalysisError):
+            return item
+        run, path = item.run, item.where.shown
         try:
-            examined = self._run.examined(place(item, self._run.system))
-            findings = evaluate(FileSubject(self._run, examined, self._rooted), self._policy, self._needs)
+            examined = run.examined(item.where)
+            subject = FileSubject(run, examined, self._rooted, item.mode, item.bundle)
+            findings = evaluate(subject, self._policy, self._needs)
         except LinkScopeError as error:
-            return error_of(item, reason_for(error, item, self._run.system))
+            return error_of(path, reason_for(error, path, run.system))
         except (MemoryError, RecursionError):  # the boundary of one file: the others are still checked
-            return error_of(item, TOO_MUCH)
+            return error_of(path, TOO_MUCH)
         return Checked(path=examined.file.path, path_bytes=examined.file.path_bytes, findings=findings)
 
-    def share(self, item: str) -> int:
+    def share(self, item: Member | AnalysisError) -> int:
         """Equal for the names of one file."""
-        return self._run.share(item)
+        return 0 if isinstance(item, AnalysisError) else item.run.share_of(item.where)
 
-    def lost(self, item: str, reason: str) -> AnalysisError:
-        """What is said of a path whose process ended."""
-        return error_of(item, reason)
+    def lost(self, item: Member | AnalysisError, reason: str) -> AnalysisError:
+        """What is said of a file whose process ended."""
+        return item if isinstance(item, AnalysisError) else error_of(item.where.shown, reason)

@@ -47,8 +47,14 @@ COMMANDS = {
         "All processes, and which of them must be restarted.",
         "linkscope.model.pid:PidDocument",
     ),
+    "diff": Entry(
+        "linkscope.cli.diff",
+        "What changed from one release to the next.",
+        "linkscope.model.diff:DiffDocument",
+    ),
     "schema": Entry("linkscope.cli.schema", "The JSON Schema of a command's output."),
     "completion": Entry("linkscope.cli.completion_script", "The script that makes a shell complete command lines."),
+    "man": Entry("linkscope.cli.manpage", "The manual page of all commands."),
 }
 
 _HELP = (

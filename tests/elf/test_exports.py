@@ -20,7 +20,7 @@ def _by_nm(text: str) -> dict[str, set[str]]:
     for row in _DEFINED.finditer(text):
         name, mark = row["name"], row["mark"] or ""
         version_symbol = row["kind"] == "A" and (not mark or mark.lstrip("@") == name)
-        if row["kind"] not in "a" and not version_symbol:
+        if row["kind"] != "a" and not version_symbol:
             found.setdefault(name, set()).add(mark)
     return found
 

@@ -1,0 +1,94 @@
+"""`linkscope diff`: what changed from one release to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from linkscope.analysis.circumstances import environment_for, reason_for, system_for
+from linkscope.analysis.inspect import TOO_MUCH, Run, error_of
+from linkscope.analysis.release import Member, members
+from linkscope.analysis.request import Assumptions, Depth
+from linkscope.analysis.subject import FileSubject
+from linkscope.elf.exports import exports
+from linkscope.elf.reader import open_reader
+from linkscope.elf.sections import section_sizes
+from linkscope.errors import LinkScopeError, MalformedElf
+from linkscope.model.diff import Change, DiffDocument
+from linkscope.model.document import AnalysisError, text
+from linkscope.policy.changes import Snapshot, added, changes, removed
+from linkscope.policy.pairing import pairs
+
+_NO_VARIABLES: Mapping[str, str] = {}
+_AS_IT_IS = Assumptions()
+_WITH_EXPORTS = ("shared-library", "interpreter")
+
+
+def diff(old: str, new: str, assumptions: Assumptions = _AS_IT_IS) -> DiffDocument:
+    """Every difference from OLD to NEW, each a file, a folder or a package. Raises RootUnusable and BadAssumption.
+
+    Two files are compared whatever they are called; of folders and packages see `policy.pairing`.
+    """
+    sides: list[dict[str, Snapshot]] = []
+    errors: list[AnalysisError] = []
+    for path in (old, new):
+        snapshots: dict[str, Snapshot] = {}
+        for result in _snapshots(path, assumptions):
+            if isinstance(result, AnalysisError):
+                errors.append(result)
+            else:
+                snapshots[result.name] = result
+        sides.append(snapshots)
+    found = [] if errors and not all(sides) else list(_compared(*sides))
+    return DiffDocument(old=text(old), new=text(new), changes=found, errors=errors)
+
+
+def _compared(old: dict[str, Snapshot], new: dict[str, Snapshot]) -> Iterator[Change]:
+    if len(old) == len(new) == 1 and ("" in old or "" in new):
+        yield from changes(*old.values(), *new.values())
+        return
+    sonames = [{name: one.file.soname for name, one in side.items()} for side in (old, new)]
+    for before, after in pairs(*sonames):
+        if after is None and before is not None:
+            yield removed(old[before])
+        elif before is None and after is not None:
+            yield added(new[after])
+        elif before is not None and after is not None:
+            yield from changes(old[before], new[after])
+
+
+def _snapshots(path: str, assumptions: Assumptions) -> Iterator[Snapshot | AnalysisError]:
+    system = system_for(assumptions)
+    run = Run(system, environment_for(assumptions, system, _NO_VARIABLES), Depth())
+    for member in members(path, run):
+        if isinstance(member, AnalysisError):
+            yield member
+            continue
+        try:
+            yield _snapshot(member)
+        except LinkScopeError as error:
+            yield error_of(member.where.shown, reason_for(error, path, system))
+        except (MemoryError, RecursionError):  # the boundary of one file: the others are still compared
+            yield error_of(member.where.shown, TOO_MUCH)
+
+
+def _snapshot(member: Member) -> Snapshot:
+    run = member.run
+    examined = run.examined(member.where)
+    subject = FileSubject(run, examined, rooted=False, mode=member.mode, bundle=member.bundle)
+    file, image = examined.file, examined.facts.image
+    with open_reader(examined.location, member.where.shown, run.system.root.open) as reader:
+        offered = exports(reader, image) if file.kind in _WITH_EXPORTS else None
+        try:
+            sizes = section_sizes(reader, image)
+        except MalformedElf:
+            sizes = {}  # section headers are no part of what runs: without them the size of the whole file is told
+    return Snapshot(
+        name=member.name,
+        file=file,
+        size=image.size,
+        exports=offered,
+        sections={text(name): size for name, size in sizes.items()},
+        stripped=".symtab" not in sizes,
+        privileges=subject.privileges,
+        cpu_level=subject.cpu_level,
+    )

@@ -1,0 +1,87 @@
+"""`linkscope diff`: what changed from one release to the next."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import click
+
+from linkscope.analysis.diff import diff
+from linkscope.analysis.request import Assumptions
+from linkscope.cli import exit_codes
+from linkscope.cli.completion import files
+from linkscope.cli.help import Command, examples
+from linkscope.cli.options import assumptions, formats
+from linkscope.cli.output import Output, complain
+from linkscope.model.diff import ChangeCode, Impact
+from linkscope.policy.changes import failing
+from linkscope.report.escape import exact, quoted
+
+_EXAMPLES = examples(
+    "linkscope diff ./app-1.0 ./app-1.1",
+    "linkscope diff --fail-on abi-break,floor-raised old.whl new.whl",
+    "linkscope diff --max-growth 5 build/previous build/now",
+)
+_NAMES = (*get_args(ChangeCode), *(impact for impact in get_args(Impact) if impact != "none"))
+
+
+def _names(_context: click.Context, _option: click.Parameter, value: str | None) -> frozenset[str]:
+    """The codes and impacts of --fail-on; one that there is none of is refused with what there is."""
+    names = [name.strip() for name in (value or "").split(",") if name.strip()]
+    for name in names:
+        if name not in _NAMES:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, _NAMES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_NAMES)}"
+            raise click.BadParameter(f"{name!r} is no change that is told; {hint}")
+    return frozenset(names)
+
+
+@click.command(cls=Command, epilog=_EXAMPLES)
+@click.argument("old", shell_complete=files)
+@click.argument("new", shell_complete=files)
+@formats("text", "json")
+@click.option(
+    "--fail-on",
+    metavar="NAMES",
+    callback=_names,
+    help="The changes that make the exit code 1, by code (floor-raised) or by what they mean "
+    f"({', '.join(get_args(Impact)[:-1])}), with commas between them.",
+)
+@click.option(
+    "--max-growth",
+    metavar="PERCENT",
+    type=click.FloatRange(min=0),
+    help="Exit with 1 if a file has grown by more than that.",
+)
+@assumptions
+def command(
+    old: str, new: str, form: str, fail_on: frozenset[str], max_growth: float | None, assumptions: Assumptions
+) -> int:
+    """What changed from OLD to NEW: two files, folders or packages.
+
+    Told are linkage, dependencies, the versions needed, what is inside, hardening, exported symbols, and sizes. A
+    raised floor is a risk where the release is deployed; what programs that were linked before would miss is an ABI
+    break. Files of folders and packages belong together by name, by soname, or when they differ in numbers alone.
+
+    Exit code: 0, or 1 if there is a change that --fail-on names, 2 if something could not be analysed.
+    """
+    document = diff(old, new, assumptions)
+    output = Output()
+    if form == "json":
+        from linkscope.report.json import visible, whole
+
+        output.write(visible(whole(document)) if output.terminal else whole(document))
+    else:
+        from linkscope.report.diff import render
+
+        for error in document.errors:
+            complain(f"{quoted(exact(error.path, error.path_bytes))}: {error.error}")
+        for piece in render(document, output.page()):
+            output.write(piece)
+    output.flush()
+    if document.errors:
+        return exit_codes.FAILED
+    growth = None if max_growth is None else max_growth / 100
+    return exit_codes.WRONG if failing(document.changes, fail_on, growth) else exit_codes.FINE
