@@ -3,41 +3,81 @@
 from __future__ import annotations
 
 import functools
+import posixpath
 import re
 
 _PIECES = re.compile(r"(\*\*/|/\*\*$|\*\*|\*|\?|\[!?\]?[^\]/]*\])")
 _MEANING = {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+_SPECIAL = re.compile(r"[*?\[]")
+_ESCAPED = re.compile(r"\[([*?\[])\]")
 
 
 def matches(path: str, glob: str) -> bool:
-    """Whether PATH is one that GLOB means; a leading `./` counts in neither.
+    """Whether PATH is one that GLOB means; `./`, `//` and the like count in neither.
 
     As in .gitignore, a glob without a slash is about the name of the file alone, in whichever folder it lies; the
-    others are about the path as it was given, or any end of it that begins behind a slash if the path is absolute and
-    the glob is not.
+    others are about the path as it was given, or any end of it that begins behind a slash if the path is absolute or
+    leads upwards and the glob does not. A glob without any wildcard is also the name of a folder, and means all that
+    lies in it.
     """
-    path, glob = path.removeprefix("./"), glob.removeprefix("./")
-    if "/" not in glob and "**" not in glob:
-        return bool(_compiled(glob).fullmatch(path.rpartition("/")[2]))
-    if _compiled(glob).fullmatch(path):
-        return True
-    if not path.startswith("/") or glob.startswith("/"):
-        return False
-    return bool(_compiled("**/" + glob).fullmatch(path))
+    return bool(_compiled(glob).fullmatch(_normal(path)))
+
+
+def objection(glob: str) -> str | None:
+    """Why GLOB can match no file, whatever there is; None where it can match one."""
+    if not glob:
+        return "it is empty"
+    if "\0" in glob:
+        return "no file's name has a NUL byte"
+    if _normal(glob) in (".", "..", "/"):
+        return "it is a folder; all files are `**`"
+    if glob.endswith("/") and _SPECIAL.search(glob):
+        return f"no file's name ends with a slash; all that lies in such a folder is `{glob}**`"
+    try:
+        _compiled(glob)
+    except re.error as error:
+        return error.msg
+    return None
+
+
+def escaped(path: str) -> str:
+    """The glob that means PATH and nothing else (if it is a folder: all in it), whatever characters it has."""
+    return _SPECIAL.sub(r"[\g<0>]", path)
+
+
+def sole_path(glob: str) -> str | None:
+    """The one path that GLOB means, as a folder or as a file; None where it has wildcards."""
+    plain = _ESCAPED.sub(r"\1", glob)
+    return plain if not _SPECIAL.search(_ESCAPED.sub("", glob)) else None
+
+
+def _normal(path: str) -> str:
+    """PATH without what does not change it; POSIX lets two slashes at the start mean something, Linux does not."""
+    return re.sub("^//", "/", posixpath.normpath(path))
 
 
 @functools.lru_cache(maxsize=1024)
 def _compiled(glob: str) -> re.Pattern[str]:
-    parts = [
-        _MEANING.get(piece) or (_set(piece) if piece.startswith("[") and len(piece) > 2 else re.escape(piece))
-        for piece in _PIECES.split(glob)
-    ]
-    return re.compile("".join(parts), re.DOTALL)
+    normal = _normal(glob)
+    pattern = "".join(_meaning(piece) for piece in _PIECES.split(normal))
+    if "/" not in normal and "**" not in normal:
+        pattern = f"(?:.*/)?{pattern}"
+    elif not normal.startswith(("/", "../")):
+        pattern = f"(?:/(?:.*/)?|(?:\\.\\./)+(?:.*/)?)?{pattern}"
+    if sole_path(glob) is not None:
+        pattern = f"{pattern}(?:/.*)?"
+    return re.compile(pattern, re.DOTALL)
+
+
+def _meaning(piece: str) -> str:
+    if piece in _MEANING:
+        return _MEANING[piece]
+    return _set(piece) if piece.startswith("[") and len(piece) > 2 else re.escape(piece)
 
 
 def _set(piece: str) -> str:
+    """A set of characters. Raises re.error where a range in it has its ends the wrong way round."""
     inner = piece[1:-1]
     negated = inner.startswith("!")
-    members = inner.removeprefix("!").replace("\\", r"\\").replace("^", r"\^").replace("[", r"\[")
-    members = members.replace("]", r"\]")
+    members = re.sub(r"([\\^\[\]&~|])", r"\\\1", inner.removeprefix("!"))
     return f"[{'^/' if negated else ''}{members}]"

@@ -30,7 +30,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 class Waiver(msgspec.Struct, frozen=True, kw_only=True):
     """A finding that is accepted: of one rule, at the paths that match, of one subject or of all (None).
 
-    until: the last day on which it is accepted; None: for good.
+    until: the last day on which it is accepted; None: for good. line: where it stands in the policy's file; 0: nowhere.
     """
 
     rule: str
@@ -38,6 +38,7 @@ class Waiver(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     subject: str | None = None
     until: dt.date | None = None
+    line: int = 0
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

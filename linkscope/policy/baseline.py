@@ -1,0 +1,122 @@
+"""The baseline: findings that were there before and are accepted, so that only new ones count."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from linkscope.errors import FileUnreadable, LinkScopeError
+from linkscope.model.check import Checked, Finding
+from linkscope.policy.evaluate import fingerprint
+
+_LARGEST = 256 << 20  # bytes; a million findings have about as much
+
+
+class BaselineInvalid(LinkScopeError):
+    """The file is no baseline."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, order=True, forbid_unknown_fields=True):
+    """One accepted finding. The fingerprint is what counts; the rest tells a person which one it is."""
+
+    path: str
+    rule: str
+    subject: str
+    fingerprint: str
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The document of a baseline's file."""
+
+    schema: Literal["linkscope/baseline/1"] = "linkscope/baseline/1"
+    findings: tuple[Entry, ...] = ()
+
+
+def read(path: str) -> Accepted:
+    """The baseline in the file PATH. Raises FileUnreadable and BaselineInvalid."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_LARGEST)
+    except OSError as error:
+        raise FileUnreadable.from_os_error(path, error) from error
+    try:
+        return msgspec.json.decode(content, type=Accepted)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BaselineInvalid(path, f"is no baseline as --write-baseline writes it: {error}") from error
+
+
+def written(findings: Iterable[Finding], folder: str) -> bytes:
+    """The file that accepts FINDINGS, those waived left out: a line each, sorted, so that git shows what changed."""
+    entries = {entry_of(finding, folder) for finding in findings if finding.status != "waived"}
+    lines = [msgspec.json.encode(entry) for entry in sorted(entries)]
+    body = b"".join([b"\n  " + line + (b"," if i < len(lines) - 1 else b"\n ") for i, line in enumerate(lines)])
+    return b'{\n "schema": ' + msgspec.json.encode(Accepted().schema) + b',\n "findings": [' + body + b"]\n}\n"
+
+
+def entry_of(finding: Finding, folder: str) -> Entry:
+    """FINDING as a baseline has it, whose paths are relative to FOLDER where they lie below it."""
+    path, subject = portable(finding.path, folder), portable(finding.subject, folder)
+    return Entry(path=path, rule=finding.rule, subject=subject, fingerprint=fingerprint(finding.rule, path, subject))
+
+
+def portable(path: str, folder: str) -> str:
+    """PATH without what is different in another checkout: as seen from FOLDER where it lies below it.
+
+    A relative PATH is one from the working directory. What is no path at all, a library's name for example, and what
+    lies elsewhere stay as they are.
+    """
+    if "/" not in path and not os.path.lexists(path):
+        return path
+    seen = os.path.relpath(path, folder)
+    return path if seen.startswith("../") or seen == ".." else seen
+
+
+class Settling:
+    """Gives findings the fingerprint that is the same in every checkout, and accepts those of a baseline.
+
+    folder: to which the paths in fingerprints are relative.
+    """
+
+    def __init__(self, accepted: Accepted, folder: str) -> None:
+        self._folder = folder
+        self._accepted = {entry.fingerprint: entry for entry in accepted.findings}
+        self._met: set[str] = set()
+        self._paths: set[str] = set()
+
+    def settled(self, checked: Checked) -> Checked:
+        """CHECKED with its findings settled."""
+        self._paths.add(portable(checked.path, self._folder))
+        return msgspec.structs.replace(checked, findings=[self._of(finding) for finding in checked.findings])
+
+    def _of(self, finding: Finding) -> Finding:
+        mark = entry_of(finding, self._folder).fingerprint
+        self._met.add(mark)
+        accepted = finding.status == "new" and mark in self._accepted
+        return msgspec.structs.replace(
+            finding, fingerprint=mark, status="baseline" if accepted else finding.status
+        )
+
+    def gone(self, rules: Iterable[str]) -> list[Entry]:
+        """What the baseline accepts and is not there any more: the file was checked by one of RULES, or is gone."""
+        applied = set(rules)
+        return sorted(
+            entry
+            for entry in self._accepted.values()
+            if entry.fingerprint not in self._met and entry.rule in applied and self._is_seen(entry.path)
+        )
+
+    def _is_seen(self, path: str) -> bool:
+        return path in self._paths or not self._exists(path)
+
+    def _exists(self, path: str) -> bool:
+        """Whether the file is there; a member of a package counts with its package, whose name begins its path."""
+        place = os.path.join(self._folder, path)
+        while place and not os.path.lexists(place):
+            shorter = place.rpartition("/")[0]
+            if shorter == self._folder.rstrip("/") or not shorter:
+                return False
+            place = shorter
+        return not os.path.isdir(place) or place == os.path.join(self._folder, path)
