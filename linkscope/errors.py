@@ -112,3 +112,17 @@ class ProcessUnsteady(ProcessUnreadable):
 
     def __init__(self, pid: int) -> None:
         super().__init__(pid, "its program or its libraries changed each time that it was read; try again")
+
+
+class NotAPackage(LinkScopeError):
+    """The file is none of the archives and packages that can be looked into."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "is no package or archive that can be looked into")
+
+
+class NoPrivateFolder(LinkScopeError):
+    """No folder can be made to unpack a package into; `path` is where it was tried."""
+
+    def __init__(self, path: str, error: OSError) -> None:
+        super().__init__(path, f"no folder for the members of a package can be made: {os.strerror(error.errno or 0)}")
