@@ -30,6 +30,13 @@ def rules(_context: click.Context, _parameter: click.Parameter, incomplete: str)
     return offered(((rule.id, rule.summary) for rule in catalogue().values()), incomplete)
 
 
+def targets(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """The systems that `linkscope targets` lists, by the names that it gives them."""
+    from linkscope.policy.targets.catalogue import targets as catalogue
+
+    return offered(((target.name, "") for target in catalogue()), incomplete)
+
+
 def format_and_file(*formats: str) -> Offering:
     """One of FORMATS and an = sign, and behind that the name of a file."""
 
