@@ -259,8 +259,8 @@ def _making(old: Snapshot, new: Snapshot) -> Iterator[Change]:
 def _sizes(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     if old.size != new.size:
         yield _size(new, "", old.size, new.size, "the file")
-    names = dict.fromkeys((*new.sections, *old.sections))
-    for name in names:
+    told = old.sections and new.sections  # without section headers there is nothing to compare with
+    for name in dict.fromkeys((*new.sections, *old.sections)) if told else ():
         before, after = old.sections.get(name, 0), new.sections.get(name, 0)
         if before != after:
             yield _size(new, name, before, after, name)
