@@ -1,0 +1,63 @@
+"""`library-forbidden`: a library that the policy forbids, loaded or linked in."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator
+
+import msgspec
+
+from linkscope.policy.globs import matches
+from linkscope.policy.rule import Fault, Rule
+from linkscope.policy.subject import Subject
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """forbid: sonames, globs, or names of projects as `contents` has them; () forbids nothing."""
+
+    forbid: tuple[str, ...] = ()
+
+
+def _check(subject: Subject, settings: Settings) -> Iterator[Fault]:
+    yield from _loaded(subject, settings.forbid)
+    for content in subject.file.contents or ():
+        glob = next((glob for glob in settings.forbid if fnmatch.fnmatchcase(content.name, glob.lower())), None)
+        if glob is not None:
+            version = f" {content.version}" if content.version else ""
+            evidence = tuple(found.text or found.archive or found.kind for found in content.evidence)
+            yield Fault(content.name, f"holds {content.name}{version}, which the policy forbids", evidence)
+
+
+def _loaded(subject: Subject, forbidden: tuple[str, ...]) -> Iterator[Fault]:
+    """Over the whole closure; where there is none (a file of another machine), over what the file itself needs."""
+    known = {entry.requested for entry in subject.file.closure}
+    for entry in subject.file.closure:
+        if any(_names(glob, name) for glob in forbidden for name in {entry.soname, entry.requested}):
+            evidence = tuple(f"needed by {asker}" for asker in entry.needed_by)
+            yield Fault(entry.soname, f"loads {entry.soname}, which the policy forbids", evidence)
+    for name in subject.file.needed:
+        if name not in known and any(_names(glob, name) for glob in forbidden):
+            yield Fault(name, f"needs {name}, which the policy forbids")
+
+
+def _names(glob: str, soname: str) -> bool:
+    """Whether GLOB means the library. A plain name such as `readline` stands for libreadline.so and its versions."""
+    if matches(soname, glob):
+        return True
+    plain = not any(character in glob for character in "*?[/.")
+    return plain and matches(soname, f"lib{glob}.so*")
+
+
+RULE = Rule(
+    id="library-forbidden",
+    level="error",
+    summary="A library is loaded or linked in that the policy forbids.",
+    why=(
+        "A library may be forbidden for its licence, its faults, or because another one has taken its place. It comes "
+        "in by way of other libraries as well, and a static copy is in no list of dependencies."
+    ),
+    remedy="`linkscope why FILE LIBRARY` shows who asks for it; link that without it, or replace it.",
+    check=_check,
+    settings=Settings,
+    asked=("forbid",),
+)
