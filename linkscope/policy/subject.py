@@ -90,6 +90,14 @@ class Subject(Protocol):
         """Whether a root was named, in which the program is to start."""
 
     @property
+    def searched(self) -> bool:
+        """Whether the rules of a loader at hand were followed, so that what is absent from the answer is missing."""
+
+    @property
+    def top(self) -> str | None:
+        """The folder or package that is checked as a whole, as seen from inside; None for a file named by itself."""
+
+    @property
     def privileges(self) -> tuple[Privilege, ...]:
         """The rights that the file gives to whoever starts it."""
 
