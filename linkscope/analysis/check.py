@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 
 from linkscope.analysis.circumstances import environment_for, reason_for, system_for
 from linkscope.analysis.division import divided
@@ -66,7 +67,9 @@ def check_each(
     system = system_for(assumptions)
     run = Run(system, environment_for(assumptions, system, _NO_VARIABLES), Depth(symbols="symbols" in needs))
     question = _Question(policy, needs, rooted=assumptions.root != "/")
-    yield from divided(question, [member for path in paths for member in members(path, run)], workers)
+    with ExitStack() as opened:
+        found = [member for path in paths for member in members(path, run, opened)]
+        yield from divided(question, found, workers)
 
 
 class _Question:
@@ -86,7 +89,7 @@ class _Question:
         run, path = item.run, item.where.shown
         try:
             examined = run.examined(item.where)
-            subject = FileSubject(run, examined, self._rooted, item.mode, item.bundle)
+            subject = FileSubject(run, examined, self._rooted, item.kept, item.bundle)
             findings = evaluate(subject, self._policy, self._needs)
         except LinkScopeError as error:
             return error_of(path, reason_for(error, path, run.system))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 
 from linkscope.analysis.circumstances import environment_for, reason_for, system_for
 from linkscope.analysis.inspect import TOO_MUCH, Run, error_of
@@ -59,22 +60,25 @@ def _compared(old: dict[str, Snapshot], new: dict[str, Snapshot]) -> Iterator[Ch
 def _snapshots(path: str, assumptions: Assumptions) -> Iterator[Snapshot | AnalysisError]:
     system = system_for(assumptions)
     run = Run(system, environment_for(assumptions, system, _NO_VARIABLES), Depth())
-    for member in members(path, run):
-        if isinstance(member, AnalysisError):
-            yield member
-            continue
-        try:
-            yield _snapshot(member)
-        except LinkScopeError as error:
-            yield error_of(member.where.shown, reason_for(error, path, system))
-        except (MemoryError, RecursionError):  # the boundary of one file: the others are still compared
-            yield error_of(member.where.shown, TOO_MUCH)
+    with ExitStack() as opened:
+        for member in members(path, run, opened):
+            yield member if isinstance(member, AnalysisError) else _result(member)
+
+
+def _result(member: Member) -> Snapshot | AnalysisError:
+    path = member.where.shown
+    try:
+        return _snapshot(member)
+    except LinkScopeError as error:
+        return error_of(path, reason_for(error, path, member.run.system))
+    except (MemoryError, RecursionError):  # the boundary of one file: the others are still compared
+        return error_of(path, TOO_MUCH)
 
 
 def _snapshot(member: Member) -> Snapshot:
     run = member.run
     examined = run.examined(member.where)
-    subject = FileSubject(run, examined, rooted=False, mode=member.mode, bundle=member.bundle)
+    subject = FileSubject(run, examined, rooted=False, kept=member.kept, bundle=member.bundle)
     file, image = examined.file, examined.facts.image
     with open_reader(examined.location, member.where.shown, run.system.root.open) as reader:
         offered = exports(reader, image) if file.kind in _WITH_EXPORTS else None

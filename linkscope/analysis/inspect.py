@@ -77,6 +77,12 @@ class Run:
         self._depth = depth
         self._facts: dict[tuple[int, int], FileFacts] = {}
 
+    def beside(self, system: System, *, secure: bool = False) -> Run:
+        """The same for another system. secure: its programs have rights of their own, if nothing else was assumed."""
+        assumed = self.environment.secure
+        environment = msgspec.structs.replace(self.environment, secure=True if secure and assumed is None else assumed)
+        return Run(system, environment, self._depth)
+
     def answer(self, item: str) -> File | AnalysisError:
         """The answer for one path, or why there is none."""
         try:

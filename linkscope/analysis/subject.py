@@ -6,6 +6,7 @@ import functools
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from linkscope.analysis.inspect import Examined, Run
 from linkscope.elf import constants as c
@@ -20,6 +21,9 @@ from linkscope.loader.linkmap import Loaded
 from linkscope.model.inspect import File
 from linkscope.policy.subject import Borrowed, Carrier, Part, Privilege, SearchElement, Tag, Wanted
 
+if TYPE_CHECKING:
+    from linkscope.packages.unpacked import Kept
+
 _SECTIONS = frozenset(
     (b".symtab", b".debug_info", b".zdebug_info", b".gnu_debuglink", b".gnu_debugaltlink", b".gnu_debugdata")
 )
@@ -30,19 +34,28 @@ _LONGEST_LINK = 4096
 class FileSubject:
     """The Subject of one file that was examined.
 
-    rooted: a root was named. mode: st_mode where that of the file on disk does not tell, as of a member of an archive.
-    bundle: the folder of this machine in which a package was unpacked: what lies there is brought along.
+    rooted: a root was named. kept: what a package says of the file, where it was in one. bundle: the folder of this
+    machine in which that was unpacked: what lies there is brought along. top: the folder or package that was named and
+    is checked as a whole, as seen from inside; None for a file that was named itself.
     """
 
     def __init__(
-        self, run: Run, examined: Examined, rooted: bool, mode: int | None = None, bundle: str | None = None
+        self,
+        run: Run,
+        examined: Examined,
+        rooted: bool,
+        kept: Kept | None = None,
+        bundle: str | None = None,
+        top: str | None = None,
     ) -> None:
         self.file: File = examined.file
         self.image: Image = examined.facts.image
         self.rooted = rooted
+        self.top = top
         self._run = run
         self._examined = examined
-        self._mode = self.image.mode if mode is None else mode
+        self._mode = kept.mode if kept else self.image.mode
+        self._has_capabilities = kept.capabilities if kept else None
         self._bundle = bundle
 
     @functools.cached_property
@@ -51,6 +64,12 @@ class FileSubject:
         started = self._examined.started
         without = started is not None and started.rules is None
         return not self.rooted and without and not is_native(self.image.machine)
+
+    @property
+    def searched(self) -> bool:
+        """Whether there was a loader whose rules are known."""
+        started = self._examined.started
+        return started is not None and started.rules is not None
 
     @functools.cached_property
     def privileges(self) -> tuple[Privilege, ...]:
@@ -62,7 +81,8 @@ class FileSubject:
             found.append("setuid")
         if self._mode & stat.S_ISGID and self._mode & stat.S_IXGRP:
             found.append("setgid")
-        if has_file_capabilities(self._examined.location):
+        known = self._has_capabilities
+        if has_file_capabilities(self._examined.location) if known is None else known:
             found.append("capabilities")
         return tuple(found)
 
