@@ -111,16 +111,7 @@ class Root:
         """
         if self.is_system:
             return os.open(location, flags)
-        *folders, name = location.removeprefix(self.directory + "/").split("/")
-        folder = os.open(self.directory, _FOLDER)
-        try:
-            for part in folders:
-                inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
-                os.close(folder)
-                folder = inner
-            return os.open(name or ".", flags | os.O_NOFOLLOW, dir_fd=folder)
-        finally:
-            os.close(folder)
+        return open_below(self.directory, location, flags)
 
     def real(self, path: str) -> str:
         """PATH with every symlink followed, as seen from inside; OSError where it leads nowhere."""
@@ -171,9 +162,10 @@ class Root:
             return self._follow(_parts(path))
         parent = self._directory(directory)
         place = f"{parent}/{name}"
-        if stat.S_ISLNK(os.lstat(self._prefix + place).st_mode):
+        mode = os.lstat(self.outside(place)).st_mode
+        if stat.S_ISLNK(mode):
             return self._follow(_parts(path))
-        if path.endswith("/") and not stat.S_ISDIR(os.lstat(self._prefix + place).st_mode):
+        if path.endswith("/") and not stat.S_ISDIR(mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         return place
 
@@ -203,7 +195,7 @@ class Root:
                 if done:
                     done.pop()
                 continue
-            place = "/".join((self._prefix, *done, part))
+            place = self.outside("/".join(("", *done, part)))
             mode = os.lstat(place).st_mode
             if stat.S_ISLNK(mode):
                 links += 1
@@ -218,6 +210,20 @@ class Root:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), place)
             done.append(part)
         return "".join("/" + part for part in done)
+
+
+def open_below(directory: str, location: str, flags: int) -> int:
+    """A descriptor of the file at LOCATION, which lies below DIRECTORY; no symlink on the way is followed."""
+    *folders, name = location[len(directory) :].lstrip("/").split("/")
+    folder = os.open(directory, _FOLDER)
+    try:
+        for part in folders:
+            inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.open(name or ".", flags | os.O_NOFOLLOW, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _parts(path: str) -> list[str]:

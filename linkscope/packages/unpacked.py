@@ -22,6 +22,7 @@ _ELF = b"\x7fELF"
 _MOST_PROBLEMS = 50  # of one archive
 # What an archive within an archive may begin with; a tar has its magic further on.
 _ARCHIVES = (b"PK\3\4", b"!<arch>\ndebian-binary", b"\xed\xab\xee\xdb", *(one.magic for one in COMPRESSIONS))
+_UNTOLD = 0o755
 _USTAR = slice(257, 262)
 
 
@@ -60,6 +61,11 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
     metadata: Metadata
     inner: tuple[Unpacked, ...] = ()
+
+    @property
+    def modes(self) -> dict[str, int]:
+        """The permission bits of its files and folders; 0755 of a file where the format keeps none."""
+        return self.folders | {path: kept.mode or _UNTOLD for path, kept in self.files.items()}
 
     def all(self) -> Iterator[Unpacked]:
         """This one, and those inside."""

@@ -1,0 +1,72 @@
+"""The ELF files below a folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+
+from linkscope.errors import FileUnreadable
+
+_MAGIC = b"\x7fELF"
+# Should a FIFO stand where a file was, opening it does not wait; a symlink there is not followed.
+_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed, or another thing by now
+
+
+def elf_files(folder: str) -> Iterator[str | FileUnreadable]:
+    """The paths of the ELF files below FOLDER, and in their place what could not be read.
+
+    In the order of their names, one folder after the other. Symlinks below it are not followed, a file with several
+    names comes once, under the first. Nothing but regular files is opened. File systems without storage (/proc, /sys)
+    are not entered, unless FOLDER itself lies in one.
+    """
+    seen: set[tuple[int, int]] = set()
+    try:
+        device = os.stat(folder).st_dev
+    except OSError as error:
+        yield FileUnreadable.from_os_error(folder, error)
+        return
+    pending: list[tuple[str, int, bool]] = [(folder, device, True)]  # a path, and whether it is a folder
+    while pending:
+        path, device, is_folder = pending.pop()
+        try:
+            if is_folder:
+                pending += _entries(path, device)
+            elif _is_new_elf(path, seen):
+                yield path
+        except OSError as error:
+            if error.errno not in _GONE or path == folder:
+                yield FileUnreadable.from_os_error(path, error)
+
+
+def _entries(folder: str, device: int) -> list[tuple[str, int, bool]]:
+    """The files and folders in FOLDER, the last name first; DEVICE is that of the folder around it."""
+    own = os.stat(folder).st_dev
+    if own != device and not os.statvfs(folder).f_blocks:
+        return []
+    with os.scandir(folder) as entries:
+        found = [
+            (entry.path, own, folders)
+            for entry in entries
+            if (folders := entry.is_dir(follow_symlinks=False)) or entry.is_file(follow_symlinks=False)
+        ]
+    found.sort(reverse=True)
+    return found
+
+
+def _is_new_elf(path: str, seen: set[tuple[int, int]]) -> bool:
+    """Whether the file at PATH begins as ELF, and was not SEEN under another name."""
+    descriptor = os.open(path, _OPEN)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or os.read(descriptor, len(_MAGIC)) != _MAGIC:
+            return False
+    finally:
+        os.close(descriptor)
+    identity = (status.st_dev, status.st_ino)
+    if identity in seen:
+        return False
+    seen.add(identity)
+    return True
