@@ -47,6 +47,11 @@ COMMANDS = {
         "All processes, and which of them must be restarted.",
         "linkscope.model.pid:PidDocument",
     ),
+    "check": Entry(
+        "linkscope.cli.check",
+        "Whether files are as a release has to be.",
+        "linkscope.model.check:CheckDocument",
+    ),
     "diff": Entry(
         "linkscope.cli.diff",
         "What changed from one release to the next.",

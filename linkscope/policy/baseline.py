@@ -12,7 +12,7 @@ from linkscope.errors import FileUnreadable, LinkScopeError
 from linkscope.model.check import Checked, Finding
 from linkscope.policy.evaluate import fingerprint
 
-_LARGEST = 256 << 20  # bytes; a million findings have about as much
+_LARGEST = 256 << 20  # bytes: about a million findings
 
 
 class BaselineInvalid(LinkScopeError):
@@ -58,20 +58,18 @@ def written(findings: Iterable[Finding], folder: str) -> bytes:
 
 def entry_of(finding: Finding, folder: str) -> Entry:
     """FINDING as a baseline has it, whose paths are relative to FOLDER where they lie below it."""
-    path, subject = portable(finding.path, folder), portable(finding.subject, folder)
+    path = portable(finding.path, folder)
+    subject = portable(finding.subject, folder) if finding.subject.startswith("/") else finding.subject
     return Entry(path=path, rule=finding.rule, subject=subject, fingerprint=fingerprint(finding.rule, path, subject))
 
 
 def portable(path: str, folder: str) -> str:
-    """PATH without what is different in another checkout: as seen from FOLDER where it lies below it.
+    """PATH without what is different in another checkout: as seen from FOLDER where it lies below it, else as it is.
 
-    A relative PATH is one from the working directory. What is no path at all, a library's name for example, and what
-    lies elsewhere stay as they are.
+    A relative PATH is one from the working directory.
     """
-    if "/" not in path and not os.path.lexists(path):
-        return path
     seen = os.path.relpath(path, folder)
-    return path if seen.startswith("../") or seen == ".." else seen
+    return os.path.normpath(path) if seen.startswith("../") or seen == ".." else seen
 
 
 class Settling:
@@ -95,28 +93,27 @@ class Settling:
         mark = entry_of(finding, self._folder).fingerprint
         self._met.add(mark)
         accepted = finding.status == "new" and mark in self._accepted
-        return msgspec.structs.replace(
-            finding, fingerprint=mark, status="baseline" if accepted else finding.status
-        )
+        return msgspec.structs.replace(finding, fingerprint=mark, status="baseline" if accepted else finding.status)
 
     def gone(self, rules: Iterable[str]) -> list[Entry]:
-        """What the baseline accepts and is not there any more: the file was checked by one of RULES, or is gone."""
+        """What the baseline accepts and is not there any more, sorted.
+
+        Only what this run could have found again counts: by one of RULES, in a file that was checked, or that does not
+        exist any more.
+        """
         applied = set(rules)
         return sorted(
             entry
             for entry in self._accepted.values()
-            if entry.fingerprint not in self._met and entry.rule in applied and self._is_seen(entry.path)
+            if entry.fingerprint not in self._met
+            and entry.rule in applied
+            and (entry.path in self._paths or not exists(os.path.join(self._folder, entry.path)))
         )
 
-    def _is_seen(self, path: str) -> bool:
-        return path in self._paths or not self._exists(path)
 
-    def _exists(self, path: str) -> bool:
-        """Whether the file is there; a member of a package counts with its package, whose name begins its path."""
-        place = os.path.join(self._folder, path)
-        while place and not os.path.lexists(place):
-            shorter = place.rpartition("/")[0]
-            if shorter == self._folder.rstrip("/") or not shorter:
-                return False
-            place = shorter
-        return not os.path.isdir(place) or place == os.path.join(self._folder, path)
+def exists(path: str) -> bool:
+    """Whether there is a file PATH; a member of a package is there with its package, whose name begins its path."""
+    parent = path
+    while parent and not os.path.lexists(parent):
+        parent = os.path.dirname(parent)
+    return parent == path or os.path.isfile(parent)

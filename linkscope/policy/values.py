@@ -88,7 +88,7 @@ def _wish(wanted: Any) -> str:
     if wanted in _PLAIN:
         return _PLAIN[wanted]
     if origin is Literal:
-        names = [shown(one) for one in inner]
+        names = [shown(one) for one in inner if one != ""]  # which stands for what nobody asked for
         return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
     if origin in _MANY:
         return "a list ([...])"
@@ -129,17 +129,24 @@ def _targets(value: Any) -> Iterator[Objection]:
             yield (i,) if not isinstance(value, str) else (), f"{shown(name)} {unknown.reason}"
 
 
+def _allowed(value: Any) -> Iterator[Objection]:
+    if not value:
+        yield (), "an empty list asks for nothing; leave the key out, or name what is allowed"
+    yield from _names(value)
+
+
 def _names(value: Any) -> Iterator[Objection]:
-    for i, name in enumerate(value or ()):
+    for i, name in enumerate(value):
         if not name.strip():
             yield (i,), "the name is empty"
         elif "," in name or name != name.strip():
-            yield (i,), f"{shown(name)} is no name of one library"
+            yield (i,), f"{shown(name)} is not one name"
 
 
 _CHECKS: Mapping[str, Callable[[object], Iterator[Objection]]] = {
     "floors": _versions,
     "target": _targets,
-    "allow": _names,
+    "allow": _allowed,
+    "interpreters": _allowed,
     "forbid": _names,
 }

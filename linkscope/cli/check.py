@@ -1,0 +1,209 @@
+"""`linkscope check`: whether files are as a release has to be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+import click
+import msgspec
+
+from linkscope.analysis.check import check_each, document, needs_of
+from linkscope.analysis.request import Assumptions
+from linkscope.cli import exit_codes, interrupts
+from linkscope.cli.asking import asking
+from linkscope.cli.completion import files
+from linkscope.cli.help import Command, examples
+from linkscope.cli.names import listed_in
+from linkscope.cli.options import assumptions, names_from
+from linkscope.cli.output import Output, complain
+from linkscope.cli.progress import shown
+from linkscope.cli.reports import Reports, reports
+from linkscope.errors import FileUnreadable, LinkScopeError
+from linkscope.model.check import CheckDocument, Checked
+from linkscope.model.document import AnalysisError
+from linkscope.policy import baseline, config
+from linkscope.policy.evaluate import counted
+from linkscope.policy.terms import Group, Policy
+from linkscope.policy.waivers import Watch
+from linkscope.report.escape import exact, quoted
+
+_MOST_WORKERS = 8  # as for inspect
+_MOST_GONE = 3  # entries of a baseline that are named when they are gone
+_EXAMPLES = examples(
+    "linkscope check dist/app --static",
+    "linkscope check dist/ --glibc 2.28 --no-build-paths",
+    "linkscope check dist/app --target debian:11 --target ubuntu:22.04",
+    "linkscope check dist/ --output sarif=report.sarif --output markdown=summary.md",
+    "linkscope check dist/ --baseline accepted.json --write-baseline",
+)
+
+
+class Accepting(msgspec.Struct, frozen=True, kw_only=True):
+    """policy_file: None where there is none. baseline: its file, or None. write: today's findings become it."""
+
+    policy_file: str | None
+    baseline: str | None
+    write: bool
+
+    @property
+    def folder(self) -> str:
+        """That to which paths are relative in fingerprints: of the baseline, else of the policy, else this one."""
+        return os.path.dirname(os.path.abspath(self.baseline or self.policy_file or config.NAME))
+
+
+@click.command(cls=Command, epilog=_EXAMPLES)
+@click.argument("paths", metavar="PATH...", nargs=-1, shell_complete=files)
+@asking
+@click.option("--symbols", is_flag=True, help="Bind every symbol, for the rules about symbols.")
+@click.option(
+    "--policy",
+    "policy_file",
+    metavar="FILE",
+    shell_complete=files,
+    help=f"What to ask for (TOML).  [default: {config.NAME} of the working directory, where there is one]",
+)
+@click.option("--no-policy", is_flag=True, help=f"Pass over the {config.NAME} of the working directory.")
+@click.option(
+    "--baseline",
+    "baseline_file",
+    metavar="FILE",
+    shell_complete=files,
+    help="Accept the findings that FILE lists, so that only new ones count.",
+)
+@click.option("--write-baseline", is_flag=True, help="Make that FILE, out of all that is found now.")
+@reports
+@names_from
+@assumptions
+def command(
+    paths: tuple[str, ...],
+    asked: Group | None,
+    symbols: bool,
+    policy_file: str | None,
+    no_policy: bool,
+    baseline_file: str | None,
+    write_baseline: bool,
+    reports: Reports,
+    files_from: str | None,
+    null: bool,
+    assumptions: Assumptions,
+) -> int:
+    """Check files, all files below folders, and packages, and tell what is not as it should be.
+
+    Without a policy, an error is what keeps a program from starting, and what an option asks for; everything else is a
+    warning or a note. Options come after the policy's sections and refine them. `linkscope explain` tells of the rules,
+    `linkscope policy init` writes a policy.
+
+    No variable of the environment counts, unless an option says otherwise. With --root, --target or --symbols every
+    symbol is bound, which takes longer. Fingerprints and baselines have paths relative to the folder of the baseline,
+    else of the policy, so that they are the same in every checkout.
+
+    Exit code: 0 if nothing is wrong, 1 if there is an error that is neither waived nor in the baseline, 2 if something
+    could not be analysed, or the policy, the baseline or the command line is wrong.
+    """
+    interrupts.raise_an_exception()
+    chosen = [*paths, *(listed_in(files_from, b"\0" if null else b"\n") if files_from is not None else ())]
+    if not paths and files_from is None:
+        raise click.UsageError("Name at least one file, folder or package, or give a list with --files-from.")
+    if write_baseline and baseline_file is None:
+        raise click.UsageError("--write-baseline needs --baseline FILE, the file to write.")
+    if no_policy and policy_file is not None:
+        raise click.UsageError("--policy and --no-policy leave nothing together.")
+    accepting = Accepting(
+        policy_file=None if no_policy else policy_file or _policy_here(), baseline=baseline_file, write=write_baseline
+    )
+    try:
+        policy = _policy(accepting.policy_file, asked)
+    except config.PolicyInvalid as invalid:
+        for line in invalid.lines:
+            complain(line)
+        return invalid.exit_code
+    reports.refuse_what_cannot_be_written()
+    return _Run(policy, accepting, reports, assumptions, symbols=symbols).exit_code(chosen)
+
+
+def _policy_here() -> str | None:
+    """The policy of the working directory, whose use is said."""
+    if not os.path.exists(config.NAME):
+        return None
+    complain(f"by the {config.NAME} that lies here (--no-policy passes over it)")
+    return config.NAME
+
+
+def _policy(file: str | None, asked: Group | None) -> Policy:
+    policy = Policy() if file is None else config.read(file)
+    return policy if asked is None else msgspec.structs.replace(policy, groups=(*policy.groups, asked))
+
+
+class _Run:
+    """One call of the command."""
+
+    def __init__(
+        self, policy: Policy, accepting: Accepting, reports: Reports, assumptions: Assumptions, *, symbols: bool
+    ) -> None:
+        self._policy = policy
+        self._accepting = accepting
+        self._reports = reports
+        self._assumptions = assumptions
+        self._needs = needs_of(policy, assumptions, symbols=symbols)
+        self._accepted = baseline.Accepted()
+        if accepting.baseline is not None and not accepting.write:
+            self._accepted = baseline.read(accepting.baseline)
+
+    def exit_code(self, paths: list[str]) -> int:
+        """Checks PATHS and writes the reports."""
+        output = Output()
+        workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+        results = check_each(paths, self._policy, self._assumptions, self._needs, workers)
+        # Below a folder nobody knows how many there will be.
+        counted_ones = results if any(map(os.path.isdir, paths)) else shown(results, len(paths), output)
+        found, remarks = self._document(list(counted_ones))
+        for line in (*self._errors(found), *remarks):
+            complain(line)
+        self._reports.write(found, output)
+        if found.errors:
+            return exit_codes.FAILED
+        return exit_codes.WRONG if any(map(counted, found.findings)) else exit_codes.FINE
+
+    def _document(self, results: list[Checked | AnalysisError]) -> tuple[CheckDocument, list[str]]:
+        """What was found, with what is accepted of it, and what is to be said of waivers and baseline."""
+        if self._accepting.write:
+            self._accepted = self._new_baseline(results)
+        settling = baseline.Settling(self._accepted, self._accepting.folder)
+        watch = Watch(self._policy)
+        settled: list[Checked | AnalysisError] = []
+        for result in results:
+            if isinstance(result, Checked):
+                watch.see(result)
+            settled.append(settling.settled(result) if isinstance(result, Checked) else result)
+        found = document(settled, self._policy, self._needs)
+        applied = [rule.id for rule in found.rules]
+        return found, [*self._of_waivers(watch, applied), *self._of_baseline(settling, applied)]
+
+    def _new_baseline(self, results: Iterable[Checked | AnalysisError]) -> baseline.Accepted:
+        findings = [one for result in results if isinstance(result, Checked) for one in result.findings]
+        content = baseline.written(findings, self._accepting.folder)
+        name = self._accepting.baseline or ""
+        try:
+            with open(name, "wb") as file:
+                file.write(content)
+        except OSError as error:
+            raise LinkScopeError(name, FileUnreadable.from_os_error(name, error).reason) from error
+        return msgspec.json.decode(content, type=baseline.Accepted)
+
+    def _errors(self, found: CheckDocument) -> Iterator[str]:
+        """What could not be analysed, which only JSON tells itself."""
+        if self._reports.shown != "json":
+            yield from (f"{quoted(exact(error.path, error.path_bytes))}: {error.error}" for error in found.errors)
+
+    def _of_waivers(self, watch: Watch, rules: list[str]) -> Iterator[str]:
+        for waiver, remark in watch.remarks(rules):
+            yield f"{self._accepting.policy_file}:{waiver.line}: {remark}"
+
+    def _of_baseline(self, settling: baseline.Settling, rules: list[str]) -> Iterator[str]:
+        gone = settling.gone(rules)
+        if gone:
+            named = ", ".join(f"{entry.rule} in {entry.path}" for entry in gone[:_MOST_GONE])
+            more = f" and {len(gone) - _MOST_GONE} more" if len(gone) > _MOST_GONE else ""
+            name = self._accepting.baseline
+            yield f"{name}: accepts what is not there any more: {named}{more} (--write-baseline makes it anew)"
