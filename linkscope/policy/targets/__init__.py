@@ -1,0 +1,1 @@
+"""Systems on which a release is to run: what each offers, in a TOML file a distribution, and who starts there."""

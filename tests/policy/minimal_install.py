@@ -1,0 +1,150 @@
+"""What a minimal Debian system really offers, read from its packages by pyelftools: the judge of the verified rows.
+
+`python -m tests.policy.minimal_install` prints the rows of the releases for `linkscope/policy/targets/debian.toml`.
+"""
+
+import fcntl
+import io
+import posixpath
+import re
+import subprocess
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerDefSection
+
+from tests.oracle import packages, roots
+from tests.oracle.availability import Unavailable
+
+SUITES: Final = {"11": "bullseye", "12": "bookworm", "13": "trixie"}
+# Debian's names of architectures, and what wheels call them.
+ARCHITECTURES: Final = {"amd64": "x86_64", "arm64": "aarch64", "i386": "i686"}
+_VERSION = re.compile(r"(.+)_(\d+(?:\.\d+)*)")
+# Where the loader looks without being told: the folders of the release and of its architecture.
+_FOLDERS = re.compile(r"\./(?:usr/)?lib(?:64)?(?:/[a-z0-9_]+-linux-gnu)?")
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A shared library of a package, with the names of the versions that it defines."""
+
+    package: str
+    soname: str
+    versions: tuple[str, ...]
+
+
+def libraries(release: str, architecture: str) -> list[Found]:
+    """Every library in the loader's own folders of a minimal install: what is Essential or of priority required, apt,
+    and all that these depend on. It is read once, and kept in the cache of the tests.
+
+    Raises Unavailable where the packages cannot be had.
+    """
+    folder = roots.cache_folder() / "targets"
+    folder.mkdir(exist_ok=True)
+    kept = folder / f"{release}-{architecture}.json"
+    with open(kept.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            found = list(_read(folder / f"{SUITES[release]}-{architecture}", SUITES[release], architecture))
+            kept.write_bytes(msgspec.json.encode(found))
+    return msgspec.json.decode(kept.read_bytes(), type=list[Found])
+
+
+def highest(names: Sequence[str]) -> tuple[str, ...]:
+    """Of each family FAMILY_N(.N)* the highest, and every name beside those, in order."""
+    families: dict[str, tuple[tuple[int, ...], str]] = {}
+    others = []
+    for name in names:
+        match = _VERSION.fullmatch(name)
+        if match is None:
+            others.append(name)
+            continue
+        number = tuple(map(int, match[2].split(".")))
+        families[match[1]] = max(families.get(match[1], ((), "")), (number, name))
+    return tuple(sorted([name for _, name in families.values()] + others))
+
+
+def _read(folder: Path, suite: str, architecture: str) -> Iterator[Found]:
+    packages.download(folder, suite, architecture, ["base-files"])
+    listed = packages.run(["apt-cache", "-c", str(folder / "apt.conf"), "dumpavail"])
+    names = [name for name, fields in _stanzas(listed) if _is_minimal(fields)]
+    if not names:
+        raise Unavailable(f"no package of {suite} is Essential")
+    for archive in packages.download(folder, suite, architecture, [*names, "apt"]):
+        yield from _of_package(archive)
+
+
+def _stanzas(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    for stanza in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in stanza.splitlines() if re.match(r"[A-Z][\w-]*: ", line))
+        if "Package" in fields:
+            yield fields["Package"], fields
+
+
+def _is_minimal(fields: dict[str, str]) -> bool:
+    return fields.get("Essential") == "yes" or fields.get("Priority") == "required"
+
+
+def _of_package(archive: Path) -> Iterator[Found]:
+    package = archive.name.split("_")[0]
+    data = subprocess.run(["dpkg-deb", "--fsys-tarfile", archive], capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        for member in tar:
+            if member.isfile() and ".so" in member.name and _FOLDERS.fullmatch(posixpath.dirname(member.name)):
+                file = tar.extractfile(member)
+                content = file.read() if file else b""
+                if content[:4] == b"\x7fELF":
+                    yield from _of_file(package, ELFFile(io.BytesIO(content)))
+
+
+def _of_file(package: str, elf: ELFFile) -> Iterator[Found]:
+    tags = [
+        tag for section in elf.iter_sections() if isinstance(section, DynamicSection) for tag in section.iter_tags()
+    ]
+    soname = next((tag.soname for tag in tags if tag.entry.d_tag == "DT_SONAME"), None)
+    if soname is not None:
+        defined = [
+            next(iter(names)).name
+            for section in elf.iter_sections()
+            if isinstance(section, GNUVerDefSection)
+            for definition, names in section.iter_versions()
+            if not definition["vd_flags"] & 1  # VER_FLG_BASE: the file itself
+        ]
+        yield Found(package, soname, tuple(defined))
+
+
+def rows(release: str) -> str:
+    """The [[releases.libraries]] of a release as TOML: a row a package, and one an architecture where they differ."""
+    offers: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
+    for debian, name in ARCHITECTURES.items():
+        for one in libraries(release, debian):
+            offers.setdefault((one.package, one.soname), {})[name] = highest(one.versions)
+    grouped: dict[tuple[str, tuple[str, ...]], dict[str, tuple[str, ...]]] = {}
+    for (package, soname), by_architecture in sorted(offers.items()):
+        for versions in dict.fromkeys(by_architecture.values()):
+            on = tuple(name for name, these in by_architecture.items() if these == versions)
+            place = () if len(on) == len(ARCHITECTURES) else on
+            grouped.setdefault((package, place), {})[soname] = versions
+    return "".join(_row(release, package, on, offered) for (package, on), offered in grouped.items())
+
+
+def _row(release: str, package: str, on: tuple[str, ...], offered: dict[str, tuple[str, ...]]) -> str:
+    lines = ["", "[[releases.libraries]]", f'package = "{package}"', f'source = "packages-{release}"']
+    if on:
+        lines.append(f"on = {_array(on)}")
+    lines.append("[releases.libraries.offers]")
+    lines += [f'"{soname}" = "{" ".join(versions)}"' for soname, versions in sorted(offered.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _array(values: Sequence[str]) -> str:
+    return "[" + ", ".join(f'"{value}"' for value in values) + "]"
+
+
+if __name__ == "__main__":
+    for one in SUITES:
+        print(f"# Debian {one}{rows(one)}")
