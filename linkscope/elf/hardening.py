@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from linkscope.elf import constants as c
 from linkscope.elf import notes
 from linkscope.elf.linkage import binds_now
+from linkscope.elf.sections import sections_named
 from linkscope.elf.symbols import dynamic_table, section_table
+from linkscope.errors import MalformedElf
 from linkscope.model.inspect import Hardening
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ _NAMES = _CANARY | _FORTIFIED | _NOT_FORTIFIED
 # Without PT_GNU_STACK the stack is executable, save where kernel and C library default otherwise
 # (glibc sysdeps/*/stackinfo.h, DEFAULT_STACK_PERMS; the kernel alone would spare x86-64 since 5.8, glibc does not).
 _NX_WITHOUT_HEADER = frozenset((c.EM_PPC64, c.EM_AARCH64, c.EM_RISCV, c.EM_LOONGARCH))
+_SLOTS = frozenset((b".got.plt", b".text"))  # where functions are found; and what tells that there are names at all
 # e_machine: the GNU property, and the bits that each answer needs.
 _BRANCH_PROPERTIES = {
     c.EM_X86_64: (notes.GNU_PROPERTY_X86_FEATURE_1_AND, {"cet": 3}),
@@ -66,7 +69,7 @@ def hardening(reader: Reader, image: Image) -> Hardening:
     bind_now = None if image.dynamic is None else binds_now(image)
     canary, fortify = _symbol_protections(reader, image)
     return Hardening(
-        relro=_relro(image, bind_now),
+        relro=_relro(reader, image, bind_now),
         bind_now=bind_now,
         nx=_nx(image),
         canary=canary,
@@ -75,15 +78,26 @@ def hardening(reader: Reader, image: Image) -> Hardening:
     )
 
 
-def _relro(image: Image, bind_now: bool | None) -> Literal["full", "partial", "none"]:
-    """`full` needs BIND_NOW: otherwise the slots of lazy binding stay writable.
+def _relro(reader: Reader, image: Image, bind_now: bool | None) -> Literal["full", "partial", "none"] | None:
+    """`full` needs BIND_NOW: otherwise the slots of lazy binding (.got.plt) stay writable.
 
-    A static file without dynamic section is `partial`: the slots of its indirect functions (R_*_IRELATIVE in .got.plt)
-    lie behind the protected pages, as those of lazy binding do.
+    A static file without dynamic section has such slots too, for its indirect functions (R_*_IRELATIVE); with `-z now`
+    the linker puts them into .got, which is protected. Only section headers tell which it was: without them, None.
     """
-    if image.segment(c.PT_GNU_RELRO) is None:
+    area = image.segment(c.PT_GNU_RELRO)
+    if area is None:
         return "none"
-    return "full" if bind_now else "partial"
+    if bind_now is not None:
+        return "full" if bind_now else "partial"
+    try:
+        found = sections_named(reader, image, _SLOTS)
+    except MalformedElf:
+        return None
+    if not found:
+        return None
+    slots = found.get(b".got.plt")
+    protected = slots is None or (area.vaddr <= slots.addr and slots.addr + slots.size <= area.vaddr + area.memsz)
+    return "full" if protected else "partial"
 
 
 def _nx(image: Image) -> bool:

@@ -17,6 +17,7 @@ from linkscope.model.inspect import Hardening
 from tests.elf.conftest import Unpacked
 from tests.elf.samples import PROGRAMS, FixtureFile, RequireTool, ask, elf_files, spread, tool
 from tests.oracle import elfwriter
+from tests.oracle.availability import Unavailable
 from tests.oracle.recipe import Symbol
 
 Answer = dict[str, object]
@@ -30,6 +31,11 @@ EXPLAINED = {
     ): "stripped of its symbols, a self-contained file cannot tell: the judges take that for a no",
     ("fortify", None, False): "the same; or no function is used that has a checking variant, which shows nothing",
     ("bind_now", None, False): "a static file without dynamic section binds nothing, now or later",
+    (
+        "relro",
+        "full",
+        "partial",
+    ): "without dynamic section there is no BIND_NOW for the judges to see; here no slot is left outside the area",
     ("fortify", True, False): "checksec looks at dynamic symbols only: this is a static file with .symtab",
 }
 
@@ -107,12 +113,12 @@ def test_our_own_programs_are_as_hardened_as_the_judges_say(require_tool: Requir
 
 
 def test_the_explanations_are_all_needed(fixtures_dir: Path) -> None:
-    """Those that are about lief: each is met by some file."""
+    """Those that are about lief, too: each is met by some file."""
     met = set()
     for path in elf_files(os.fspath(fixtures_dir / "hardening"), os.fspath(fixtures_dir / "hello")):
         ours, theirs = _ours(path), _liefs(path)
         met |= {(key, ours[key], theirs[key]) for key in KEYS if ours[key] != theirs[key]}
-    assert {row for row in EXPLAINED if row[1] is None} == met
+    assert set(EXPLAINED) - {("fortify", True, False)} == met
 
 
 # fixture: relro, bind_now, nx, canary, fortify, cet
@@ -154,6 +160,33 @@ def test_arms_own_protections_are_told_by_their_property(unpacked: Unpacked) -> 
             assert (found.bti, found.pac, found.cet) == ("BTI" in properties, "PAC" in properties, None), path
             answers.add(found.bti)
     assert answers == {True, False}
+
+
+@pytest.mark.parametrize(("now", "relro"), [(False, "partial"), (True, "full")], ids=["lazy", "now"])
+def test_a_static_file_is_told_by_where_its_slots_lie(now: bool, relro: str, tmp_path: Path) -> None:
+    """The kernel judges: what is still writable in the running program, which prints its own mappings."""
+    (tmp_path / "source.c").write_text(
+        """#include <stdio.h>
+        int main(void) { char b[4096]; FILE *f = fopen("/proc/self/maps", "r"); size_t n = fread(b, 1, 4096, f);
+        return fwrite(b, 1, n, stdout) != n; }"""
+    )
+    made = tmp_path / "made"
+    flags = ("-static", "-fno-pie", "-no-pie", f"-Wl,-z,relro,-z,{'now' if now else 'lazy'}")
+    if subprocess.run(["cc", tmp_path / "source.c", "-o", made, *flags], capture_output=True).returncode:
+        raise Unavailable("no static C library here")
+    slots = re.search(r" \.got\.plt +PROGBITS +(\w+) \w+ (\w+)", tool("readelf", "-SW", made))
+    writable = [row.split()[0].split("-") for row in tool(made).splitlines() if " rw-p " in row]
+    last = int(slots[1], 16) + int(slots[2], 16) - 1 if slots else 0
+    inside = any(int(start, 16) <= last < int(end, 16) for start, end in writable)
+    assert ask(hardening, made).relro == relro
+    assert inside == (relro == "partial")
+    stripped = tmp_path / "stripped"
+    subprocess.run(["strip", "-o", stripped, made], check=True)
+    assert ask(hardening, stripped).relro == relro
+
+
+def test_without_section_headers_a_static_files_slots_cannot_be_told(fixture_file: FixtureFile) -> None:
+    assert ask(hardening, fixture_file("kinds/sectionless-static")).relro is None
 
 
 @pytest.mark.parametrize(
