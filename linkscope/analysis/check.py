@@ -14,7 +14,7 @@ from linkscope.analysis.subject import FileSubject
 from linkscope.errors import LinkScopeError
 from linkscope.model.check import CheckDocument, Checked, summary_of
 from linkscope.model.document import AnalysisError
-from linkscope.policy.evaluate import applied, evaluate, wants
+from linkscope.policy.evaluate import Evaluation, applied, wants
 from linkscope.policy.rule import Need
 from linkscope.policy.terms import Policy
 
@@ -78,8 +78,7 @@ class _Question:
     kinds: tuple[type[Checked | AnalysisError], ...] = (Checked, AnalysisError)
 
     def __init__(self, policy: Policy, needs: frozenset[Need], *, rooted: bool) -> None:
-        self._policy = policy
-        self._needs = needs
+        self._evaluation = Evaluation(policy, needs)
         self._rooted = rooted
 
     def answer(self, item: Member | AnalysisError) -> Checked | AnalysisError:
@@ -90,7 +89,7 @@ class _Question:
         try:
             examined = run.examined(item.where)
             subject = FileSubject(run, examined, self._rooted, item.kept, item.bundle)
-            findings = evaluate(subject, self._policy, self._needs)
+            findings = self._evaluation.findings(subject)
         except LinkScopeError as error:
             return error_of(path, reason_for(error, path, run.system))
         except (MemoryError, RecursionError):  # the boundary of one file: the others are still checked

@@ -9,7 +9,7 @@ import msgspec
 
 from linkscope.model.check import Finding, Level, Status, Waived
 from linkscope.model.document import text
-from linkscope.policy.catalogue import rules, settings_for
+from linkscope.policy.catalogue import rules, settings_for, settings_type
 from linkscope.policy.globs import matches
 from linkscope.policy.rule import Fault, Need, Rule
 from linkscope.policy.subject import Subject
@@ -39,37 +39,61 @@ def wants(policy: Policy, need: Need) -> bool:
     return any(rule.id in named or given & set(rule.asked) for rule in wanting)
 
 
-def evaluate(subject: Subject, policy: Policy, needs: frozenset[Need]) -> list[Finding]:
-    """All findings about one file, the graver first, else in the order of the rules.
+class _Step(msgspec.Struct, frozen=True):
+    """One rule as it is applied to a file. level: as the policy has it; named: whether it is the policy's."""
 
-    needs: what was worked out for this run; rules that want more are left out.
-    """
-    terms = policy.terms(subject.file.path)
-    found = [
-        _finding(subject, rule, fault, terms, policy)
-        for rule in rules().values()
-        if rule.needs <= needs and _has_a_say(rule, terms, subject)
-        for fault in rule.check(subject, settings_for(rule, terms.settings))
-    ]
-    return sorted(found, key=lambda finding: -_LEVELS.index(finding.level))
+    rule: Rule
+    settings: msgspec.Struct
+    level: RuleLevel
+    named: bool
 
 
-def _has_a_say(rule: Rule, terms: Terms, subject: Subject) -> bool:
-    if terms.level(rule.id, rule.level) == "off":
-        return False
-    if rule.asked and not any(getattr(terms.settings, key) for key in rule.asked):
-        return False
-    return rule.scope == "file" or subject.rooted or not getattr(terms.settings, "target", ())
+class Evaluation:
+    """The rules of one run. needs: what was worked out for it; rules that want more are left out."""
+
+    def __init__(self, policy: Policy, needs: frozenset[Need]) -> None:
+        self._policy = policy
+        self._needs = needs
+        self._steps: dict[tuple[int, ...], tuple[Terms, list[_Step]]] = {}
+
+    def findings(self, subject: Subject) -> list[Finding]:
+        """All findings about one file, the graver first, else in the order of the rules."""
+        terms, steps = self._for(subject.file.path)
+        targeted = bool(getattr(terms.settings, "target", ())) and not subject.rooted
+        found = [
+            _finding(subject, step, fault, self._policy)
+            for step in steps
+            if step.rule.scope == "file" or not targeted
+            for fault in step.rule.check(subject, step.settings)
+        ]
+        return sorted(found, key=lambda finding: -_LEVELS.index(finding.level))
+
+    def _for(self, path: str) -> tuple[Terms, list[_Step]]:
+        groups = self._policy.groups_of(path)
+        known = self._steps.get(groups)
+        if known is None:
+            terms = self._policy.terms(groups)
+            known = self._steps[groups] = terms, list(self._applied(terms))
+        return known
+
+    def _applied(self, terms: Terms) -> Iterator[_Step]:
+        nothing = settings_type()()
+        for rule in rules().values():
+            level = terms.level(rule.id, rule.level)
+            asked = not rule.asked or any(getattr(terms.settings, k) != getattr(nothing, k) for k in rule.asked)
+            if level != "off" and asked and rule.needs <= self._needs:
+                yield _Step(rule, settings_for(rule, terms.settings), level, rule.id in terms.levels)
 
 
-def _finding(subject: Subject, rule: Rule, fault: Fault, terms: Terms, policy: Policy) -> Finding:
+def _finding(subject: Subject, step: _Step, fault: Fault, policy: Policy) -> Finding:
+    rule = step.rule
     path = subject.file.path
     mark = fingerprint(rule.id, path, fault.subject)
     waiver = next(_waivers(policy, rule.id, path, fault.subject), None)
     status: Status = "waived" if waiver else "baseline" if mark in policy.baseline else "new"
     return Finding(
         rule=rule.id,
-        level=_level(rule, fault, terms.level(rule.id, rule.level), rule.id in terms.levels),
+        level=_level(rule, fault, step.level, step.named),
         path=path,
         path_bytes=subject.file.path_bytes,
         subject=text(fault.subject),
@@ -111,8 +135,3 @@ def fingerprint(rule: str, path: str, subject: str) -> str:
 def counted(finding: Finding) -> bool:
     """Whether a finding makes the exit code 1: a new error."""
     return finding.level == "error" and finding.status == "new"
-
-
-def renamed(finding: Finding, path: str) -> Finding:
-    """FINDING of the file under another path, as of a member of an archive."""
-    return msgspec.structs.replace(finding, path=path, fingerprint=fingerprint(finding.rule, path, finding.subject))

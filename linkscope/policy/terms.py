@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
 from collections.abc import Mapping
 from typing import Literal
 
@@ -52,13 +51,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     today: dt.date = dt.date.min
     baseline: frozenset[str] = frozenset()
 
-    def terms(self, path: str) -> Terms:
-        """What holds for the file at PATH, as it is called in the answer."""
-        chosen = tuple(i for i, group in enumerate(self.groups) if any(matches(path, glob) for glob in group.paths))
-        return _terms(self.groups, chosen) if chosen else _no_terms()
+    def groups_of(self, path: str) -> tuple[int, ...]:
+        """The places of the groups that the file at PATH, as it is called in the answer, is in."""
+        return tuple(i for i, group in enumerate(self.groups) if any(matches(path, glob) for glob in group.paths))
 
-    def __hash__(self) -> int:
-        return id(self)
+    def terms(self, groups: tuple[int, ...]) -> Terms:
+        """What holds for a file that is in these GROUPS."""
+        return _terms([self.groups[number] for number in groups])
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,18 +71,13 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         return self.levels.get(rule, default)
 
 
-def _terms(groups: tuple[Group, ...], chosen: tuple[int, ...]) -> Terms:
+def _terms(groups: list[Group]) -> Terms:
     settings: dict[str, object] = {}
     levels: dict[str, RuleLevel] = {}
-    for number in chosen:
-        for key, value in groups[number].settings.items():
+    for group in groups:
+        for key, value in group.settings.items():
             earlier = settings.get(key)
             # A table (the floors of several families) is refined row by row, anything else is replaced.
             settings[key] = earlier | value if isinstance(earlier, dict) and isinstance(value, dict) else value
-        levels |= groups[number].levels
+        levels |= group.levels
     return Terms(settings=settings_type()(**settings), levels=levels)
-
-
-@functools.cache
-def _no_terms() -> Terms:
-    return Terms(settings=settings_type()(), levels={})
