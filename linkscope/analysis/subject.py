@@ -13,7 +13,7 @@ from linkscope.elf import constants as c
 from linkscope.elf import sections as section_headers
 from linkscope.elf.image import Image
 from linkscope.elf.reader import Reader, open_reader
-from linkscope.elf.symbols import read_symbols
+from linkscope.elf.symbols import Symbols, read_symbols
 from linkscope.elf.versions import number_of
 from linkscope.errors import LinkScopeError
 from linkscope.loader.environment import has_file_capabilities, is_native
@@ -29,6 +29,7 @@ _SECTIONS = frozenset(
 )
 _DEBUG_FOLDER = "/usr/lib/debug"  # gdb, Separate Debug Files: the global debug directory of every distribution
 _LONGEST_LINK = 4096
+_NO_SYMBOLS = Symbols((), {}, False)
 
 
 class FileSubject:
@@ -139,19 +140,29 @@ class FileSubject:
         return found
 
     def _uses(self, asker: str) -> dict[tuple[str, str], list[Carrier]]:
-        part = next(part for part in self.parts if part.path == asker)
         uses: dict[tuple[str, str], list[Carrier]] = {}
-        try:
-            with self._open(part) as reader:
-                symbols = read_symbols(reader, part.image)
-        except LinkScopeError:
-            return uses
+        symbols = next((self._symbols(part) for part in self.parts if part.path == asker), _NO_SYMBOLS)
         for entry in symbols.entries:
             version = symbols.versions.get(entry.version)
             if entry.shndx == c.SHN_UNDEF and version is not None and version.file is not None:
                 carrier = Carrier(entry.name, asker, entry.bind == c.STB_WEAK)
                 uses.setdefault((version.file, version.name), []).append(carrier)
         return uses
+
+    @functools.cached_property
+    def undefined(self) -> frozenset[str]:
+        """Nothing of a part whose symbols cannot be read."""
+        entries = [entry for part in self.parts for entry in self._symbols(part).entries if entry.name]
+        defined = {entry.name for entry in entries if entry.shndx != c.SHN_UNDEF}
+        asked = {entry.name for entry in entries if entry.shndx == c.SHN_UNDEF and entry.bind != c.STB_WEAK}
+        return frozenset(asked - defined)
+
+    def _symbols(self, part: Part) -> Symbols:
+        try:
+            with self._open(part) as reader:
+                return read_symbols(reader, part.image)
+        except LinkScopeError:
+            return _NO_SYMBOLS
 
     def _open(self, part: Part) -> Reader:
         location = self._examined.location

@@ -73,6 +73,9 @@ class Borrowed(msgspec.Struct, frozen=True):
 class Subject(Protocol):
     """One file, as rules see it. Facts beside `file` are worked out when they are first asked for."""
 
+    def __hash__(self) -> int:
+        """Equal only for the very same subject."""
+
     @property
     def file(self) -> File:
         """The document of the file, as `linkscope inspect` has it."""
@@ -115,6 +118,10 @@ class Subject(Protocol):
 
     def carriers(self, wanted: Iterable[Wanted]) -> dict[Wanted, tuple[Carrier, ...]]:
         """The symbols that carry each of the WANTED versions, in the order of their symbol tables."""
+
+    @property
+    def undefined(self) -> frozenset[str]:
+        """Names of symbols that the parts refer to and none of them defines; weak references do not count."""
 
     @property
     def search_path(self) -> Sequence[SearchElement]:
