@@ -101,6 +101,8 @@ def _sparse(info: tarfile.TarInfo, stream: Forward) -> Iterator[bytes]:
     pieces: list[tuple[int, int]] = info.sparse  # type: ignore[assignment]  # typeshed takes it for bytes
     at = 0
     for offset, size in pieces:
+        if not size:  # GNU tar ends a map with such, and fills it up with them
+            continue
         if size < 0 or offset < at or offset + size > info.size:
             raise Broken("is a sparse file whose map contradicts its size")
         yield from stream.made_up(offset - at)

@@ -28,6 +28,7 @@ _FAULTS = (
     *(zipfile.BadZipFile, zlib.error, struct.error),
     *(OSError, EOFError, ValueError, LookupError, OverflowError, RuntimeError, NotImplementedError),
 )
+_UTF8 = 1 << 11  # APPNOTE.TXT, 4.4.4: the flag for names in UTF-8; else they are in code page 437
 _TEXT = 1 << 20  # bytes of METADATA, long descriptions included
 
 
@@ -83,7 +84,7 @@ class Zip:
         mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
         kind = stat.S_IFMT(mode)
         permissions = stat.S_IMODE(mode)
-        name = info.filename
+        name = _name(info)
         if name.endswith("/") or kind == stat.S_IFDIR:
             return Member(name=name, kind="folder", mode=permissions)
         if kind == stat.S_IFLNK:
@@ -96,12 +97,12 @@ class Zip:
     def _symlink(self, info: zipfile.ZipInfo) -> Member:
         """A symlink, whose content is its target (Info-ZIP)."""
         if info.file_size > _LONGEST_TARGET:
-            return Member(name=info.filename, kind="other", what=f"is a symlink to {info.file_size} bytes")
+            return Member(name=_name(info), kind="other", what=f"is a symlink to {info.file_size} bytes")
         try:
             target = b"".join(self._content(info)).decode("utf-8", "surrogateescape")
         except Broken as error:
-            return Member(name=info.filename, kind="other", what=f"is a symlink that {error.reason}")
-        return Member(name=info.filename, kind="symlink", target=target)
+            return Member(name=_name(info), kind="other", what=f"is a symlink that {error.reason}")
+        return Member(name=_name(info), kind="symlink", target=target)
 
     def _content(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
         if info.flag_bits & 1:
@@ -117,3 +118,11 @@ class Zip:
                     wanted = _PIECE
         except _FAULTS as error:
             raise Broken(f"is damaged: {reason_of(error)}") from error
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """The name with all its characters. Info-ZIP writes the bytes of a Unix name as they are, without the flag."""
+    name = info.orig_filename  # zipfile cuts the other one off at a NUL byte
+    if info.create_system == _UNIX and not info.flag_bits & _UTF8:
+        return name.encode("cp437", "replace").decode("utf-8", "surrogateescape")
+    return name
