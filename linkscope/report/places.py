@@ -47,7 +47,8 @@ def place_of(item: Finding | AnalysisError) -> Place:
     return Place(archive, member) if mark and archive else Place(path)
 
 
-def message_of(finding: Finding) -> str:
+def message_of(item: Finding | AnalysisError) -> str:
     """What is wrong, for a reader who is shown the archive: of a member with its name."""
-    member = place_of(finding).member
-    return finding.message if member is None else f"{exact(member, None)}: {finding.message}"
+    message = item.message if isinstance(item, Finding) else item.error
+    member = place_of(item).member
+    return message if member is None else f"{member}: {message}"

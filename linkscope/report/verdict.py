@@ -72,7 +72,7 @@ def bounded(lines: Sequence[str], most: int) -> list[str]:
     if len(lines) <= most:
         return list(lines)
     shown = lines[: most - 1]
-    return [*shown, f"… and {len(lines) - len(shown)} more"]
+    return [*shown, f"and {len(lines) - len(shown)} more"]
 
 
 def marks(findings: Iterable[Finding]) -> Iterator[tuple[Finding, str]]:

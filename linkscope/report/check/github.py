@@ -22,7 +22,7 @@ def render(document: CheckDocument) -> Iterator[str]:
     its toolkit (packages/core/src/command.ts, escapeData and escapeProperty).
     """
     for error in document.errors:
-        yield _command("error", place_of(error).path, "not analysed", [error.error])
+        yield _command("error", place_of(error).path, "not analysed", [message_of(error)])
     for finding in open_findings(document, "error", "warning"):
         yield _about(finding)
     for rule, notes in by_rule(open_findings(document, "note")).items():

@@ -30,10 +30,8 @@ def render(document: CheckDocument) -> Iterator[str]:
 
 
 def _not_analysed(error: AnalysisError) -> dict[str, object]:
-    place = place_of(error)
     mark = hashlib.sha256(f"not-analysed\0{error.path}\0{error.error}".encode()).hexdigest()
-    where = "" if place.member is None else f"{place.member}: "
-    return _entry(f"{where}not analysed: {error.error}", "not-analysed", mark, "major", place)
+    return _entry(f"not analysed: {message_of(error)}", "not-analysed", mark, "major", place_of(error))
 
 
 def _entry(description: str, check: str, mark: str, severity: str, place: Place) -> dict[str, object]:
