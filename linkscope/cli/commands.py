@@ -52,6 +52,11 @@ COMMANDS = {
         "Whether files are as a release has to be.",
         "linkscope.model.check:CheckDocument",
     ),
+    "explain": Entry(
+        "linkscope.cli.explain",
+        "What a rule of check finds, why it matters, and what mends it.",
+        "linkscope.model.explain:ExplainDocument",
+    ),
     "diff": Entry(
         "linkscope.cli.diff",
         "What changed from one release to the next.",

@@ -182,7 +182,7 @@ class _Reading:
             return {}
         for name, level in value.items():
             where = (*place, name)
-            if name in self._settings:
+            if name in self._settings and name not in rules():
                 self._wrong(where, f"{shown(name)} is not a rule but a setting, which belongs into [[files]] itself")
             elif name not in rules():
                 self._wrong(where, f"there is no rule {shown(name)}{_or_list(near(name, rules()))}")

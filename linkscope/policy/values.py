@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator, Mapping
-from types import NoneType
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -18,8 +18,10 @@ Objection = tuple[Path, str]
 _PLAIN = {str: "text in quotes", bool: "true or false", int: "a whole number", float: "a number"}
 _MANY = (list, tuple, set, frozenset)
 _VERSION = re.compile(r"\d+(\.\d+)*")
-# Families that symbol versions have: GLIBC, GLIBCXX, OPENSSL, LIBSYSTEMD; a digit or small letters as in libtiff's.
-_FAMILY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+# Any library may have a family of its own; one that is almost called like these is a slip, and would do nothing.
+_FAMILY = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]*")
+_FAMILIES = ("GLIBC", "GLIBCXX", "CXXABI", "GCC", "OPENSSL")
+_SLIP = 0.85
 
 
 def objections(key: str, value: object, wanted: object) -> Iterator[Objection]:
@@ -33,11 +35,11 @@ def objections(key: str, value: object, wanted: object) -> Iterator[Objection]:
         yield from _CHECKS[key](value)
 
 
-def near(word: object, known: Mapping[str, object] | tuple[str, ...] | list[str]) -> str:
+def near(word: object, known: Iterable[str], likeness: float = 0.6) -> str:
     """The end of a sentence that asks whether one of KNOWN was meant; "" where none is like WORD."""
     from difflib import get_close_matches  # only a mistake needs it
 
-    found = get_close_matches(word, list(known), n=1, cutoff=0.6) if isinstance(word, str) else []
+    found = get_close_matches(word, list(known), n=1, cutoff=likeness) if isinstance(word, str) else []
     return f"; did you mean {found[0]}?" if found else ""
 
 
@@ -58,7 +60,7 @@ def shown(value: object) -> str:
 
 def _of_type(value: object, wanted: Any, place: Path) -> Iterator[Objection]:
     origin = get_origin(wanted)
-    if origin is Union or origin is type(int | str):
+    if _is_union(wanted):
         choices = [one for one in get_args(wanted) if one is not NoneType]
         if len(choices) == 1:
             yield from _of_type(value, choices[0], place)
@@ -74,7 +76,11 @@ def _of_type(value: object, wanted: Any, place: Path) -> Iterator[Objection]:
     try:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
-        yield place, f"{shown(value)} is not {_wish(wanted) or str(error)}{_advice(value, wanted)}"
+        yield place, f"{shown(value)} is not {wish(wanted) or str(error)}{_advice(value, wanted)}"
+
+
+def _is_union(wanted: Any) -> bool:
+    return get_origin(wanted) in (Union, UnionType)
 
 
 def _is_table(wanted: Any) -> bool:
@@ -82,9 +88,11 @@ def _is_table(wanted: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
-def _wish(wanted: Any) -> str:
-    """What a value of the type WANTED is; "" where that is better left to msgspec."""
-    origin, inner = get_origin(wanted), get_args(wanted)
+def wish(wanted: Any) -> str:
+    """What a value of the type WANTED is, in words; "" where that is better left to msgspec."""
+    origin, inner = get_origin(wanted), [one for one in get_args(wanted) if one is not NoneType]
+    if _is_union(wanted) and len(inner) == 1:
+        return wish(inner[0])
     if wanted in _PLAIN:
         return _PLAIN[wanted]
     if origin is Literal:
@@ -108,7 +116,9 @@ def _advice(value: object, wanted: Any) -> str:
 def _versions(value: Any) -> Iterator[Objection]:
     for family, number in value.items():
         if not _FAMILY.fullmatch(family):
-            yield (family,), f"{shown(family)} is no family of versions; such are GLIBC, GLIBCXX, CXXABI, OPENSSL"
+            yield (family,), f"{shown(family)} is no family of versions; such are {', '.join(_FAMILIES)}"
+        elif family not in _FAMILIES and near(family.upper(), _FAMILIES, _SLIP):
+            yield (family,), f"{shown(family)} is no family of versions{near(family.upper(), _FAMILIES)}"
         elif not _VERSION.fullmatch(number):
             yield (family,), _no_version(number, family)
 

@@ -1,0 +1,100 @@
+"""Which paths a glob means."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from linkscope.policy.globs import escaped, matches, objection, sole_path
+
+MEANS = [
+    ("*", "app"),
+    ("*", "dist/bin/app"),
+    ("**", "dist/bin/app"),
+    ("**", "/usr/bin/app"),
+    ("app", "dist/bin/app"),
+    ("*.so*", "dist/lib/libx.so.1"),
+    ("dist/*", "dist/app"),
+    ("./dist/*", "dist/app"),
+    ("dist/*", "./dist//app"),
+    ("dist/*", "/home/me/dist/app"),
+    ("dist/*", "../dist/app"),
+    ("dist/**", "dist/bin/app"),
+    ("dist/**/app", "dist/app"),
+    ("dist/**/app", "dist/a/b/app"),
+    ("/usr/**", "/usr/bin/app"),
+    ("dist", "dist/bin/app"),
+    ("dist/", "dist/bin/app"),
+    ("dist/bin", "dist/bin/app"),
+    ("app-?.[0-9]", "app-1.2"),
+    ("app[!0-9]", "appx"),
+    ("[]a]pp", "]pp"),
+    ("a[*]p", "a*p"),
+    ("caf\udce9", "caf\udce9"),
+    ("a\nb", "dist/a\nb"),
+]
+DOES_NOT_MEAN = [
+    ("dist/*", "dist/bin/app"),
+    ("dist/*", "other/dist/app"),
+    ("/dist/*", "dist/app"),
+    ("dist", "district/app"),
+    ("dist", "my-dist"),
+    ("app", "app2"),
+    ("?", "dist/ap"),
+    ("a[!b]c", "a/c"),
+    ("a[*]p", "abp"),
+    ("a.c", "abc"),
+    ("app*", "dist/App"),
+    ("dist/**/app", "dist/xapp"),
+]
+
+
+@pytest.mark.parametrize(("glob", "path"), MEANS)
+def test_a_glob_means(glob: str, path: str) -> None:
+    assert matches(path, glob)
+    assert objection(glob) is None
+
+
+@pytest.mark.parametrize(("glob", "path"), DOES_NOT_MEAN)
+def test_a_glob_does_not_mean(glob: str, path: str) -> None:
+    assert not matches(path, glob)
+
+
+@pytest.mark.parametrize("glob", ["", "dist/*/", "**/", ".", "./", "/", "..", "a\0b", "[z-a]"])
+def test_what_can_match_nothing_is_objected_to(glob: str) -> None:
+    assert objection(glob)
+
+
+@given(st.text(alphabet="ab/.*?[]!-^\\&~|", min_size=1))
+def test_whatever_is_not_objected_to_can_be_asked_about(glob: str) -> None:
+    if objection(glob) is None:
+        matches("dist/app", glob)
+    else:
+        assert glob.endswith(("/", ".")) or "-" in glob
+
+
+@given(st.text(alphabet="ab.*?[]!-^\\", min_size=1).filter(lambda name: not re.fullmatch(r"\.+", name)))
+def test_an_escaped_path_means_itself_alone(name: str) -> None:
+    path = f"dist/{name}"
+    assert matches(path, escaped(path))
+    assert sole_path(escaped(path)) == path
+    assert not matches(f"dist/x{name}", escaped(path))
+
+
+def test_git_says_the_same(tmp_path: Path, require_tool: Callable[[str], str]) -> None:
+    """`git check-ignore` is the judge of globs with a folder in them, where both have the same rules."""
+    paths = ["app", "a/app", "a/b/app", "a/b/c/app", "a/x.so", "a/b/x.so.1"]
+    for path in paths:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    git = require_tool("git")
+    subprocess.run([git, "init", "-q", tmp_path], check=True)
+    for glob in ["/a/*.so", "a/**/app", "**/b/app", "/a/?/app", "a/[!c]/app", "/a/**", "*.so", "app", "a/b", "b"]:
+        (tmp_path / ".gitignore").write_text(glob + "\n")
+        ran = subprocess.run([git, "-C", tmp_path, "check-ignore", *paths], capture_output=True, text=True)
+        meant = [path for path in paths if matches(path, glob.removeprefix("/"))]
+        assert meant == ran.stdout.split(), glob
