@@ -12,6 +12,7 @@ from linkscope.analysis.inspect import Examined, Run
 from linkscope.elf import constants as c
 from linkscope.elf import sections as section_headers
 from linkscope.elf.image import Image
+from linkscope.elf.protections import relocated_functions
 from linkscope.elf.reader import Reader, open_reader
 from linkscope.elf.symbols import Symbols, read_symbols
 from linkscope.elf.versions import number_of
@@ -219,6 +220,15 @@ class FileSubject:
                 return section_headers.sections_named(reader, self.image, _SECTIONS)
         except LinkScopeError:
             return {}
+
+    @functools.cached_property
+    def relocated_code(self) -> list[str]:
+        """What text relocations change, in the order of the addresses; none where the tables cannot be read."""
+        try:
+            with self._open(self.parts[0]) as reader:
+                return relocated_functions(reader, self.image)
+        except LinkScopeError:
+            return []
 
     @functools.cached_property
     def debug_file(self) -> str | None:

@@ -1,4 +1,4 @@
-"""What of a file's code can be written to: segments that are code and data at once, and code that the loader relocates.
+"""What of a file can be written to: code, because of its segment or its relocations, and slots of functions.
 
 Source: gABI, Program Header (p_flags) and Dynamic Section (DT_TEXTREL, DF_TEXTREL).
 """
@@ -42,6 +42,14 @@ def relocates_code(image: Image) -> bool:
     first alone).
     """
     return bool(image.dt_flags & _DF_TEXTREL) or image.value(_DT_TEXTREL) is not None
+
+
+def has_slots(image: Image) -> bool:
+    """Whether functions are called through slots of their own (DT_JMPREL), which may be filled at the first call.
+
+    With -fno-plt there may be none, nor in Rust and Go. On MIPS they are a part of the global offset table.
+    """
+    return bool(image.value(c.DT_JMPREL) and image.value(c.DT_PLTRELSZ)) or image.value(c.DT_MIPS_GOTSYM) is not None
 
 
 def relocated_places(reader: Reader, image: Image) -> list[int]:

@@ -136,6 +136,10 @@ class Subject(Protocol):
         """Which of the sections that rules ask about the file has (`.symtab`, `.debug_info`, `.gnu_debuglink` …)."""
 
     @property
+    def relocated_code(self) -> Sequence[str]:
+        """What of its code the loader has to change: names of functions, or addresses where no symbol tells."""
+
+    @property
     def debug_file(self) -> str | None:
         """The separate debug file of the file, by build id or debug link, where the root has it."""
 
