@@ -1,5 +1,6 @@
 """What is measured, and what LinkScope must not exceed."""
 
+import itertools
 import os
 import shutil
 import sys
@@ -18,6 +19,8 @@ _LARGE: Final = ("/usr/bin/gdb", "/usr/bin/git", "/usr/bin/python3", "/usr/bin/b
 _FOLDERS: Final = ("/usr/bin", "/usr/sbin")
 _OUR_STATUSES: Final = (0, 1)  # 1: a file that would not start is among them
 _PS_STATUSES: Final = (0, 1, 2)  # 1: something stale is among them, 2: processes that guard themselves
+_MANY: Final = 700
+_FEW: Final = 60
 _LIBTREE_STATUSES: Final = tuple(range(256))  # it counts what it does not find
 
 
@@ -51,7 +54,7 @@ class Growth(msgspec.Struct, frozen=True, kw_only=True):
 
 def cases(scratch: str, size: int) -> list[Case]:
     """All comparisons. scratch: a folder for files. size: how many processes those with a crowd are about."""
-    return [*_file_cases(scratch), *_process_cases(scratch, size)]
+    return [*_file_cases(scratch), *_check_cases(scratch), *_process_cases(scratch, size)]
 
 
 def growth(size: int) -> Growth:
@@ -63,6 +66,34 @@ def growth(size: int) -> Growth:
         crowds=(processes.mixed(size // 10), processes.mixed(size)),
         most=1.15,
     )
+
+
+def _check_cases(scratch: str) -> list[Case]:
+    """The gate of a release: over as many programs as a distribution's /usr/bin has, and beside checksec."""
+    programs = all_programs()
+    many, few = Path(scratch) / "many", Path(scratch) / "few"
+    chosen = list(itertools.islice(itertools.cycle(programs), _MANY))
+    many.write_text("".join(f"{path}\n" for path in chosen))
+    few.mkdir(exist_ok=True)
+    for path in programs[:: max(1, len(programs) // _FEW)][:_FEW]:
+        shutil.copy(path, few / os.path.basename(path))
+    folder = os.fspath(few)
+    return [
+        _case(
+            "check",
+            f"{_MANY} programs against every rule that needs no symbol bound, hardening included",
+            linkscope("check", "--no-policy", "--format", "json", "--files-from", os.fspath(many)),
+            (),
+            seconds=3.0,
+        ),
+        _case(
+            "gate",
+            f"{_FEW} programs against every rule that needs no symbol bound",
+            linkscope("check", "--no-policy", "--format", "json", folder),
+            (peer("checksec", "checksec", (f"--dir={folder}", "--format=json"), (0,)),),
+            {"checksec": 1.0},
+        ),
+    ]
 
 
 def _file_cases(scratch: str) -> list[Case]:
