@@ -57,6 +57,7 @@ COMMANDS = {
         "What a rule of check finds, why it matters, and what mends it.",
         "linkscope.model.explain:ExplainDocument",
     ),
+    "policy": Entry("linkscope.cli.policy", "A policy's file for check: make one of files as they are, or check it."),
     "diff": Entry(
         "linkscope.cli.diff",
         "What changed from one release to the next.",
