@@ -49,6 +49,20 @@ def format_and_file(*formats: str) -> Offering:
     return offer
 
 
+def rule_and_level(*levels: str) -> Offering:
+    """A rule and an = sign, and behind that one of LEVELS."""
+
+    def offer(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        from click.shell_completion import CompletionItem
+
+        rule, equals, _ = incomplete.partition("=")
+        if equals:
+            return offered(((f"{rule}={level}", "") for level in levels), incomplete)
+        return [CompletionItem(f"{item.value}=", "open", item.help) for item in rules(context, parameter, incomplete)]
+
+    return offer
+
+
 def _names(kind: str, incomplete: str) -> list[CompletionItem[str]]:
     from click.shell_completion import CompletionItem
 

@@ -12,7 +12,7 @@ _PATIENCE = 60.0  # seconds, for a shell on a loaded machine
 _PLAIN = {
     "bash": ["--noprofile", "--norc", "-i"],
     "zsh": ["-f", "-i"],
-    "fish": ["--no-config", "--interactive"],
+    "fish": ["--private", "--interactive"],  # without its configuration it would look for no completions at home
 }
 _BEGINNING, _END = "\x01", "\x05"
 
@@ -23,11 +23,12 @@ class Terminal:
     def __init__(self, shell: str, executable: str, folder: Path, environment: dict[str, str]) -> None:
         self._folder = folder
         self._count = 0
-        self.shown = b""
+        self._shown = b""
+        own = {name: value for name, value in environment.items() if not name.startswith("XDG_")}
         self._process, self._terminal = pty.fork()
         if self._process == 0:
             os.chdir(folder)
-            os.execve(executable, [shell, *_PLAIN[shell]], {**environment, "TERM": "dumb", "HOME": str(folder)})
+            os.execve(executable, [shell, *_PLAIN[shell]], {**own, "TERM": "dumb", "HOME": str(folder)})
 
     def run(self, line: str) -> None:
         """Has the shell carry out LINE."""
@@ -36,12 +37,12 @@ class Terminal:
     def completed(self, typed: str) -> list[str]:
         """The words of the command line that stands there after TYPED, in which each tab is the key."""
         self._count += 1
-        words = self._folder / f".words-{self._count}"
+        words = self._folder / f".words-{self._process}-{self._count}"
         self._type(f"{typed}{_BEGINNING}printf '%s\\n' {_END} > {words.name}; echo . >> {words.name}\n")
         deadline = time.monotonic() + _PATIENCE
         while not (words.exists() and words.read_bytes().endswith(b"\n.\n")):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"no answer to {typed!r}; on the terminal: {self.shown.decode(errors='replace')}")
+                raise TimeoutError(f"no answer to {typed!r}; on the terminal: {self._shown.decode(errors='replace')}")
             self._read(0.02)
         return words.read_text().splitlines()[:-1]
 
@@ -51,7 +52,7 @@ class Terminal:
     def _read(self, seconds: float) -> None:
         if select.select([self._terminal], [], [], seconds)[0]:
             try:
-                self.shown += os.read(self._terminal, 65536)
+                self._shown += os.read(self._terminal, 65536)
             except OSError:  # the shell has gone
                 time.sleep(seconds)
 

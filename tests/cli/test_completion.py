@@ -6,9 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from linkscope.cli import completion
 from linkscope.cli.commands import COMMANDS
+from linkscope.policy import catalogue
 from tests.cli.conftest import REPOSITORY, Linkscope, environment
 from tests.cli.shells import Terminal
 
@@ -110,6 +113,34 @@ def test_a_colon_or_an_equals_sign_in_a_value_breaks_nothing(shell: Terminal) ->
     assert {typed: " ".join(shell.completed(typed)) for typed in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "place", "ready"),
+    [
+        (
+            "bash",
+            ".local/share/bash-completion/completions/linkscope",
+            "source /usr/share/bash-completion/bash_completion",
+        ),
+        ("zsh", ".zfunc/_linkscope", "fpath=(~/.zfunc $fpath); autoload -Uz compinit; compinit -u -D"),
+        ("fish", ".config/fish/completions/linkscope.fish", "set -g fish_autosuggestion_enabled 0"),
+    ],
+)
+def test_a_script_is_found_where_the_shell_looks_for_it(
+    name: str, place: str, ready: str, folder: Path, require_tool: Callable[[str], str]
+) -> None:
+    """The places that the help names, without a word about it in the shell's own settings."""
+    if name == "bash":
+        require_tool("/usr/share/bash-completion/bash_completion")
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    (folder / place).write_bytes((REPOSITORY / f"linkscope/cli/shells/linkscope.{name}").read_bytes())
+    terminal = Terminal(name, require_tool(name), folder, _surroundings(folder))
+    terminal.run(ready)
+    try:
+        assert terminal.completed("linkscope insp\t--symb\t") == ["linkscope", "inspect", "--symbols"]
+    finally:
+        terminal.close()
+
+
 def test_a_choice_stands_beside_its_help(folder: Path, require_tool: Callable[[str], str]) -> None:
     """fish can be asked for its list without a terminal."""
     asking = "linkscope completion fish | source; complete -C 'linkscope p'"
@@ -149,6 +180,18 @@ def test_a_shell_that_there_is_no_script_for(linkscope: Linkscope) -> None:
 def test_a_line_that_cannot_be_right_prints_no_error(linkscope: Linkscope, typed: str) -> None:
     ran = linkscope(env={"_LINKSCOPE_COMPLETE": "bash_complete", "COMP_WORDS": typed})
     assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+def test_rules_and_targets_are_offered_by_their_names() -> None:
+    context, parameter = click.Context(click.Command("sample")), click.Option(["--sample"])
+    known = [name for name in catalogue.rules() if name.startswith("missing-")]
+    assert known
+    assert [item.value for item in completion.rules(context, parameter, "missing-")] == known
+    levels = completion.rule_and_level("error", "off")
+    assert [item.value for item in levels(context, parameter, "missing-")] == [f"{name}=" for name in known]
+    assert [item.value for item in levels(context, parameter, "missing-library=o")] == ["missing-library=off"]
+    systems = [item.value for item in completion.targets(context, parameter, "debian:")]
+    assert {"debian:11", "debian:12"} <= set(systems)
 
 
 @pytest.mark.parametrize(
