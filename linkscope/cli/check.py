@@ -34,7 +34,7 @@ _EXAMPLES = examples(
     "linkscope check dist/app --static",
     "linkscope check dist/ --glibc 2.28 --no-build-paths",
     "linkscope check dist/app --target debian:11 --target ubuntu:22.04",
-    "linkscope check dist/ --output sarif=report.sarif --output markdown=summary.md",
+    "linkscope check dist/ --output sarif=report.sarif --output junit=report.xml",
     "linkscope check dist/ --baseline accepted.json --write-baseline",
 )
 
@@ -61,7 +61,7 @@ class Accepting(msgspec.Struct, frozen=True, kw_only=True):
     "policy_file",
     metavar="FILE",
     shell_complete=files,
-    help=f"What to ask for (TOML).  [default: {config.NAME} of the working directory, where there is one]",
+    help=f"What to ask for (TOML); {config.NAME} where that lies in the working directory.",
 )
 @click.option("--no-policy", is_flag=True, help=f"Pass over the {config.NAME} of the working directory.")
 @click.option(

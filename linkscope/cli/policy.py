@@ -61,7 +61,7 @@ def command() -> None:
     """
 
 
-@command.command("init", cls=Command, epilog=_INIT_EXAMPLES)
+@command.command("init", cls=Command, short_help="Write a policy out of files as they are now.", epilog=_INIT_EXAMPLES)
 @click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=files)
 @click.option(
     "--file",
@@ -116,7 +116,7 @@ def _write(name: str, text: str) -> None:
         raise PolicyStands(name, FileUnreadable.from_os_error(name, error).reason) from error
 
 
-@command.command("check", cls=Command, epilog=_CHECK_EXAMPLES)
+@command.command("check", cls=Command, short_help="Say what is wrong with a policy's file.", epilog=_CHECK_EXAMPLES)
 @_NAME
 def check(file: str) -> int:
     """Say what is wrong with the policy FILE: each mistake with its line, and what may have been meant.

@@ -69,7 +69,7 @@ def reports(command: Callable[..., int]) -> Callable[..., int]:
         "--format",
         "form",
         type=click.Choice(formats.names()),
-        help=f"How to answer on standard output.  [default: {formats.DEFAULT}]",
+        help=f"How to answer on standard output; {formats.DEFAULT} where nothing is said.",
     )(decorated)
 
 
