@@ -76,15 +76,17 @@ def lacking_versions(subject: Subject, name: str) -> Iterator[Lacking]:
             families.setdefault(wanted.family or wanted.name, []).append(wanted)
     for family, versions in families.items():
         gravest = min((levels[wanted.name] for wanted in versions), key=list(_LEVELS.values()).index)
-        yield Lacking(family, f"{one.name} {_offer(one, family)}", tuple(dict.fromkeys(versions)), gravest)
+        yield Lacking(family, f"{one.name} {_offer(one, family, subject)}", tuple(dict.fromkeys(versions)), gravest)
 
 
-def _offer(one: Target, family: str) -> str:
+def _offer(one: Target, family: str, subject: Subject) -> str:
     if one.wheels is None:
         offered = highest(one, family)
         return f"offers {'.'.join(map(str, offered))}" if offered else f"has no {family}"
-    numbers = {number for allowed in one.wheels.versions.values() for number in allowed.get(family, ())}
-    known = [version for number in numbers if (version := version_number(f"{family}_{number}"))]
+    elf = subject.file.elf
+    machine = one.machine(elf.machine, elf.class_, elf.endian)
+    allowed = one.wheels.versions.get(machine.name, {}) if machine else {}
+    known = [version for number in allowed.get(family, ()) if (version := version_number(f"{family}_{number}"))]
     best = max((version[1] for version in known), default=())
     return f"allows {'.'.join(map(str, best))}" if best else f"does not allow {family}"
 

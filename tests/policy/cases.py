@@ -10,8 +10,9 @@
     file = "hello/hello-static"
 
 Either may have `settings = {linkage = "static"}` (names as in the rule's Struct), `levels = {RULE = "error"}`,
-`symbols = true`, `root = "debian:12"` (see tests/oracle/roots.py; `file` is then a path inside it), and `as = "setuid"`:
-a copy that one of `preparations.py` has changed. `why` is for the reader.
+`symbols = true`, `assume = {cpu = "x86-64-v2"}` (names as in Assumptions), `root = "debian:12"` (see
+tests/oracle/roots.py; `file` is then a path inside it), and `as = "setuid"`: a copy that one of `preparations.py` has
+changed, among the files that it lies beside. `why` is for the reader.
 """
 
 from pathlib import Path
@@ -33,6 +34,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     settings: dict[str, Any] = {}
     levels: dict[str, RuleLevel] = {}
     symbols: bool = False
+    assume: dict[str, Any] = {}
     root: str | None = None
     prepared: str | None = msgspec.field(default=None, name="as")
     why: str = ""

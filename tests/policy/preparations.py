@@ -1,12 +1,22 @@
 """What is done to a copy of a fixture before a rule looks at it: `as = "NAME"` in a case."""
 
+import os
 import shutil
 import stat
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from linkscope.elf.image import Image, read_image
+from linkscope.elf.reader import open_reader
+from linkscope.elf.segments import file_offset
+from tests.elf.conftest import _unpacked
 from tests.oracle.availability import Unavailable
+
+_DT_VERNEED = 0x6FFFFFFE
+_VER_FLG_WEAK = 2
+_RISCV = 243
 
 
 def setuid(copy: Path) -> None:
@@ -29,4 +39,95 @@ def capable(copy: Path) -> None:
         raise Unavailable(f"setcap: {done.stderr.strip()}")
 
 
-PREPARATIONS: dict[str, Callable[[Path], None]] = {"setuid": setuid, "setgid": setgid, "capable": capable}
+def for_another_machine(copy: Path) -> None:
+    """e_machine of RISC-V, which no machine that runs these tests is."""
+    _write(copy, 18, struct.pack("<H", _RISCV))
+
+
+def with_false_ident(copy: Path) -> None:
+    """EI_CLASS says 32 bits; the kernel goes by the header."""
+    _write(copy, 4, b"\1")
+
+
+def without_segments(copy: Path) -> None:
+    """No PT_LOAD: each is PT_NULL."""
+    content = copy.read_bytes()
+    (start,) = struct.unpack_from("<Q", content, 32)
+    size, count = struct.unpack_from("<HH", content, 54)
+    for at in range(start, start + size * count, size):
+        if struct.unpack_from("<I", content, at) == (1,):
+            _write(copy, at, bytes(4))
+
+
+def with_weak_versions(copy: Path) -> None:
+    """VER_FLG_WEAK in every version that is asked for, which no linker of today writes."""
+    image = _image(copy)
+    address = image.value(_DT_VERNEED)
+    assert address is not None
+    need = file_offset(image.segments, address, str(copy))[0]
+    content = copy.read_bytes()
+    while True:  # LSB, Symbol Versioning: Verneed and Vernaux
+        _, count, _, aux, following = struct.unpack_from("<HHIII", content, need)
+        at = need + aux
+        for _ in range(count):
+            flags, further = struct.unpack_from("<4xH6xI", content, at)
+            _write(copy, at + 4, struct.pack("<H", flags | _VER_FLG_WEAK))
+            at += further
+        if not following:
+            return
+        need += following
+
+
+def packed(copy: Path) -> None:
+    """Packed by Debian 13's UPX, which runs with its own loader and libraries."""
+    folder = _unpacked("trixie", "amd64", ("upx-ucl",))
+    libraries = f"{folder}/usr/lib/x86_64-linux-gnu"
+    upx = [f"{folder}/usr/lib64/ld-linux-x86-64.so.2", "--library-path", libraries, f"{folder}/usr/bin/upx-ucl"]
+    subprocess.run([*upx, "-qq", "-1", copy], check=True)
+
+
+def in_a_root_with_a_stale_cache(copy: Path) -> Path:
+    """A root whose cache names a libleaf.so that is gone, with the loader and the C library of this machine."""
+    ldconfig = shutil.which("ldconfig", path="/usr/sbin:/sbin")
+    if ldconfig is None:
+        raise Unavailable("ldconfig is not here")
+    root = copy.parent
+    for folder in ("etc", "opt/leaf"):
+        (root / folder).mkdir(parents=True)
+    (root / "etc/ld.so.conf").write_text("/opt/leaf\n")
+    interpreter = _image(copy).interpreter
+    assert interpreter is not None
+    libc = subprocess.run(["ldd", copy], capture_output=True, text=True).stdout.partition("libc.so.6 => ")[2].split()[0]
+    for path in (interpreter, libc):
+        place = root / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    leaf = root / "opt/leaf/libleaf.so"
+    shutil.copy(Path(__file__).parents[2] / "fixtures/build/policy/lib/libleaf.so", leaf)
+    subprocess.run([ldconfig, "-r", root], check=True)
+    leaf.unlink()
+    return root
+
+
+def _image(path: Path) -> Image:
+    with open_reader(os.fspath(path)) as reader:
+        return read_image(reader)
+
+
+def _write(path: Path, at: int, content: bytes) -> None:
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(content)
+
+
+PREPARATIONS: dict[str, Callable[[Path], Path | None]] = {
+    "setuid": setuid,
+    "setgid": setgid,
+    "capable": capable,
+    "for-another-machine": for_another_machine,
+    "with-false-ident": with_false_ident,
+    "without-segments": without_segments,
+    "with-weak-versions": with_weak_versions,
+    "packed": packed,
+    "in-a-root-with-a-stale-cache": in_a_root_with_a_stale_cache,
+}

@@ -27,7 +27,8 @@ IDS = [
 def test_rule_says_of_a_file_what_its_table_says(
     rule: str, verdict: Verdict, case: Case, fixture_file: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    document = _checked(case, _file(case, fixture_file, tmp_path))
+    path, root = _place(case, fixture_file, tmp_path)
+    document = _checked(case, path, root)
     assert not document.errors
     found = [finding for finding in document.findings if finding.rule == rule]
     if verdict == "passes":
@@ -46,21 +47,23 @@ def _holds(case: Case, found: list[Finding], level: str) -> None:
         assert text in told
 
 
-def _file(case: Case, fixture_file: Callable[[str], Path], tmp_path: Path) -> Path:
+def _place(case: Case, fixture_file: Callable[[str], Path], tmp_path: Path) -> tuple[Path, Path]:
+    """The file to check, and the root in which it is checked."""
     path = Path(case.file) if case.file.startswith("/") else fixture_file(case.file)
     if case.root is not None:
-        return path
+        return path, roots.root(case.root)
     if not path.exists():
         raise Unavailable(f"{path} is not here")
     if case.prepared is None:
-        return path
+        return path, Path("/")
+    for sibling in path.parent.iterdir():
+        (tmp_path / sibling.name).symlink_to(sibling)
     copy = tmp_path / path.name
+    copy.unlink()
     shutil.copy(path, copy)
-    PREPARATIONS[case.prepared](copy)
-    return copy
+    return copy, PREPARATIONS[case.prepared](copy) or Path("/")
 
 
-def _checked(case: Case, path: Path) -> CheckDocument:
-    root = "/" if case.root is None else str(roots.root(case.root))
+def _checked(case: Case, path: Path, root: Path) -> CheckDocument:
     group = Group(paths=("**",), settings=case.settings, levels=case.levels)
-    return check([str(path)], Policy(groups=(group,)), Assumptions(root=root), symbols=case.symbols)
+    return check([str(path)], Policy(groups=(group,)), Assumptions(root=str(root), **case.assume), symbols=case.symbols)
