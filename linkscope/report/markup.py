@@ -6,8 +6,8 @@ import re
 
 from linkscope.report.escape import escape
 
-# Words that cannot be a mention, a reference, emphasis or a link, nor look like a name of a program.
-_PLAIN = re.compile(r"[^\W_]+([-/'’][^\W_]+)*", re.ASCII)
+# Words and numbers that cannot be a mention, a reference, emphasis or a link, and look like no name out of a file.
+_PLAIN = re.compile(r"[^\W_]+([-'’][^\W_]+)*|[0-9]+(\.[0-9]+)+", re.ASCII)
 # What stands around a word without being a part of it, and means nothing to Markdown there.
 _WORD = re.compile(r"(?P<before>[(\"']*)(?P<word>.*?)(?P<after>[).,;:\"'?!]*)", re.DOTALL)
 _KEPT = frozenset(" -,./")

@@ -3,7 +3,7 @@
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -22,8 +22,8 @@ def _xml(checked: CheckDocument) -> str:
     return "".join(render(checked))
 
 
-def _top(checked: CheckDocument) -> ElementTree.Element:
-    return ElementTree.fromstring(_xml(checked))
+def _top(checked: CheckDocument) -> ET.Element:
+    return ET.fromstring(_xml(checked))
 
 
 @pytest.mark.parametrize(

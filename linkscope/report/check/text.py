@@ -97,7 +97,7 @@ def _remedies(document: CheckDocument, shown: Sequence[Finding]) -> list[tuple[s
 
 
 def _mending(remedies: Sequence[tuple[str, str]], page: Page) -> Iterator[list[Span]]:
-    yield [("What mends it", "title"), (" (linkscope explain RULE says more)", "faint")]
+    yield from words("(linkscope explain RULE says more)", "faint", page, [("What mends it ", "title")])
     yield from _rows(remedies, "how", page)
 
 
