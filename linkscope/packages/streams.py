@@ -64,8 +64,9 @@ class Slice(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]  # typeshed's is wider
         """How many bytes were put into BUFFER."""
         count = max(0, min(len(buffer), self.size - self._at))
-        buffer[:count] = self._reader.read(self._offset + self._at, count)
-        self._at += count
+        if count:
+            buffer[:count] = self._reader.read(self._offset + self._at, count)
+            self._at += count
         return count
 
 

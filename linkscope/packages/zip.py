@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, cast
 
+from linkscope.errors import LinkScopeError
 from linkscope.packages.limits import Broken, Budget, Overrun, reason_of
 from linkscope.packages.member import Member
 from linkscope.packages.metadata import Metadata, fields
@@ -26,7 +27,7 @@ _LONGEST_TARGET = 4096  # bytes: PATH_MAX
 _READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # LZMA's dictionary may be any size
 _FAULTS = (
     *(zipfile.BadZipFile, zlib.error, struct.error),
-    *(OSError, EOFError, ValueError, LookupError, OverflowError, RuntimeError, NotImplementedError),
+    *(LinkScopeError, OSError, EOFError, ValueError, LookupError, OverflowError, RuntimeError, NotImplementedError),
 )
 _UTF8 = 1 << 11  # APPNOTE.TXT, 4.4.4: the flag for names in UTF-8; else they are in code page 437
 _TEXT = 1 << 20  # bytes of METADATA, long descriptions included
@@ -111,11 +112,14 @@ class Zip:
             raise Broken(f"is compressed in a way that is not read here (method {info.compress_type})")
         try:
             with self._archive.open(info) as member:
-                wanted = _FIRST
+                wanted, missing = _FIRST, info.file_size
                 while piece := member.read(wanted):
+                    missing -= len(piece)
                     self._budget.take(len(piece))
                     yield piece
                     wanted = _PIECE
+            if missing:  # zipfile is content with what the compressed data end with
+                raise Broken(f"is damaged: {missing} of its bytes are not there")
         except _FAULTS as error:
             raise Broken(f"is damaged: {reason_of(error)}") from error
 
