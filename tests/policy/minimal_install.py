@@ -105,7 +105,7 @@ def _of_file(package: str, elf: ELFFile) -> Iterator[Found]:
     tags = [
         tag for section in elf.iter_sections() if isinstance(section, DynamicSection) for tag in section.iter_tags()
     ]
-    soname = next((tag.soname for tag in tags if tag.entry.d_tag == "DT_SONAME"), None)
+    soname = next((getattr(tag, tag.entry.d_tag[3:].lower()) for tag in tags if tag.entry.d_tag == "DT_SONAME"), None)
     if soname is not None:
         defined = [
             next(iter(names)).name

@@ -68,11 +68,6 @@ class _Library(Row, frozen=True):
     installed: bool = True
 
 
-class _Versions(Row, frozen=True):
-    source: str
-    families: dict[str, tuple[str, ...]]
-
-
 class _Release(Row, frozen=True):
     release: str
     libc: str
@@ -82,8 +77,8 @@ class _Release(Row, frozen=True):
     without: tuple[str, ...] = ()
     machines: dict[str, _Machine] = {}
     libraries: tuple[_Library, ...] = ()
-    versions: dict[str, _Versions] = {}
-    forbidden: dict[str, tuple[str, ...]] = {}
+    versions: dict[str, dict[str, str]] = {}  # by architecture and family: numbers, parted by spaces
+    forbidden: dict[str, str] = {}  # by soname: symbols, parted by spaces
 
 
 class _File(Row, frozen=True):
@@ -116,7 +111,30 @@ def read(path: Path) -> tuple[Target, ...]:
         raise DataFault(str(path), str(error)) from error
     if file.distribution != path.stem:
         raise DataFault(str(path), f"holds {file.distribution}, which is not its name")
-    return tuple([_Reading(path, file, release).target() for release in file.releases])
+    rows = _accumulated(file.releases) if file.kind == "wheels" else file.releases
+    return tuple([_Reading(path, file, release).target() for release in rows])
+
+
+def _accumulated(rows: tuple[_Release, ...]) -> Iterator[_Release]:
+    """What a tag of wheels allows, the tags after it allow as well (PEP 600), so that a row says only what it adds.
+
+    Machines that a row is `without` are gone for good; `forbidden` symbols stay until a row has others.
+    """
+    machines: dict[str, _Machine] = {}
+    libraries: tuple[_Library, ...] = ()
+    versions: dict[str, dict[str, str]] = {}
+    forbidden: dict[str, str] = {}
+    for row in rows:
+        machines = {name: one for name, one in (machines | row.machines).items() if name not in row.without}
+        libraries += row.libraries
+        for name, families in row.versions.items():
+            known = versions.get(name, {})
+            added = {family: f"{known.get(family, '')} {numbers}" for family, numbers in families.items()}
+            versions[name] = known | added
+        forbidden = row.forbidden or forbidden
+        yield msgspec.structs.replace(
+            row, machines=machines, libraries=libraries, versions=dict(versions), forbidden=forbidden
+        )
 
 
 class _Reading:
@@ -177,11 +195,11 @@ class _Reading:
         return known
 
     def _wheels(self) -> WheelPolicy:
-        versions = {}
-        for name, row in self._release.versions.items():
-            self._evidence(row.source, f"versions of {name}")
-            versions[name] = {family: frozenset(numbers) for family, numbers in row.families.items()}
-        forbidden = {soname: frozenset(symbols) for soname, symbols in self._release.forbidden.items()}
+        versions = {
+            name: {family: frozenset(numbers.split()) for family, numbers in families.items()}
+            for name, families in self._release.versions.items()
+        }
+        forbidden = {soname: frozenset(symbols.split()) for soname, symbols in self._release.forbidden.items()}
         return WheelPolicy(versions, forbidden)
 
 
