@@ -12,7 +12,7 @@ _PLAIN = re.compile(r"[^\W_]+([-'’][^\W_]+)*|[0-9]+(\.[0-9]+)+", re.ASCII)
 _WORD = re.compile(r"(?P<before>[(\"']*)(?P<word>.*?)(?P<after>[).,;:\"'?!]*)", re.DOTALL)
 _KEPT = frozenset(" -,./")
 # GFM makes links of what begins so, anywhere (GitHub Flavored Markdown, 6.9).
-_WWW = re.compile(r"\bwww\.", re.IGNORECASE)
+_WWW = re.compile(r"\b(www)\.", re.IGNORECASE)
 
 
 def inert(text: str) -> str:
@@ -22,7 +22,7 @@ def inert(text: str) -> str:
     agree about backslashes before a pipe.
     """
     shown = [c if c.isalnum() or c in _KEPT or not c.isascii() else f"&#{ord(c)};" for c in escape(text)]
-    return _WWW.sub("www&#46;", "".join(shown))
+    return _WWW.sub(r"\1&#46;", "".join(shown))
 
 
 def code(text: str) -> str:
