@@ -32,4 +32,5 @@ RULE = Rule(
     remedy="Link without `-s`, in Go without `-ldflags=-s`, and do not run strip; or split them off and ship both.",
     check=_check,
     settings=Settings,
+    asked=("stripped",),
 )

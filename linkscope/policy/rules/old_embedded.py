@@ -1,0 +1,80 @@
+"""`old-embedded`: a library that was linked into the file is older than asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from linkscope.model.inspect import Content
+from linkscope.policy.rule import Fault, Rule
+from linkscope.policy.subject import Subject
+from linkscope.policy.upstream import key, semantic_key
+
+_SEMANTIC = frozenset(("go", "cargo"))
+# A crate is often named as the library that it binds (openssl, curl, zstd), and counts its versions on its own. The
+# path of a Go module is nobody else's name.
+_NAMED_ALONE = frozenset(("generic", "go"))
+_SHOWN = 3
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """embedded: the oldest version that may be linked in, by name: `{zlib = "1.2.12"}`.
+
+    A Go module is named by its path, a crate or anything else that is no plain library with its ecosystem:
+    `{"golang.org/x/crypto" = "0.17.0", "cargo:rustls" = "0.23.5"}`.
+    """
+
+    embedded: dict[str, str] = {}
+
+
+def _check(subject: Subject, settings: Settings) -> Iterator[Fault]:
+    if subject.file.contents is None:
+        yield Fault("", "what is linked into it cannot be told: nothing has looked for it", level="note")
+    for content in subject.file.contents or ():
+        name = f"{content.ecosystem}:{content.name}"
+        least = settings.embedded.get(name)
+        if least is None and content.ecosystem in _NAMED_ALONE:
+            least = settings.embedded.get(content.name)
+        if least is not None:
+            yield from _faults(content, least)
+
+
+def _faults(content: Content, least: str) -> Iterator[Fault]:
+    order = semantic_key if content.ecosystem in _SEMANTIC else key
+    oldest, found = order(least), order(content.version or "")
+    if oldest is None:
+        yield _untold(content, f'"{least}", which was asked for, is no version')
+    elif content.version is None:
+        yield _untold(content, f"holds {content.name}, and nothing in it names the version")
+    elif found is None:
+        yield _untold(content, f"holds {content.name} {content.version}, which does not tell how old it is")
+    elif found < oldest:
+        message = f"holds {content.name} {content.version}, which is older than {least}"
+        yield Fault(content.name, message, tuple(_evidence(content)))
+
+
+def _untold(content: Content, message: str) -> Fault:
+    return Fault(content.name, message, tuple(_evidence(content)), level="note")
+
+
+def _evidence(content: Content) -> Iterator[str]:
+    for one in content.evidence[:_SHOWN]:
+        parts = (one.kind, one.text, one.archive and f"as in {one.archive}", one.package and f"of {one.package}")
+        yield " ".join(part for part in parts if part)
+
+
+RULE = Rule(
+    id="old-embedded",
+    level="error",
+    summary="A library that was linked into the file is older than asked for.",
+    why=(
+        "What is linked in statically stays as it was when the file was built: no update of the system mends it, and "
+        "no package manager lists it."
+    ),
+    remedy="Build again with the newer library, module or crate; `linkscope inspect --contents FILE` shows all.",
+    check=_check,
+    settings=Settings,
+    asked=("embedded",),
+    needs=frozenset(("contents",)),
+)

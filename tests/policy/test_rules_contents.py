@@ -1,0 +1,188 @@
+"""What is linked in and too old: dpkg judges which of two versions is the older one, and semver.org for modules."""
+
+import itertools
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from linkscope.analysis.circumstances import environment_for, place, system_for
+from linkscope.analysis.inspect import Run
+from linkscope.analysis.request import Assumptions, Depth
+from linkscope.analysis.subject import FileSubject
+from linkscope.model.check import Finding
+from linkscope.model.inspect import Content, Evidence
+from linkscope.policy.evaluate import Evaluation
+from linkscope.policy.terms import Group, Policy
+from linkscope.policy.upstream import Key, key, semantic_key
+from tests.elf.samples import FixtureFile, RequireTool
+
+# As upstream wrote them, the older one first.
+RELEASES = {
+    "openssl": (
+        "0.9.8zh 1.0.2 1.0.2a 1.0.2k-fips 1.0.2u 1.0.2z 1.0.2za 1.0.2zh 1.1.0 1.1.1-pre9 1.1.1 1.1.1a 1.1.1t 1.1.1w "
+        "3.0.0-alpha17 3.0.0-beta1 3.0.0 3.0.2 3.0.13+quic"
+    ),
+    "zlib": "1.1.4 1.2.2.4 1.2.3 1.2.8 1.2.11 1.2.11.1-motley 1.2.12 1.2.13 1.3 1.3.1",
+    "libpng": "1.2.59 1.6.9 1.6.37 1.6.40beta01 1.6.40rc01 1.6.40",
+    "curl": "7.9.8 7.88.1 8.5.0-DEV 8.5.0 8.10.0-rc2 8.10.0",
+    "libjpeg": "6b 8d 9 9c 9e",
+    "pcre2": "8.45 10.30-RC1 10.30 10.43",
+    "ntp": "4.2.6 4.2.8 4.2.8p1 4.2.8p15",
+    "openssh": "9.3 9.3p1 9.3p2 9.4p1 10.0p1",
+    "python": "3.12.9 3.13.0a1 3.13.0b2 3.13.0rc1 3.13.0 3.13.1",
+    "sqlite": "3.7.17 3.39.5 3.40.1",
+    "ncurses": "5.9 6.4 6.4.20230520",
+    "tzdata": "2023d 2024a 2024b",
+}
+# In Debian's words, where they are others: `~` comes before everything.
+DEBIAN = {
+    "1.0.2k-fips": "1.0.2k",
+    "1.1.1-pre9": "1.1.1~pre9",
+    "3.0.0-alpha17": "3.0.0~alpha17",
+    "3.0.0-beta1": "3.0.0~beta1",
+    "1.6.40beta01": "1.6.40~beta01",
+    "1.6.40rc01": "1.6.40~rc01",
+    "8.5.0-DEV": "8.5.0~DEV",
+    "8.10.0-rc2": "8.10.0~rc2",
+    "10.30-RC1": "10.30~RC1",
+    "3.13.0a1": "3.13.0~a1",
+    "3.13.0b2": "3.13.0~b2",
+    "3.13.0rc1": "3.13.0~rc1",
+}
+
+
+@pytest.mark.parametrize("project", RELEASES)
+def test_versions_are_ordered_as_their_makers_released_them(project: str, require_tool: RequireTool) -> None:
+    """The table's order is itself judged by dpkg."""
+    versions = RELEASES[project].split()
+    for older, newer in itertools.pairwise(DEBIAN.get(version, version) for version in versions):
+        compared = subprocess.run([require_tool("dpkg"), "--compare-versions", older, "lt", newer])
+        assert compared.returncode == 0, (older, newer)
+    assert [key(version) for version in versions] == sorted(_keys(versions))
+    assert len(set(_keys(versions))) == len(versions)
+
+
+def _keys(versions: Sequence[str]) -> list[Key]:
+    return [found for found in map(key, versions) if found is not None]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1.2", "1.2.0"),
+        ("v1.2.0", "1.2"),
+        ("1.0.2k-fips", "1.0.2k"),
+        ("8.5.0-DEV", "8.5.0-dev"),
+        ("3.1.4+quic", "3.1.4"),
+    ],
+)
+def test_two_ways_of_writing_a_version_are_one(one: str, other: str) -> None:
+    assert key(one) == key(other)
+
+
+# semver.org, item 11, and golang.org/ref/mod, Pseudo-versions.
+SEMANTIC = (
+    "v0.0.0-20180904163835-0709b304e793",
+    "v0.0.0-20210921155107-089bfa567519",
+    "v0.0.0",
+    "1.0.0-alpha",
+    "1.0.0-alpha.1",
+    "1.0.0-alpha.beta",
+    "1.0.0-beta",
+    "1.0.0-beta.2",
+    "1.0.0-beta.11",
+    "1.0.0-rc.1",
+    "1.0.0",
+    "v1.2.3-0.20191109021931-daa7c04131f5",
+    "v1.2.3+incompatible",
+    "v1.10.0",
+    "v1.10.1-fork",
+    "v1.10.1",
+)
+
+
+def test_modules_and_crates_are_ordered_as_semver_has_it() -> None:
+    keys = [found for found in map(semantic_key, SEMANTIC) if found is not None]
+    assert len(set(keys)) == len(SEMANTIC)
+    assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize("text", ["", "(devel)", "unknown", "-", "v", "latest", "1" * 5000 + "x", "٣.1"])
+def test_what_is_no_version_is_not_compared(text: str) -> None:
+    """Or only as far as it is one; nothing is raised."""
+    keys = (key(text), semantic_key(text))
+    assert text[:1] == "1" or keys == (None, None)
+
+
+def _found(
+    path: Path, contents: list[Content] | None, embedded: dict[str, str], levels: dict[str, str] | None = None
+) -> list[Finding]:
+    """What the rule says of a file in which CONTENTS were found."""
+    assumptions = Assumptions(clean_env=True)
+    system = system_for(assumptions)
+    run = Run(system, environment_for(assumptions, system, {}), Depth())
+    examined = run.examined(place(str(path), system))
+    file = msgspec.structs.replace(examined.file, contents=contents)
+    subject = FileSubject(run, msgspec.structs.replace(examined, file=file), rooted=False)
+    group = Group(paths=("**",), settings={"embedded": embedded}, levels=levels or {})  # type: ignore[arg-type]
+    findings = Evaluation(Policy(groups=(group,)), frozenset(("contents",))).findings(subject)
+    return [finding for finding in findings if finding.rule == "old-embedded"]
+
+
+def _content(name: str, version: str | None, ecosystem: str = "generic", *texts: str) -> Content:
+    evidence = [Evidence(kind="banner", text=text) for text in texts]
+    return Content(name=name, ecosystem=ecosystem, version=version, evidence=evidence)
+
+
+ZLIB = _content("zlib", "1.2.11", "generic", "deflate 1.2.11 Copyright 1995-2017")
+
+
+def test_an_older_library_is_an_error_with_its_evidence(fixture_file: FixtureFile) -> None:
+    (found,) = _found(fixture_file("hello/hello-static"), [ZLIB], {"zlib": "1.2.12"})
+    assert (found.level, found.subject) == ("error", "zlib")
+    assert found.message == "holds zlib 1.2.11, which is older than 1.2.12"
+    assert found.evidence == ["banner deflate 1.2.11 Copyright 1995-2017"]
+
+
+# (what is inside, what is asked for): the subjects and levels of what is found.
+CASES: dict[str, tuple[list[Content], dict[str, str], list[tuple[str, str]]]] = {
+    "that-very-version": ([ZLIB], {"zlib": "1.2.11"}, []),
+    "newer": ([ZLIB], {"zlib": "1.2.9"}, []),
+    "letters": ([_content("openssl", "1.1.1t")], {"openssl": "1.1.1w"}, [("openssl", "error")]),
+    "letters-newer": ([_content("openssl", "1.1.1w")], {"openssl": "1.1.1t"}, []),
+    "a-pre-release-is-older": ([_content("openssl", "3.0.0-beta1")], {"openssl": "3.0.0"}, [("openssl", "error")]),
+    "another-library": ([ZLIB], {"openssl": "3.0"}, []),
+    "no-version": ([_content("zlib", None)], {"zlib": "1.2.12"}, [("zlib", "note")]),
+    "no-order": (
+        [_content("golang.org/x/net", "(devel)", "go")], {"golang.org/x/net": "0.17.0"}, [("golang.org/x/net", "note")],
+    ),
+    "go": (
+        [_content("golang.org/x/crypto", "v0.0.0-20210921155107-089bfa567519", "go")],
+        {"golang.org/x/crypto": "v0.17.0"},
+        [("golang.org/x/crypto", "error")],
+    ),
+    "crate": ([_content("rustls", "0.23.4", "cargo")], {"cargo:rustls": "0.23.5"}, [("rustls", "error")]),
+    "crate-pre-release": ([_content("rand", "0.9.0-alpha.1", "cargo")], {"cargo:rand": "0.9.0"}, [("rand", "error")]),
+    "a-crate-is-not-the-library-that-it-binds": ([_content("openssl", "0.10.55", "cargo")], {"openssl": "3.0.8"}, []),
+    "two-copies": (
+        [ZLIB, _content("zlib", "1.2.8"), _content("zlib", "1.3")], {"zlib": "1.2.12"}, [("zlib", "error")] * 2,
+    ),
+    "nothing-inside": ([], {"zlib": "1.2.12"}, []),
+    "no-such-minimum": ([ZLIB], {"zlib": "newest"}, [("zlib", "note")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_contents_are_held_against_what_is_asked_for(name: str, fixture_file: FixtureFile) -> None:
+    contents, embedded, expected = CASES[name]
+    found = _found(fixture_file("hello/hello-static"), contents, embedded)
+    assert [(one.subject, one.level) for one in found] == expected
+
+
+def test_what_was_not_looked_for_is_not_said_to_be_new_enough(fixture_file: FixtureFile) -> None:
+    (found,) = _found(fixture_file("hello/hello-static"), None, {"zlib": "1.2.12"}, {"old-embedded": "error"})
+    assert found.level == "note"
+    assert "cannot be told" in found.message
