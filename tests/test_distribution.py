@@ -79,6 +79,7 @@ def test_an_sdist_gives_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
 def _with_pipx(wheel: Path, home: Path) -> tuple[Path, Path]:
     own = {"PIPX_HOME": str(home / "pipx"), "PIPX_BIN_DIR": str(home / "bin"), "PIPX_MAN_DIR": str(home / "man")}
     _run([program("pipx"), "install", "--python", sys.executable, str(wheel)], {**surroundings(home), **own})
+    assert (home / "man/man1/linkscope.1").exists()  # pipx shows the pages of what it installs
     return home / "bin/linkscope", home / "pipx/venvs/linkscope"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import time
@@ -150,7 +151,7 @@ def _of_command(page: _Page, shared: list[tuple[str, str]]) -> list[str]:
 def _help(command: click.Command) -> list[str]:
     """The paragraphs of its help; one that begins with \\b keeps its lines, as in click."""
     lines: list[str] = []
-    for part in re.split(r"\n\s*\n", (command.help or "").partition("\f")[0].strip()):
+    for part in re.split(r"\n\s*\n", inspect.cleandoc(command.help or "").partition("\f")[0].rstrip()):
         shown = roff.verbatim(part.splitlines()[1:]) if part.startswith("\b") else roff.paragraph(part)
         lines += [".PP", *shown] if lines else shown
     return lines

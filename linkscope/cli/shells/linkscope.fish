@@ -1,4 +1,4 @@
-# Completes the command line of linkscope in fish 3.1 or later.
+# Completes the command line of linkscope in fish 3.2 or later.
 #
 # Save this file as ~/.config/fish/completions/linkscope.fish.
 
