@@ -39,6 +39,7 @@ _ENVIRONMENT = {
     "has none.",
 }
 _FILES = {
+    "linkscope.toml": "The policy of `linkscope check`, where it lies in the working directory and no other is named.",
     "/etc/ld.so.cache": "Where glibc's loader finds most libraries. It is read in every format that there is.",
     "/etc/ld.so.conf": "The folders that ldconfig puts into the cache; read for advice only.",
     "/etc/ld.so.preload": "Libraries that glibc's loader maps into every program.",
@@ -72,7 +73,8 @@ def command() -> int:
 
 def manual(commands: click.Command) -> str:
     """The manual page of COMMANDS, a program with its subcommands; the same for the same sources."""
-    top, *pages = _pages(commands, click.Context(commands, info_name="linkscope"))
+    top, *below = _pages(commands, click.Context(commands, info_name="linkscope"))
+    pages = [_without(top.options, page) for page in below]
     shared = _shared(pages)
     lines = [
         _title(),
@@ -81,7 +83,7 @@ def manual(commands: click.Command) -> str:
         *_section("NAME", roff.wrapped(rf"linkscope \- {roff.escaped(_as_phrase(commands.help or ''))}")),
         *_section("SYNOPSIS", _synopsis([top, *pages])),
         *_section("DESCRIPTION", [*_help(commands), *_note(commands)]),
-        *_section("OPTIONS", _listed(top.options)),
+        *_section("OPTIONS", [*roff.paragraph("Every command takes --help too."), *_listed(top.options)]),
         *_section("COMMANDS", [line for page in pages for line in _of_command(page, shared)]),
         *_section("COMMON OPTIONS", ["These mean the same for every command that takes them.", *_listed(shared)]),
         *_section("EXIT STATUS", _terms({str(code): text for code, text in _EXIT_CODES.items()})),
@@ -103,6 +105,10 @@ def _pages(command: click.Command, context: click.Context) -> Iterator[_Page]:
             below = command.get_command(context, name)
             if below is not None and not below.hidden:
                 yield from _pages(below, click.Context(below, info_name=name, parent=context))
+
+
+def _without(options: list[tuple[str, str]], page: _Page) -> _Page:
+    return msgspec.structs.replace(page, options=[option for option in page.options if option not in options])
 
 
 def _shared(pages: list[_Page]) -> list[tuple[str, str]]:
