@@ -6,7 +6,7 @@ import functools
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from linkscope.analysis.inspect import Examined, Run
 from linkscope.elf import constants as c
@@ -30,6 +30,7 @@ _SECTIONS = frozenset(
 )
 _DEBUG_FOLDER = "/usr/lib/debug"  # gdb, Separate Debug Files: the global debug directory of every distribution
 _LONGEST_LINK = 4096
+_MOST_NAMES = 1 << 20  # of files below a folder
 _NO_SYMBOLS = Symbols((), {}, False)
 
 
@@ -72,6 +73,20 @@ class FileSubject:
         """Whether there was a loader whose rules are known."""
         started = self._examined.started
         return started is not None and started.rules is not None
+
+    def within(self, name: str) -> str | None:
+        """The first in the order of the folders. Nothing of a file that was named itself."""
+        if self._bundle is None and self.top is None:
+            return None
+        system = self._run.system
+        try:
+            folder = self._bundle or system.root.locate(self.top or "/")
+        except OSError:
+            return None
+        known = cast("dict[str, dict[str, str]]", system.memory.setdefault("names below", {}))
+        if folder not in known:
+            known[folder] = _names_below(folder)
+        return known[folder].get(name)
 
     @functools.cached_property
     def privileges(self) -> tuple[Privilege, ...]:
@@ -257,3 +272,15 @@ class FileSubject:
         """GNU_PROPERTY_X86_ISA_1_NEEDED as a level: its bits are baseline, v2, v3 and v4 (x86-64 psABI)."""
         level = self.image.x86_isa_needed.bit_length()
         return level if level > 1 else 0
+
+
+def _names_below(folder: str) -> dict[str, str]:
+    """The files below FOLDER by their names, each with its path from there."""
+    found: dict[str, str] = {}
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            found.setdefault(name, os.path.relpath(os.path.join(place, name), folder))
+        if len(found) > _MOST_NAMES:
+            break
+    return found

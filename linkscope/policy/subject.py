@@ -100,6 +100,9 @@ class Subject(Protocol):
     def top(self) -> str | None:
         """The folder or package that is checked as a whole, as seen from inside; None for a file named by itself."""
 
+    def within(self, name: str) -> str | None:
+        """Where a file called NAME lies in what is checked as a whole, by its path in there; None where it does not."""
+
     @property
     def privileges(self) -> tuple[Privilege, ...]:
         """The rights that the file gives to whoever starts it."""

@@ -12,7 +12,10 @@ _SHOWN = 10
 
 
 def _check(subject: Subject, _: NoSettings) -> Iterator[Fault]:
-    found = () if subject.foreign else subject.file.unresolved or ()
+    """Nothing where a library is missing: the symbols may be in that, and the start is over before they are bound."""
+    if subject.foreign or any(entry.path is None for entry in subject.file.closure):
+        return
+    found = subject.file.unresolved or ()
     by_symbol: dict[str, list[Unresolved]] = {}
     left_to_the_program: dict[str, None] = {}
     for one in found:
