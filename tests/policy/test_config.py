@@ -97,7 +97,7 @@ def test_every_rule_and_its_own_level_can_be_named() -> None:
 FILES = "[[files]]\n"
 WAIVER = '[[waivers]]\nrule = "packed"\npath = "app"\nreason = "so it is"\n'
 # What is written, the line that is named, and words of the complaint; each is the only complaint.
-MISTAKES = {
+MISTAKES: dict[str, tuple[str | bytes, int, str]] = {
     "not TOML": ("[[files]]\nlinkage = \n", 2, "is not TOML: invalid value"),
     "an unclosed string": ('[[files]]\nlinkage = "static\n', 2, "is not TOML"),
     "an end too early": ("[[files]]\npaths = [", 2, "is not TOML"),

@@ -1,0 +1,66 @@
+"""Waivers that accept nothing are told, unless this run could not know."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from linkscope.model.check import Checked, Finding
+from linkscope.policy.terms import Policy, Waiver
+from linkscope.policy.waivers import Watch
+
+TODAY = dt.date(2026, 6, 1)
+
+
+def _remarks(waiver: Waiver, *checked: Checked, rules: tuple[str, ...] = ("packed",)) -> list[str]:
+    watch = Watch(Policy(waivers=(waiver,), today=TODAY))
+    for one in checked:
+        watch.see(one)
+    return [remark for _, remark in watch.remarks(rules)]
+
+
+def _checked(path: str, *subjects: str) -> Checked:
+    findings = [
+        Finding(
+            rule="packed", level="note", path=path, subject=subject, status="new", message="…", evidence=[],
+            fingerprint="0",
+        )
+        for subject in subjects
+    ]  # fmt: skip
+    return Checked(path=path, findings=findings)
+
+
+def _waiver(path: str = "dist/*", **changes: object) -> Waiver:
+    return Waiver(**{"rule": "packed", "path": path, "reason": "so it is", **changes})  # type: ignore[arg-type]
+
+
+def test_a_waiver_that_accepts_something_is_not_told() -> None:
+    assert _remarks(_waiver(), _checked("dist/other"), _checked("dist/app", "UPX")) == []
+    assert _remarks(_waiver(subject="UPX"), _checked("dist/app", "UPX")) == []
+    assert _remarks(_waiver(until=TODAY), _checked("dist/app", "UPX")) == []
+
+
+@pytest.mark.parametrize("findings", [(), ("other",)])
+def test_a_waiver_of_what_was_not_found_is_told(findings: tuple[str, ...]) -> None:
+    (remark,) = _remarks(_waiver(subject="UPX"), _checked("dist/app", *findings))
+    assert "accepts nothing that was found" in remark
+
+
+def test_a_waiver_that_has_ended_is_told_though_its_finding_is_there() -> None:
+    (remark,) = _remarks(_waiver(until=dt.date(2026, 5, 31)), _checked("dist/app", "UPX"))
+    assert remark == "the waiver of packed for dist/* ended on 2026-05-31"
+
+
+def test_what_this_run_did_not_look_at_is_not_told() -> None:
+    assert _remarks(_waiver(), _checked("other/app")) == []
+    assert _remarks(_waiver(), _checked("dist/app"), rules=("malformed",)) == []
+
+
+def test_a_waiver_for_a_file_that_does_not_exist_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (remark,) = _remarks(_waiver("dist/app"), _checked("other"))
+    assert "does not exist" in remark
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist/app").touch()
+    assert _remarks(_waiver("dist/app"), _checked("other")) == []
+    assert _remarks(_waiver("app"), _checked("other")) == []  # in whichever folder
