@@ -1,0 +1,126 @@
+"""Which libraries the banners in a file's read-only data prove to be inside it, and of which version."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from linkscope.contents import banners, texts
+from linkscope.model.inspect import Content, Evidence
+
+if TYPE_CHECKING:
+    from linkscope.elf.image import Image
+    from linkscope.elf.reader import Reader
+
+_MOST_TEXTS = 16  # of one library that are kept as evidence
+_LONGEST_SHOWN = 120
+_NUMBERS = re.compile(r"\d+")
+
+
+class Sighting(msgspec.Struct, frozen=True):
+    """A banner found: the text that fits its row, and the version that this tells."""
+
+    row: banners.Row
+    text: str
+    version: str | None
+
+
+def contents(reader: Reader, image: Image) -> list[Content]:
+    """The libraries inside, by name; also the one that the file itself is, where its banner says so.
+
+    Raises MalformedElf and FileUnreadable.
+    """
+    places = texts.areas(reader, image)
+    rows = [row for row in banners.rows() if not (row.banner.header and _is_needed(row.library, image))]
+    sightings = list(_sightings(reader, places, rows))
+    beside = {text.encode("latin-1") for sighting in sightings for text in sighting.row.banner.beside}
+    there = texts.present(reader, places, beside)
+    kept = [seen for seen in sightings if all(text.encode("latin-1") in there for text in seen.row.banner.beside)]
+    by_library: dict[str, list[Sighting]] = {}
+    for sighting in kept:
+        by_library.setdefault(sighting.row.library.name, []).append(sighting)
+    return [_content(name, found) for name, found in sorted(by_library.items())]
+
+
+def _is_needed(library: banners.Library, image: Image) -> bool:
+    return any(banners.is_called(library, name) for name in image.needed)
+
+
+def _sightings(reader: Reader, places: list[texts.Area], rows: list[banners.Row]) -> Iterator[Sighting]:
+    """What fits each row, once for each text."""
+    dotted = [row for row in rows if not row.banner.dotless]
+    seen: set[bytes] = set()
+    counts: dict[banners.Row, int] = {}
+    for text in texts.dotted(reader, places):
+        if text not in seen:
+            if len(text) < _LONGEST_SHOWN:  # only what may well stand there twice
+                seen.add(text)
+            for row in dotted:
+                if row.anchor in text:
+                    yield from _told(row, text, counts)
+    others: dict[bytes, list[banners.Row]] = {}
+    for row in rows:
+        if row.banner.dotless:
+            others.setdefault(row.anchor, []).append(row)
+    for anchor, text in texts.holding(reader, places, others):
+        for row in others[anchor]:
+            yield from _told(row, text, counts)
+
+
+def _told(row: banners.Row, text: bytes, counts: dict[banners.Row, int]) -> Iterator[Sighting]:
+    told = row.told_by(text) if counts.get(row, 0) < _MOST_TEXTS else None
+    if told is not None:
+        counts[row] = counts.get(row, 0) + 1
+        yield Sighting(row, *told)
+
+
+def _content(name: str, found: list[Sighting]) -> Content:
+    """One library with all its texts: those of its own code first, then by their order in the file."""
+    ordered = sorted(found, key=lambda sighting: _rank(sighting.row.banner))
+    version = _version(ordered)
+    proofs = [text for sighting in ordered for text in _proofs(sighting, version)]
+    evidence = [Evidence(kind="banner", text=text) for text in dict.fromkeys(map(_shown, proofs))]
+    return Content(name=name, ecosystem="generic", version=version, evidence=evidence)
+
+
+def _proofs(sighting: Sighting, version: str | None) -> tuple[str, ...]:
+    """The texts that prove the library: of a mere number it is what stands beside that does."""
+    banner = sighting.row.banner
+    if not banner.unique:
+        return (sighting.text,)
+    return (sighting.text, *banner.beside) if sighting.version == version else banner.beside
+
+
+def _rank(banner: banners.Banner) -> int:
+    """How well a banner tells the version: code of the library itself, then a macro, then a mere number."""
+    return 2 if banner.unique else 1 if banner.header else 0
+
+
+def _version(ordered: Iterable[Sighting]) -> str | None:
+    """What the best of the banners say. Where there are two versions of a library inside, the older one.
+
+    Two mere numbers tell nothing: one of them may be of something else.
+    """
+    by_rank: dict[int, set[str]] = {}
+    for sighting in ordered:
+        if sighting.version is not None:
+            by_rank.setdefault(_rank(sighting.row.banner), set()).add(sighting.version)
+    if not by_rank:
+        return None
+    best = min(by_rank)
+    if len(by_rank[best]) > 1 and best == 2:
+        return None
+    return min(by_rank[best], key=_ordered)
+
+
+def _ordered(version: str) -> tuple[list[int], str]:
+    return [int(number[:18]) for number in _NUMBERS.findall(version)], version
+
+
+def _shown(text: str) -> str:
+    """A banner in one line, without the spaces around it."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_SHOWN else line[: _LONGEST_SHOWN - 1] + "…"
