@@ -76,12 +76,17 @@ def lacking_versions(subject: Subject, name: str) -> Iterator[Lacking]:
             families.setdefault(wanted.family or wanted.name, []).append(wanted)
     for family, versions in families.items():
         gravest = min((levels[wanted.name] for wanted in versions), key=list(_LEVELS.values()).index)
-        yield Lacking(family, f"{one.name} {_offer(one, family, subject)}", tuple(dict.fromkeys(versions)), gravest)
+        yield Lacking(
+            family, f"{one.name} {_offer(one, family, versions, subject)}", tuple(dict.fromkeys(versions)), gravest
+        )
 
 
-def _offer(one: Target, family: str, subject: Subject) -> str:
+def _offer(one: Target, family: str, lacking: list[Wanted], subject: Subject) -> str:
     if one.wheels is None:
         offered = highest(one, family)
+        top = max(lacking, key=lambda wanted: wanted.number)
+        if offered and offered >= top.number:
+            return f"has it not in {top.provider}"
         return f"offers {'.'.join(map(str, offered))}" if offered else f"has no {family}"
     elf = subject.file.elf
     machine = one.machine(elf.machine, elf.class_, elf.endian)
