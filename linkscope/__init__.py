@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from linkscope.analysis.inspect import inspect
     from linkscope.analysis.process import processes
     from linkscope.analysis.request import Assumptions, Depth, Looking
+    from linkscope.analysis.targets import targets
     from linkscope.analysis.why import why
     from linkscope.policy.terms import Policy
 
-__all__ = ["Assumptions", "Depth", "Looking", "Policy", "check", "diff", "inspect", "processes", "why"]
+__all__ = ["Assumptions", "Depth", "Looking", "Policy", "check", "diff", "inspect", "processes", "targets", "why"]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -25,6 +26,7 @@ _HOMES = {
     "diff": "linkscope.analysis.diff",
     "inspect": "linkscope.analysis.inspect",
     "processes": "linkscope.analysis.process",
+    "targets": "linkscope.analysis.targets",
     "why": "linkscope.analysis.why",
 }
 

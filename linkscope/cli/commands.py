@@ -63,6 +63,11 @@ COMMANDS = {
         "What changed from one release to the next.",
         "linkscope.model.diff:DiffDocument",
     ),
+    "targets": Entry(
+        "linkscope.cli.targets",
+        "The systems that are known, and the oldest of each on which a file starts.",
+        "linkscope.model.targets:TargetsDocument",
+    ),
     "schema": Entry("linkscope.cli.schema", "The JSON Schema of a command's output."),
     "completion": Entry("linkscope.cli.completion_script", "The script that makes a shell complete command lines."),
     "man": Entry("linkscope.cli.manpage", "The manual page of all commands."),

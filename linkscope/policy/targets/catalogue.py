@@ -41,7 +41,7 @@ class UnknownTarget(LinkScopeError):
 
     def __init__(self, name: str, near: list[str]) -> None:
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
-        super().__init__(name, f"is no target that is known{meant} `linkscope targets` lists them")
+        super().__init__(name, f"is no target that is known (`linkscope targets` lists them){meant}")
         self.near = near
 
 

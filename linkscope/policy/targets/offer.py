@@ -41,7 +41,8 @@ class Machine(msgspec.Struct, frozen=True):
 class Library(msgspec.Struct, frozen=True):
     """A library of the release. versions: of each family the highest that it defines, and every name beside those.
 
-    (): it defines no versions. package: what it is installed by. installed: it is part of a minimal install.
+    (): it defines no versions; ("?",): nobody has read them. package: what it is installed by. installed: it is part
+    of a minimal install.
     """
 
     soname: str

@@ -16,6 +16,7 @@ from linkscope.policy.targets.requirements import Requirements
 
 # DT_RELR, and GLIBC_ABI_DT_RELR that has to be asked for with it, came with 2.36 (its NEWS).
 _KNOWS_RELR = (2, 36)
+_NOT_READ = "?"
 
 
 def on_glibc(target: Target, libraries: Mapping[str, Library], wanted: Requirements) -> Iterator[Reason]:
@@ -51,7 +52,7 @@ def _highest_first(one: Wanted) -> tuple[bool, str, tuple[int, ...]]:
 def _weight(library: Library, askers: Sequence[Wanted]) -> Weight:
     if all(one.weak for one in askers):
         return "note"
-    if not library.versions:
+    if not library.versions or _NOT_READ in library.versions:
         return "doubtful"  # glibc warns, and ends the start only where such a symbol is bound at once
     if askers[0].family is None and library.evidence.confidence == "cited":
         return "doubtful"  # only the highest version of each family was read there
@@ -62,6 +63,10 @@ def _message(target: Target, library: Library, one: Wanted) -> str:
     offered = [name for name in library.versions if one.family and name.startswith(f"{one.family}_")]
     if not library.versions:
         return f"needs {one.name} of {one.provider}, which defines no versions on {target.name}"
+    if _NOT_READ in library.versions:
+        return f"needs {one.name}, and which versions {one.provider} of {target.name} defines is not known"
+    if one.family == "GLIBC" and not one.name.startswith("GLIBC_ABI_"):
+        return f"needs {one.name}; {target.name} has glibc {target.version}"
     if not offered or one.name.startswith("GLIBC_ABI_"):
         return f"needs {one.name}, which {one.provider} of {target.name} does not define"
     return f"needs {one.name}; {one.provider} of {target.name} ends at {offered[0].removeprefix(f'{one.family}_')}"

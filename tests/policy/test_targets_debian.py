@@ -1,0 +1,44 @@
+"""The rows that are called verified are those of Debian's packages, read by pyelftools."""
+
+import os
+from collections.abc import Mapping
+
+import pytest
+
+from linkscope.policy.targets.catalogue import target
+from linkscope.policy.targets.offer import Library
+from tests.oracle import roots
+from tests.policy.minimal_install import ARCHITECTURES, SUITES, highest, libraries
+
+_EVERY = [(release, architecture) for release in SUITES for architecture in ARCHITECTURES]
+
+
+def compare(release: str, architecture: str) -> None:
+    found = {one.soname: (one.package, highest(one.versions)) for one in libraries(release, architecture)}
+    known: Mapping[str, Library] = target(f"debian:{release}").libraries[ARCHITECTURES[architecture]]
+    assert found == {soname: (one.package, tuple(sorted(one.versions))) for soname, one in known.items()}
+    assert all(one.evidence.confidence == "verified" for one in known.values())
+    for one in libraries(release, architecture):
+        assert all(known[one.soname].defines(version) for version in one.versions)
+
+
+@pytest.mark.parametrize("release", SUITES)
+def test_a_minimal_install_offers_what_its_packages_define(release: str) -> None:
+    compare(release, "amd64")
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("release", "architecture"), _EVERY)
+def test_a_minimal_install_of_every_architecture_offers_what_its_packages_define(
+    release: str, architecture: str
+) -> None:
+    compare(release, architecture)
+
+
+@pytest.mark.parametrize("name", [name for name in roots.RELEASES if name.startswith("debian:")])
+def test_the_loader_stands_where_the_row_says(name: str) -> None:
+    release, _, architecture = name.partition("/")
+    wanted = ARCHITECTURES[architecture or "amd64"]
+    machine = next(one for one in target(release).machines if one.name == wanted)
+    assert machine.interpreter is not None
+    assert os.path.lexists(f"{roots.root(name)}{machine.interpreter}")
