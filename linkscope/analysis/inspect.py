@@ -15,7 +15,7 @@ from linkscope.analysis.division import divided
 from linkscope.analysis.facts import FileFacts, file_facts
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.elf.image import read_image
-from linkscope.elf.reader import open_reader
+from linkscope.elf.reader import Reader, open_reader
 from linkscope.errors import FileUnreadable, LinkScopeError, NotElf
 from linkscope.loader.environment import Environment
 from linkscope.loader.program import Program, Start
@@ -161,7 +161,10 @@ class Run:
             with open_reader(location, where.shown, self.system.root.open) as reader:
                 image = read_image(reader)
                 self.system.remember(image, reader.head)
-                known = self._facts[image.identity] = file_facts(reader, image)
+                known = file_facts(reader, image)
+                if self._depth.contents:
+                    known = _with_contents(known, reader)
+                self._facts[image.identity] = known
         return known
 
     def _examined(self, where: Place, location: str, facts: FileFacts, script: Script | None) -> Examined:
@@ -193,6 +196,14 @@ class Run:
             script=script,
         )
         return Examined(file, facts, where, location, program, started, binding)
+
+
+def _with_contents(facts: FileFacts, reader: Reader) -> FileFacts:
+    """FACTS with what is inside the file, which is looked for here: only where it was asked for."""
+    from linkscope.contents.identify import identify
+
+    found = identify(reader, facts.image, facts.file)
+    return msgspec.structs.replace(facts, file=msgspec.structs.replace(facts.file, contents=found))
 
 
 def error_of(path: str, reason: str, script: str | None = None) -> AnalysisError:

@@ -47,5 +47,6 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True):
     """What is done beyond the plain answer."""
 
     symbols: bool = False
+    contents: bool = False
     cross_check: bool = False
     follow_scripts: bool = False

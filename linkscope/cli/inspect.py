@@ -35,6 +35,7 @@ _EXAMPLES = examples(
 @formats("text", "json", "jsonl", "paths")
 @names_from
 @click.option("--symbols", is_flag=True, help="Bind every undefined symbol, as `ldd -r` and `ldd -u` would.")
+@click.option("--contents", is_flag=True, help="Say what was linked into each file itself: libraries, Go modules.")
 @click.option("--cross-check", is_flag=True, help="Read each file with three readers and report where they disagree.")
 @click.option("--follow-scripts", is_flag=True, help="For a script, inspect the interpreter that its #! line names.")
 @assumptions
@@ -44,6 +45,7 @@ def command(
     files_from: str | None,
     null: bool,
     symbols: bool,
+    contents: bool,
     cross_check: bool,
     follow_scripts: bool,
     assumptions: Assumptions,
@@ -63,7 +65,7 @@ def command(
     chosen = [*paths, *(listed_in(files_from, b"\0" if null else b"\n") if files_from is not None else ())]
     if not paths and files_from is None:
         raise click.UsageError("Name at least one file, or give a list of them with --files-from.")
-    depth = Depth(symbols=symbols, cross_check=cross_check, follow_scripts=follow_scripts)
+    depth = Depth(symbols=symbols, contents=contents, cross_check=cross_check, follow_scripts=follow_scripts)
     output = Output()
     outcome = _Outcome(form, output)
     workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)

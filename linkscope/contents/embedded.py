@@ -78,9 +78,9 @@ def _told(row: banners.Row, text: bytes, counts: dict[banners.Row, int]) -> Iter
 
 
 def _content(name: str, found: list[Sighting]) -> Content:
-    """One library with all its texts: those of its own code first, then by their order in the file."""
-    ordered = sorted(found, key=lambda sighting: _rank(sighting.row.banner))
-    version = _version(ordered)
+    """One library with all its texts: first those that tell the version, then by their order in the file."""
+    version = _version(found)
+    ordered = sorted(found, key=lambda sighting: (sighting.version != version, _rank(sighting.row.banner)))
     proofs = [text for sighting in ordered for text in _proofs(sighting, version)]
     evidence = [Evidence(kind="banner", text=text) for text in dict.fromkeys(map(_shown, proofs))]
     return Content(name=name, ecosystem="generic", version=version, evidence=evidence)
@@ -99,13 +99,13 @@ def _rank(banner: banners.Banner) -> int:
     return 2 if banner.unique else 1 if banner.header else 0
 
 
-def _version(ordered: Iterable[Sighting]) -> str | None:
+def _version(found: Iterable[Sighting]) -> str | None:
     """What the best of the banners say. Where there are two versions of a library inside, the older one.
 
     Two mere numbers tell nothing: one of them may be of something else.
     """
     by_rank: dict[int, set[str]] = {}
-    for sighting in ordered:
+    for sighting in found:
         if sighting.version is not None:
             by_rank.setdefault(_rank(sighting.row.banner), set()).add(sighting.version)
     if not by_rank:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from linkscope.model.document import AnalysisError
 from linkscope.model.inspect import File
+from linkscope.report.contents import contents
 from linkscope.report.escape import exact
 from linkscope.report.facts import facts, summary
 from linkscope.report.libraries import declared, libraries
@@ -14,7 +15,7 @@ from linkscope.report.page import Page, Span, flow
 from linkscope.report.problems import problems, symbols
 
 # The parts of a file's report below its headline, in the order in which they are read.
-_PARTS = (facts, libraries, declared, symbols, problems)
+_PARTS = (facts, libraries, declared, contents, symbols, problems)
 
 
 def render(results: Iterable[File | AnalysisError], page: Page) -> Iterator[str]:

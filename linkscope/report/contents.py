@@ -1,0 +1,67 @@
+"""What is inside the file itself: libraries that were linked into it, modules, the package it came in."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from linkscope.model.inspect import Content, File
+from linkscope.report.escape import escape, exact
+from linkscope.report.page import INDENT, LABEL, Page, Span, cells, cut, padded, words
+
+_GAP = 2
+# What a narrow page leaves of a name, and of what proves it.
+_NAME, _PROOF = 24, 16
+
+
+def contents(file: File, page: Page) -> Iterator[list[Span]]:
+    """One row for each library or module: its name, its version, and what proves it; of a static file how to ask."""
+    if file.contents is None:
+        if file.linkage == "static":
+            start = [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint")]
+            yield from words(f"not looked for; `{_asking(file, page.given)}` does", "faint", page, start)
+    elif file.contents:
+        yield [(f"{'':{INDENT}}inside the file itself", "faint")]
+        yield from _rows(file.contents, page)
+    else:
+        yield [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint"), ("nothing that is known by its traces", "")]
+
+
+def _asking(file: File, given: tuple[str, ...]) -> str:
+    """The command line that asks for the contents, for a shell, under the circumstances that were GIVEN."""
+    path = exact(file.path, file.path_bytes)
+    path = f"./{path}" if path.startswith("-") else path
+    return shlex.join(escape(word) for word in ("linkscope", "inspect", "--contents", *given, path))
+
+
+def _rows(found: list[Content], page: Page) -> Iterator[list[Span]]:
+    names = [_name(content) for content in found]
+    versions = [content.version or "version unknown" for content in found]
+    name_width = max(cells(escape(name)) for name in names)
+    version_width = max(cells(escape(version)) for version in versions)
+    if page.width is not None:
+        name_width = min(name_width, max(page.width // 3, _NAME))
+        version_width = min(version_width, _NAME)
+    for content, name, version in zip(found, names, versions, strict=True):
+        row = [
+            (" " * 2 * INDENT, ""),
+            padded(cut(name, name_width), "name", name_width + _GAP),
+            padded(cut(version, version_width), "" if content.version else "warn", version_width + _GAP),
+        ]
+        yield [*row, (_proof(content, page, sum(cells(text) for text, _ in row)), "faint")]
+
+
+def _name(content: Content) -> str:
+    """The name, with the ecosystem before it where it is no plain library."""
+    return content.name if content.ecosystem == "generic" else f"{content.ecosystem} {content.name}"
+
+
+def _proof(content: Content, page: Page, used: int) -> str:
+    """The first of the evidence, and how much more there is."""
+    if not content.evidence:
+        return ""
+    first = content.evidence[0]
+    more = f" (and {len(content.evidence) - 1} more)" if len(content.evidence) > 1 else ""
+    text = escape(first.text or first.archive or first.kind)
+    room = None if page.width is None else max(page.width - used - len(more), _PROOF)
+    return (text if room is None else cut(text, room)) + more
