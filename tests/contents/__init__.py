@@ -1,0 +1,1 @@
+"""What is inside files: judged by those who linked them, by the programs themselves, and by `go version -m`."""
