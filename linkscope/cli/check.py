@@ -24,8 +24,8 @@ from linkscope.model.check import CheckDocument, Checked
 from linkscope.model.document import AnalysisError
 from linkscope.policy import baseline, config
 from linkscope.policy.evaluate import counted
+from linkscope.policy.idle import Watch
 from linkscope.policy.terms import Group, Policy
-from linkscope.policy.waivers import Watch
 from linkscope.report.escape import exact, quoted
 
 _MOST_WORKERS = 8  # as for inspect
@@ -126,7 +126,7 @@ def _policy_here() -> str | None:
     """The policy of the working directory, whose use is said."""
     if not os.path.exists(config.NAME):
         return None
-    complain(f"by the {config.NAME} that lies here (--no-policy passes over it)")
+    complain(f"goes by {config.NAME}, which lies here (--no-policy: without it)")
     return config.NAME
 
 
@@ -156,8 +156,8 @@ class _Run:
         workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
         results = check_each(paths, self._policy, self._assumptions, self._needs, workers)
         # Below a folder nobody knows how many there will be.
-        counted_ones = results if any(map(os.path.isdir, paths)) else shown(results, len(paths), output)
-        found, remarks = self._document(list(counted_ones))
+        folders = any(map(os.path.isdir, paths))
+        found, remarks = self._document(list(results if folders else shown(results, len(paths), output)), whole=folders)
         for line in (*self._errors(found), *remarks):
             complain(line)
         self._reports.write(found, output)
@@ -165,12 +165,13 @@ class _Run:
             return exit_codes.FAILED
         return exit_codes.WRONG if any(map(counted, found.findings)) else exit_codes.FINE
 
-    def _document(self, results: list[Checked | AnalysisError]) -> tuple[CheckDocument, list[str]]:
-        """What was found, with what is accepted of it, and what is to be said of waivers and baseline."""
+    def _document(self, results: list[Checked | AnalysisError], *, whole: bool) -> tuple[CheckDocument, list[str]]:
+        """What was found, with what is accepted of it, and what is to be said of policy and baseline."""
         if self._accepting.write:
             self._accepted = self._new_baseline(results)
-        settling = baseline.Settling(self._accepted, self._accepting.folder)
-        watch = Watch(self._policy)
+        folder, root = self._accepting.folder, self._assumptions.root
+        settling = baseline.Settling(self._accepted, folder, root)
+        watch = Watch(self._policy, os.path.dirname(self._accepting.policy_file or ""), root)
         settled: list[Checked | AnalysisError] = []
         for result in results:
             if isinstance(result, Checked):
@@ -178,7 +179,7 @@ class _Run:
             settled.append(settling.settled(result) if isinstance(result, Checked) else result)
         found = document(settled, self._policy, self._needs)
         applied = [rule.id for rule in found.rules]
-        return found, [*self._of_waivers(watch, applied), *self._of_baseline(settling, applied)]
+        return found, [*self._of_policy(watch, applied, whole), *self._of_baseline(settling, applied)]
 
     def _new_baseline(self, results: Iterable[Checked | AnalysisError]) -> baseline.Accepted:
         findings = [one for result in results if isinstance(result, Checked) for one in result.findings]
@@ -196,9 +197,11 @@ class _Run:
         if self._reports.shown != "json":
             yield from (f"{quoted(exact(error.path, error.path_bytes))}: {error.error}" for error in found.errors)
 
-    def _of_waivers(self, watch: Watch, rules: list[str]) -> Iterator[str]:
-        for waiver, remark in watch.remarks(rules):
-            yield f"{self._accepting.policy_file}:{waiver.line}: {remark}"
+    def _of_policy(self, watch: Watch, rules: list[str], whole: bool) -> Iterator[str]:
+        """Of its file alone: what an option asks for has no line."""
+        for line, remark in watch.remarks(rules, whole=whole):
+            if line:
+                yield f"{self._accepting.policy_file}:{line}: {remark}"
 
     def _of_baseline(self, settling: baseline.Settling, rules: list[str]) -> Iterator[str]:
         gone = settling.gone(rules)

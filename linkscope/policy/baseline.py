@@ -75,11 +75,12 @@ def portable(path: str, folder: str) -> str:
 class Settling:
     """Gives findings the fingerprint that is the same in every checkout, and accepts those of a baseline.
 
-    folder: to which the paths in fingerprints are relative.
+    folder: to which the paths in fingerprints are relative. root: in which absolute ones are meant.
     """
 
-    def __init__(self, accepted: Accepted, folder: str) -> None:
+    def __init__(self, accepted: Accepted, folder: str, root: str = "/") -> None:
         self._folder = folder
+        self._root = root
         self._accepted = {entry.fingerprint: entry for entry in accepted.findings}
         self._met: set[str] = set()
         self._paths: set[str] = set()
@@ -107,8 +108,13 @@ class Settling:
             for entry in self._accepted.values()
             if entry.fingerprint not in self._met
             and entry.rule in applied
-            and (entry.path in self._paths or not exists(os.path.join(self._folder, entry.path)))
+            and (entry.path in self._paths or not self._is_there(entry.path))
         )
+
+    def _is_there(self, path: str) -> bool:
+        if os.path.isabs(path):
+            return exists(os.path.join(self._root, path.lstrip("/")))
+        return exists(os.path.join(self._folder, path))
 
 
 def exists(path: str) -> bool:

@@ -149,7 +149,8 @@ class _Reading:
                     settings[field.name] = msgspec.convert(value, field.type)
             elif key != "paths":
                 self._wrong((*place, key), self._unknown(key))
-        return Group(paths=self._globs(table.get("paths", list(_WHOLE)), place), settings=settings, levels=levels)
+        globs_ = self._globs(table.get("paths", list(_WHOLE)), place)
+        return Group(paths=globs_, settings=settings, levels=levels, line=line_of(place, self._lines) or 0)
 
     def _fine(self, name: str, value: object, wanted: object, place: Path) -> bool:
         wrong = list(objections(name, value, wanted))

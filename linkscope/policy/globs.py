@@ -51,6 +51,21 @@ def sole_path(glob: str) -> str | None:
     return plain if not _SPECIAL.search(_ESCAPED.sub("", glob)) else None
 
 
+def folder_of(glob: str) -> str:
+    """The folder in which all lies that GLOB means, "" where it may lie anywhere; of a single path that itself."""
+    path = sole_path(glob)
+    if path is None:
+        path = _ESCAPED.sub(r"\1", glob[: _first_wildcard(glob)]).rpartition("/")[0]
+    return path if "/" in glob else ""
+
+
+def _first_wildcard(glob: str) -> int:
+    """Where the first of the characters stands that means something else than itself."""
+    blanked = _ESCAPED.sub("...", glob)
+    found = _SPECIAL.search(blanked)
+    return found.start() if found else len(glob)
+
+
 def _normal(path: str) -> str:
     """PATH without what does not change it; POSIX lets two slashes at the start mean something, Linux does not."""
     return re.sub("^//", "/", posixpath.normpath(path))

@@ -19,11 +19,13 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of the files whose path matches one of `paths` (globs, see `globs`).
 
     settings: keys of the catalogue's settings with their values, only those that are given. levels: by rule.
+    line: where it stands in the policy's file; 0: nowhere.
     """
 
     paths: tuple[str, ...]
     settings: Mapping[str, object] = {}
     levels: Mapping[str, RuleLevel] = {}
+    line: int = 0
 
 
 class Waiver(msgspec.Struct, frozen=True, kw_only=True):

@@ -172,7 +172,7 @@ def test_the_policy_of_the_working_directory_is_used_and_that_is_said(
     (tmp_path / "linkscope.toml").write_text('[[files]]\npaths = ["dist/*"]\nlinkage = "static"\n')
     ran = linkscope("check", "dist")
     assert ran.returncode == 1
-    assert b"by the linkscope.toml that lies here" in ran.stderr
+    assert b"goes by linkscope.toml, which lies here" in ran.stderr
     assert linkscope("check", "--no-policy", "dist").stderr == b""
     assert linkscope("check", "--no-policy", "dist").returncode == 0
     (tmp_path / "other.toml").write_text("")

@@ -65,6 +65,7 @@ def test_a_good_file_is_read_whole() -> None:
     }
     assert first.levels == {"executable-stack": "error", "packed": "off"}
     assert second.paths == ("dist/tool", "**/plugins/*.so")
+    assert [group.line for group in policy.groups] == [2, 13]
     assert policy.waivers[0] == Waiver(
         rule="executable-stack", path="dist/tool", reason="nested functions", until=dt.date(2026, 12, 31), line=18
     )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkscope.policy.globs import escaped, matches, objection, sole_path
+from linkscope.policy.globs import escaped, folder_of, matches, objection, sole_path
 
 MEANS = [
     ("*", "app"),
@@ -83,6 +83,18 @@ def test_an_escaped_path_means_itself_alone(name: str) -> None:
     assert matches(path, escaped(path))
     assert sole_path(escaped(path)) == path
     assert not matches(f"dist/x{name}", escaped(path))
+
+
+@pytest.mark.parametrize(
+    ("glob", "folder"),
+    [
+        ("*", ""), ("**", ""), ("app", ""), ("*.so", ""), ("dist/*", "dist"), ("dist/bin*/x", "dist"),
+        ("/a/b/**", "/a/b"),
+        ("dist/app", "dist/app"), ("dist/[*]/x/*", "dist/*/x"), ("**/x", ""), ("d[ab]/x", ""), ("dist/", "dist/"),
+    ],
+)  # fmt: skip
+def test_the_folder_of_a_glob_is_what_stands_before_its_wildcards(glob: str, folder: str) -> None:
+    assert folder_of(glob) == folder
 
 
 def test_git_says_the_same(tmp_path: Path, require_tool: Callable[[str], str]) -> None:

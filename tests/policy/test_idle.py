@@ -1,4 +1,4 @@
-"""Waivers that accept nothing are told, unless this run could not know."""
+"""What of a policy has no effect is told, unless this run could not know."""
 
 import datetime as dt
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from linkscope.model.check import Checked, Finding
-from linkscope.policy.terms import Policy, Waiver
-from linkscope.policy.waivers import Watch
+from linkscope.policy.idle import Watch
+from linkscope.policy.terms import Group, Policy, Waiver
 
 TODAY = dt.date(2026, 6, 1)
 
@@ -64,3 +64,29 @@ def test_a_waiver_for_a_file_that_does_not_exist_is_told(tmp_path: Path, monkeyp
     (tmp_path / "dist/app").touch()
     assert _remarks(_waiver("dist/app"), _checked("other")) == []
     assert _remarks(_waiver("app"), _checked("other")) == []  # in whichever folder
+
+
+def _of_sections(*paths: str, checked: list[str], whole: bool = False) -> list[int]:
+    groups = tuple(Group(paths=(path,), line=line) for line, path in enumerate(paths, 1))
+    watch = Watch(Policy(groups=groups, today=TODAY))
+    for path in checked:
+        watch.see(Checked(path=path, findings=[]))
+    return [line for line, _ in watch.remarks(["packed"], whole=whole)]
+
+
+def test_a_section_whose_folder_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dist").mkdir()
+    sections = ["**", "dits/*", "dist/*", "dist/absent", "*.so", "/absent/**"]
+    assert _of_sections(*sections, checked=["other"]) == [2, 4, 6]
+    assert _of_sections(*sections, checked=["dist/absent", "dits/x", "/absent/x"]) == []
+
+
+def test_a_section_that_no_file_is_in_is_told_where_whole_folders_were_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dist").mkdir()
+    assert _of_sections("**", "dist/*.exe", "*.so", checked=["dist/app"]) == []
+    assert _of_sections("**", "dist/*.exe", "*.so", checked=["dist/app"], whole=True) == [2, 3]
+    assert _of_sections("**", "dist/*.exe", "*.so", checked=["dist/app.exe", "x.so"], whole=True) == []

@@ -1,0 +1,74 @@
+"""What of a policy has no effect (any more): so that a slip in a path is seen, and nothing old stays unnoticed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from linkscope.model.check import Checked
+from linkscope.policy.baseline import exists
+from linkscope.policy.globs import folder_of, matches, sole_path
+from linkscope.policy.terms import Policy, Waiver
+
+Remark = tuple[int, str]
+"""A line of the policy's file, and what is said of it."""
+
+
+class Watch:
+    """Looks at what was found, and tells afterwards which sections and waivers had nothing to do with it.
+
+    folder: that of the policy's file. root: where the files lie, whose paths are as seen from inside it.
+    """
+
+    def __init__(self, policy: Policy, folder: str = ".", root: str = "/") -> None:
+        self._policy = policy
+        self._folder = folder
+        self._root = root
+        self._vain = list(policy.groups)  # no file was checked that they are about
+        self._idle = list(policy.waivers)  # nothing was found that they accept
+        self._unseen = list(policy.waivers)  # no file was checked that they are about
+
+    def see(self, checked: Checked) -> None:
+        """Takes note of one file that was checked."""
+        path = checked.path
+        self._vain = [group for group in self._vain if not any(matches(path, glob) for glob in group.paths)]
+        self._unseen = [waiver for waiver in self._unseen if not matches(path, waiver.path)]
+        for finding in checked.findings:
+            self._idle = [
+                waiver
+                for waiver in self._idle
+                if waiver.rule != finding.rule
+                or waiver.subject not in (None, finding.subject)
+                or not matches(path, waiver.path)
+            ]
+
+    def remarks(self, rules: Iterable[str], *, whole: bool = False) -> Iterator[Remark]:
+        """Sections that are about no file, waivers that have ended, and those that accept nothing, as far as is known.
+
+        What this run could not know is not said: of waivers whose files or RULES it left out, and of files that may
+        well be elsewhere. whole: folders were checked, so that all files were seen which a release has.
+        """
+        for group in self._vain:
+            if whole or not any(self._is_there(folder_of(glob)) for glob in group.paths):
+                yield group.line, f"no file that was checked is called {' or '.join(group.paths)}"
+        applied = set(rules)
+        for waiver in self._policy.waivers:
+            said = self._of(waiver, applied)
+            if said is not None:
+                yield waiver.line, f"the waiver of {waiver.rule} for {waiver.path} {said}"
+
+    def _of(self, waiver: Waiver, rules: set[str]) -> str | None:
+        if waiver.until is not None and waiver.until < self._policy.today:
+            return f"ended on {waiver.until.isoformat()}"
+        if waiver not in self._idle or waiver.rule not in rules:
+            return None
+        if waiver not in self._unseen:
+            return "accepts nothing that was found: it can go"
+        path = sole_path(waiver.path)  # where a name without folder is, nobody knows
+        return "is about a file that does not exist" if path and "/" in path and not self._is_there(path) else None
+
+    def _is_there(self, path: str) -> bool:
+        """Whether a path of the policy leads anywhere: from its folder, from the working directory, in the root."""
+        if os.path.isabs(path):
+            return exists(os.path.join(self._root, path.lstrip("/")))
+        return not path or exists(path) or exists(os.path.join(self._folder, path))
