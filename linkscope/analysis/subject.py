@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
+from linkscope.analysis import debugfile
 from linkscope.analysis.inspect import Examined, Run
 from linkscope.elf import constants as c
 from linkscope.elf import sections as section_headers
@@ -18,7 +19,8 @@ from linkscope.elf.symbols import Symbols, read_symbols
 from linkscope.elf.versions import number_of
 from linkscope.errors import LinkScopeError
 from linkscope.loader.environment import has_file_capabilities, is_native
-from linkscope.loader.linkmap import Loaded
+from linkscope.loader.linkmap import Folder, Loaded
+from linkscope.model.document import text
 from linkscope.model.inspect import File
 from linkscope.policy.subject import Borrowed, Carrier, Part, Privilege, SearchElement, Tag, Wanted
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 _SECTIONS = frozenset(
     (b".symtab", b".debug_info", b".zdebug_info", b".gnu_debuglink", b".gnu_debugaltlink", b".gnu_debugdata")
 )
-_DEBUG_FOLDER = "/usr/lib/debug"  # gdb, Separate Debug Files: the global debug directory of every distribution
 _LONGEST_LINK = 4096
 _MOST_NAMES = 1 << 20  # of files below a folder
 _NO_SYMBOLS = Symbols((), {}, False)
@@ -203,11 +204,16 @@ class FileSubject:
         started = self._examined.started
         if started is not None and started.rules is not None:
             own = started.rules.own_folders(started.link_map.main)
-            return {folder.element: folder.prefix.rstrip("/") or folder.prefix for folder in own}
+            return {folder.element: self._from_where_it_is(folder) for folder in own}
         origin = os.path.dirname(self._examined.where.inside)
         texts = [*self.file.rpath, *self.file.runpath]
         plain = {text: text.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for text in texts}
         return {text: folder for text, folder in plain.items() if "$" not in folder}
+
+    def _from_where_it_is(self, folder: Folder) -> str:
+        """Of a library named by a relative path musl makes a relative $ORIGIN, which is no fault of its own."""
+        path = folder.prefix.rstrip("/") or folder.prefix
+        return os.path.join(self._run.environment.cwd, path) if folder.element.startswith("$") else path
 
     def _mode_of(self, folder: str | None) -> int:
         if folder is None:
@@ -219,9 +225,13 @@ class FileSubject:
 
     @functools.cached_property
     def borrowed(self) -> list[Borrowed] | None:
-        """In the order of the scope; None where symbols were not bound."""
-        binding = self._examined.binding
-        return None if binding is None else [Borrowed(path, symbols) for path, symbols in binding.borrowed]
+        """In the order of the scope; None where symbols were not bound. A filtee is its filter's to name."""
+        binding, started = self._examined.binding, self._examined.started
+        if binding is None or started is None:
+            return None
+        reached = started.link_map.dependencies.values()
+        filtees = {text(one.path or "") for found in reached for tag, _, one in found if tag != c.DT_NEEDED}
+        return [Borrowed(path, symbols) for path, symbols in binding.borrowed if path not in filtees]
 
     @functools.cached_property
     def sections(self) -> frozenset[str]:
@@ -247,25 +257,22 @@ class FileSubject:
 
     @functools.cached_property
     def debug_file(self) -> str | None:
-        """The first that there is, where gdb looks: by build id, then by .gnu_debuglink."""
-        return next((path for path in self._debug_places() if stat.S_ISREG(self._run.system.mode(path))), None)
+        """The first that there is, where gdb looks: by build id, then by .gnu_debuglink; none of another build."""
+        build_id, link = self.file.build_id, self._debug_link()
+        folder = os.path.dirname(self._examined.where.inside)
+        found = debugfile.places(folder, build_id, link)
+        return next((path for path in found if debugfile.belongs(self._run.system, path, build_id, link)), None)
 
-    def _debug_places(self) -> Iterator[str]:
-        """Source: gdb, Separate Debug Files."""
-        build_id = self.file.build_id
-        if build_id:
-            yield f"{_DEBUG_FOLDER}/.build-id/{build_id[:2]}/{build_id[2:]}.debug"
+    def _debug_link(self) -> debugfile.DebugLink | None:
         link = self._sections.get(b".gnu_debuglink")
         if link is None:
-            return
+            return None
         try:
             with self._open(self.parts[0]) as reader:
                 content = reader.read(link.offset, min(link.size, _LONGEST_LINK))
         except LinkScopeError:
-            return
-        name = os.fsdecode(content.partition(b"\0")[0])
-        folder = os.path.dirname(self._examined.where.inside)
-        yield from (f"{folder}/{name}", f"{folder}/.debug/{name}", f"{_DEBUG_FOLDER}{folder}/{name}")
+            return None
+        return debugfile.debug_link(content, self.image.layout.order)
 
     @property
     def cpu_level(self) -> int:

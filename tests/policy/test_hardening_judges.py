@@ -20,12 +20,13 @@ from linkscope.model.check import Finding
 from linkscope.model.inspect import File
 from linkscope.policy.terms import Group, Policy
 from tests.elf.samples import LIBRARIES, PROGRAMS, FixtureFile, RequireTool, elf_files, spread, tool
+from tests.oracle import elfwriter
 
 Ours = Literal["objects", "cannot tell", "passes"]
 Judge = Callable[[str], dict[str, bool]]
 POLICY = Policy(groups=(Group(paths=("**",), settings={"stripped": True}),))
 MAPPED = ("executable", "shared-library", "interpreter")
-FOLDERS = ("hardening", "hello", "policy-hardening")
+FOLDERS = ("hello", "policy-hardening")
 
 
 def _checksec(path: str) -> dict[str, bool]:
@@ -164,6 +165,10 @@ def _checks_inside(seen: Seen) -> bool:
     return seen.starts_alone and bool(re.search(r" __\w+_chk\b", seen.readelf("-sW")))
 
 
+def _has_32_bits(seen: Seen) -> bool:
+    return "ELF32" in seen.readelf("-hW")
+
+
 STRIPPED = "stripped of its symbols, a file that holds all its code cannot tell; the judges take that for a no"
 NOBODY = "nobody reads PT_GNU_RELRO of a static program but glibc's start code"
 EXPLAINED = (
@@ -181,6 +186,7 @@ EXPLAINED = (
     Explained("partial-relro", "passes", True, NOBODY, _is_static_without_glibc),
     Explained("partial-relro", "passes", True, "there is no slot that could stay writable", _without_slots),
     Explained("partial-relro", "passes", True, "linked with -z now: its slots lie in the area", _slots_inside),
+    Explained("no-branch-protection", "passes", True, "Linux has no shadow stack for 32-bit programs", _has_32_bits),
     Explained("lazy-binding", "passes", True, "nobody binds anything when it runs", _is_bound_by_nobody),
     Explained("lazy-binding", "passes", True, "there is no slot that could be filled later", _without_slots),
     Explained("lazy-binding", "passes", True, "musl's loader fills all slots at the start", _is_for_musl),
@@ -217,13 +223,14 @@ def _differences(paths: Iterable[str], judge: Judge) -> tuple[list[str], set[Exp
 
 
 def test_fixtures_are_judged_as_the_judges_do_and_each_reason_is_met(
-    require_tool: RequireTool, fixtures_dir: Path, fixture_file: FixtureFile
+    require_tool: RequireTool, fixtures_dir: Path, fixture_file: FixtureFile, tmp_path: Path
 ) -> None:
     require_tool("checksec")
     folders = [os.fspath(fixtures_dir / folder) for folder in FOLDERS]
     paths = [*elf_files(*folders), require_tool("/lib64/ld-linux-x86-64.so.2")]
     unexplained, met = _differences(paths, _checksec)
-    others, more = _differences(paths, _lief)
+    of_32_bits = elfwriter.shared_object(tmp_path / "made", machine=3, elf_class=32)
+    others, more = _differences([*paths, os.fspath(of_32_bits)], _lief)
     assert unexplained + others == []
     for name in ("hello/hello-go", "hello/hello-rust", "hello/hello-musl-static", "policy-hardening/static-now"):
         fixture_file(name)

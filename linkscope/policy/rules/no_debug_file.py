@@ -35,9 +35,9 @@ def _message(subject: Subject) -> str:
 def _evidence(subject: Subject) -> Iterator[str]:
     build_id = subject.file.build_id
     if build_id:
-        yield f"nothing at /usr/lib/debug/.build-id/{build_id[:2]}/{build_id[2:]}.debug"
+        yield f"none of this build at /usr/lib/debug/.build-id/{build_id[:2]}/{build_id[2:]}.debug"
     if ".gnu_debuglink" in subject.sections:
-        yield "nothing beside the file, in .debug beside it or below /usr/lib/debug, as its .gnu_debuglink names it"
+        yield "none of this build beside it, in .debug or below /usr/lib/debug under the name in its .gnu_debuglink"
 
 
 RULE = Rule(
