@@ -71,7 +71,7 @@ def test_libraries_are_named_once_as_repology_does() -> None:
 )
 def test_a_mistake_in_a_table_is_told_with_its_place(text: str, place: str, tmp_path: Path) -> None:
     (tmp_path / "made.toml").write_text(text)
-    with pytest.raises(msgspec.ValidationError, match="made.toml: ") as raised:
+    with pytest.raises(msgspec.ValidationError, match=r"^made\.toml: ") as raised:
         banners.read_libraries(str(tmp_path))
     assert place in str(raised.value)
 
