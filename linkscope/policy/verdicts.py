@@ -33,7 +33,8 @@ def of_verdict(*codes: Code) -> Callable[[Subject, TargetSettings], Iterator[Fau
         found: dict[str, list[tuple[str, Reason]]] = {}
         for name in settings.target:
             for reason in _reasons(subject, name):
-                if reason.code in codes:
+                # That a static program opens libraries all the same is told by `loads-at-run-time`.
+                if reason.code in codes and (subject.file.linkage != "static" or reason.weight != "note"):
                     found.setdefault(reason.subject, []).append((name, reason))
         for thing, reasons in found.items():
             yield _fault(thing, reasons)

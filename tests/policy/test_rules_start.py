@@ -68,11 +68,13 @@ def programs(folder: Path) -> list[Path]:
 def test_a_program_starts_unless_check_has_an_error_of_it(concept: str, fixtures_dir: Path) -> None:
     """Without a policy, every error is one that a real start runs into, and no failing start goes without one."""
     found = programs(fixtures_dir / concept)
-    errors = {finding.path for finding in findings(*found) if finding.level == "error"}
+    said = findings(*found)
+    errors = {finding.path for finding in said if finding.level == "error"}
+    foreign = {finding.path for finding in said if finding.rule == "not-judged"}
     wrong = {
         str(path.relative_to(fixtures_dir)): "an error" if str(path) in errors else "no error"
         for path in found
-        if starts(path) == (str(path) in errors)
+        if str(path) not in foreign and starts(path) == (str(path) in errors)
     }
     assert wrong == {}
     assert len(found) > 2

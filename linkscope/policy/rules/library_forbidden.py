@@ -31,13 +31,17 @@ def _check(subject: Subject, settings: Settings) -> Iterator[Fault]:
 def _loaded(subject: Subject, forbidden: tuple[str, ...]) -> Iterator[Fault]:
     """Over the whole closure; where there is none (a file of another machine), over what the file itself needs."""
     known = {entry.requested for entry in subject.file.closure}
-    for entry in subject.file.closure:
+    for entry in {entry.soname: entry for entry in subject.file.closure}.values():
         if any(_names(glob, name) for glob in forbidden for name in {entry.soname, entry.requested}):
             evidence = tuple(f"needed by {asker}" for asker in entry.needed_by)
             yield Fault(entry.soname, f"loads {entry.soname}, which the policy forbids", evidence)
     for name in subject.file.needed:
         if name not in known and any(_names(glob, name) for glob in forbidden):
             yield Fault(name, f"needs {name}, which the policy forbids")
+    for name in dict.fromkeys(name for entry in subject.file.dlopen for name in entry.soname):
+        if any(_names(glob, name) for glob in forbidden):
+            evidence = ("it stands in .note.dlopen",)
+            yield Fault(name, f"may open {name} when it runs, which the policy forbids", evidence, level="warning")
 
 
 def _names(glob: str, soname: str) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from linkscope.policy.problems import faults
 from linkscope.policy.rule import Fault, NoSettings, Rule
 from linkscope.policy.subject import Subject
@@ -12,7 +14,8 @@ from linkscope.policy.subject import Subject
 def _check(subject: Subject, _: NoSettings) -> Iterator[Fault]:
     """Nothing of a library that names none, and is used where there is a loader for it (`not-judged`)."""
     if not subject.foreign and subject.file.interpreter is not None:
-        yield from faults(subject, "missing-interpreter")
+        for fault in faults(subject, "missing-interpreter"):
+            yield msgspec.structs.replace(fault, evidence=(f"PT_INTERP {subject.file.interpreter}",))
 
 
 RULE = Rule(

@@ -12,8 +12,9 @@ _SHOWN = 10
 
 
 def _check(subject: Subject, _: NoSettings) -> Iterator[Fault]:
-    """Nothing where a library is missing: the symbols may be in that, and the start is over before they are bound."""
-    if subject.foreign or any(entry.path is None for entry in subject.file.closure):
+    """Nothing where the start is over before symbols are bound: they may be in the very library that is missing."""
+    over = any(problem.fatal and problem.code != "unresolved-symbol" for problem in subject.file.problems)
+    if over or not subject.searched:
         return
     found = subject.file.unresolved or ()
     by_symbol: dict[str, list[Unresolved]] = {}
