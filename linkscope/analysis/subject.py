@@ -12,6 +12,7 @@ from linkscope.analysis import debugfile
 from linkscope.analysis.inspect import Examined, Run
 from linkscope.elf import constants as c
 from linkscope.elf import sections as section_headers
+from linkscope.elf.hardening import unchecked_functions
 from linkscope.elf.image import Image
 from linkscope.elf.protections import relocated_functions
 from linkscope.elf.reader import Reader, open_reader
@@ -245,6 +246,15 @@ class FileSubject:
                 return section_headers.sections_named(reader, self.image, _SECTIONS)
         except LinkScopeError:
             return {}
+
+    @functools.cached_property
+    def unchecked(self) -> list[str]:
+        """What _FORTIFY_SOURCE would act on, by name; none where the symbols cannot be read."""
+        try:
+            with self._open(self.parts[0]) as reader:
+                return unchecked_functions(reader, self.image)
+        except LinkScopeError:
+            return []
 
     @functools.cached_property
     def relocated_code(self) -> list[str]:

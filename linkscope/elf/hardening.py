@@ -123,6 +123,15 @@ def _symbol_protections(reader: Reader, image: Image) -> tuple[bool | None, bool
     return canary, fortify
 
 
+def unchecked_functions(reader: Reader, image: Image) -> list[str]:
+    """The functions that the file uses and that have a checking variant, by name, where it uses no such variant.
+
+    Of a file that holds its C library they are that library's own. Raises MalformedElf.
+    """
+    table = dynamic_table(reader, image)
+    return sorted(name.decode() for name in table.names_among(_NOT_FORTIFIED)) if table else []
+
+
 def _branch_protections(reader: Reader, image: Image) -> dict[str, bool]:
     known = _BRANCH_PROPERTIES.get(image.machine)
     if known is None:

@@ -139,6 +139,10 @@ class Subject(Protocol):
         """Which of the sections that rules ask about the file has (`.symtab`, `.debug_info`, `.gnu_debuglink` …)."""
 
     @property
+    def unchecked(self) -> Sequence[str]:
+        """The functions of the C library that the file uses though they have a variant that checks, by name."""
+
+    @property
     def relocated_code(self) -> Sequence[str]:
         """What of its code the loader has to change: names of functions, or addresses where no symbol tells."""
 

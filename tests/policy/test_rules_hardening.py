@@ -93,6 +93,16 @@ def test_what_notices_an_overrun_is_not_said_to_lack_it(
             assert ("cannot be told" in told[rule]) == static
 
 
+def test_the_functions_that_are_not_checked_are_named(fixture_file: FixtureFile) -> None:
+    """nm lists what is called; the C library of this machine says which of that has a variant that checks."""
+    path = fixture_file("policy-hardening/libweak.so")
+    called = set(re.findall(r" U (\w+)@", tool("nm", "-D", path)))
+    offered = set(re.findall(r" __(\w+)_chk@", tool("nm", "-D", "/lib/x86_64-linux-gnu/libc.so.6")))
+    (found,) = [one for one in _findings(path) if one.rule == "no-fortify"]
+    assert found.evidence == [", ".join(sorted(called & offered))]
+    assert called & offered
+
+
 def test_a_program_that_is_no_pie_is_at_one_address_in_every_run(fixture_file: FixtureFile) -> None:
     if not int(Path("/proc/sys/kernel/randomize_va_space").read_text()):
         raise Unavailable("the kernel does not randomise addresses here")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from linkscope.policy.rule import Fault, NoSettings, Rule
 from linkscope.policy.subject import Subject
 from linkscope.policy.untold import is_mapped, language_without_canaries, packer_of, untold, untold_of_packed, without_c
 
+_NAMED = 8
 _WHAT = "whether it was compiled with _FORTIFY_SOURCE"
 # Others have no variants that check (musl, dietlibc): what is compiled for them calls the plain ones in any case.
 _HAVE_VARIANTS = frozenset(("glibc", "bionic", "unknown"))
@@ -29,7 +30,13 @@ def _check(subject: Subject, _: NoSettings) -> Iterator[Fault]:
     elif fortified is False and language:
         yield untold(_WHAT, f"{language}'s own code calls the plain functions in any case, and C code inside may too")
     elif fortified is False:
-        yield Fault("", "is not fortified: it calls functions that have a checking variant, and no such variant")
+        told = "is not fortified: it calls functions that have a checking variant, and no such variant"
+        yield Fault("", told, _named(subject.unchecked))
+
+
+def _named(functions: Sequence[str]) -> tuple[str, ...]:
+    more = len(functions) - _NAMED
+    return (", ".join(functions[:_NAMED]) + (f" and {more} more" if more > 0 else ""),) if functions else ()
 
 
 RULE = Rule(
