@@ -59,30 +59,32 @@ def _file(file: TargetFile, targets: list[TargetRow], page: Page) -> Iterator[li
 def _distribution(
     oldest: str | None, verdicts: list[TargetVerdict], releases: list[TargetRow], start: list[Span], page: Page
 ) -> Iterator[list[Span]]:
-    """The oldest release on which the file starts, then why not on the one before; without any, why not on the last."""
-    if oldest is None:
+    """The oldest release on which the file starts, or may start; then why not on the one before."""
+    place = next((number for number, one in enumerate(releases) if one.release == oldest), None)
+    if place is None:
+        place = next((number for number, said in enumerate(verdicts) if said.starts is None), None)
+    if place is None:
         yield from _refused(releases[-1], verdicts[-1], [*start, ("none", "bad"), ("  ", "")], page)
         return
-    place = [one.release for one in releases].index(oldest)
-    older = [number for number in range(place) if not verdicts[number].starts]
-    notes = [reason for reason in verdicts[place].reasons if reason.weight == "note"]
-    label: list[Span] = [*start, (f"{oldest}", "good"), ("  ", "")]
+    label: Span = (releases[place].release, "good")
+    if oldest is None:
+        label = (f"perhaps {releases[place].release}", "warn")
+    older = [number for number in range(place) if verdicts[number].starts is False]
     if older:
-        yield from _refused(releases[older[-1]], verdicts[older[-1]], label, page)
+        yield from _refused(releases[older[-1]], verdicts[older[-1]], [*start, label, ("  ", "")], page)
     else:
-        yield [*start, (oldest, "good"), (" and all that are known" if place == 0 and len(releases) > 1 else "", "")]
-    for note in notes[:_SHOWN]:
-        yield from words(note.message, "warn", page, [(" " * 2 * INDENT, "")])
+        yield [*start, label, (" and all that are known" if place == 0 and len(releases) > 1 else "", "")]
+    for reason in verdicts[place].reasons[:_SHOWN]:
+        yield from words(reason.message, "warn", page, [(" " * 2 * INDENT, "")])
 
 
 def _refused(release: TargetRow, verdict: TargetVerdict, start: list[Span], page: Page) -> Iterator[list[Span]]:
     """What keeps the file from starting on RELEASE, with who asks for it."""
-    deciding = [reason for reason in verdict.reasons if reason.weight != "note"]
-    word = "not on" if verdict.starts is False else "perhaps on"
+    deciding = [reason for reason in verdict.reasons if reason.weight == "fatal"]
     items: list[Span] = [(_told(reason), "") for reason in deciding[:_SHOWN]]
     if len(deciding) > _SHOWN:
         items.append((f"and {len(deciding) - _SHOWN} more", "faint"))
-    yield from flow(items, page, [*start, (f"{word} {release.release}: ", "")], [(" " * 2 * INDENT, "")], ", ")
+    yield from flow(items, page, [*start, (f"not on {release.release}: ", "")], [(" " * 2 * INDENT, "")], ", ")
 
 
 def _told(reason: TargetReason) -> str:

@@ -4,11 +4,13 @@
 """
 
 import fcntl
+import hashlib
 import io
 import posixpath
 import re
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -52,6 +54,27 @@ def libraries(release: str, architecture: str) -> list[Found]:
             found = list(_read(folder / f"{SUITES[release]}-{architecture}", SUITES[release], architecture))
             kept.write_bytes(msgspec.json.encode(found))
     return msgspec.json.decode(kept.read_bytes(), type=list[Found])
+
+
+def brought(release: str, names: Sequence[str]) -> dict[str, set[str]]:
+    """The sonames in each of these packages for amd64, which are read once as well, without what they depend on."""
+    folder = roots.cache_folder() / "targets"
+    folder.mkdir(exist_ok=True)
+    kept = folder / f"{release}-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}.json"
+    if not kept.exists():
+        state = folder / f"{SUITES[release]}-amd64"
+        packages.download(state, SUITES[release], "amd64", ["base-files"])  # apt gets to know the release
+        found = {name: set[str]() for name in names}
+        with tempfile.TemporaryDirectory() as place:
+            command: list[str | Path] = ["apt-get", "-q", "-c", state / "apt.conf", "download", *names]
+            done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+            if done.returncode:
+                raise Unavailable(f"apt-get download: {done.stderr.strip()[-300:]}")
+            for archive in Path(place).glob("*.deb"):
+                for one in _of_package(archive):
+                    found[one.package].add(one.soname)
+        kept.write_bytes(msgspec.json.encode(found))
+    return msgspec.json.decode(kept.read_bytes(), type=dict[str, set[str]])
 
 
 def highest(names: Sequence[str]) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 
 import pytest
 
+from linkscope.policy.targets import packages_of
 from linkscope.policy.targets.catalogue import target
 from linkscope.policy.targets.offer import Library
 from tests.oracle import roots
-from tests.policy.minimal_install import ARCHITECTURES, SUITES, highest, libraries
+from tests.policy.minimal_install import ARCHITECTURES, SUITES, brought, highest, libraries
 
 _EVERY = [(release, architecture) for release in SUITES for architecture in ARCHITECTURES]
 
@@ -42,3 +43,13 @@ def test_the_loader_stands_where_the_row_says(name: str) -> None:
     machine = next(one for one in target(release).machines if one.name == wanted)
     assert machine.interpreter is not None
     assert os.path.lexists(f"{roots.root(name)}{machine.interpreter}")
+
+
+@pytest.mark.parametrize("release", ["12", *(pytest.param(one, marks=pytest.mark.exhaustive) for one in ("11", "13"))])
+def test_a_library_that_is_not_installed_is_brought_by_the_package_that_is_named(release: str) -> None:
+    named: dict[str, set[str]] = {}
+    for soname, package in packages_of._packages("debian")[release].items():
+        named.setdefault(package, set()).add(soname)
+    installed = {one.soname for one in libraries(release, "amd64")}
+    found = brought(release, sorted(named))
+    assert {package: sonames - installed for package, sonames in found.items()} == named

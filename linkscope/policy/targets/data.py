@@ -65,7 +65,6 @@ class _Library(Row, frozen=True):
     source: str
     offers: dict[str, str]  # by soname: versions, parted by spaces
     on: tuple[str, ...] = ()
-    installed: bool = True
 
 
 class _Release(Row, frozen=True):
@@ -191,7 +190,7 @@ class _Reading:
                     raise self._fault(row.package, f"the release has no {name}")
                 for soname, versions in row.offers.items():
                     offered = tuple(versions.split())
-                    known[name][soname] = Library(soname, offered, row.package, row.installed, evidence)
+                    known[name][soname] = Library(soname, offered, row.package, evidence)
         return known
 
     def _wheels(self) -> WheelPolicy:

@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from linkscope.policy.targets.offer import Library, Target
-from linkscope.policy.targets.reason import Reason
+from linkscope.policy.targets.packages_of import package_of
+from linkscope.policy.targets.reason import Reason, Weight
 from linkscope.policy.targets.requirements import Need
 
 
 def not_installed(target: Target, libraries: Mapping[str, Library], needs: Iterable[Need]) -> Iterator[Reason]:
     """A reason for each of NEEDS that a minimal install of TARGET does not have, or is not known to have."""
     for need in needs:
-        library = libraries.get(need.name)
-        if library is not None and library.installed:
-            continue
-        message, weight = f"needs {need.name}, which a minimal install of {target.name} does not have", "fatal"
-        if library is not None:
-            message += f"; the package {library.package} brings it"
-        elif "/" in need.name:
-            message, weight = f"needs {need.name} by its path, and what is there is not known", "doubtful"
-        elif not target.complete:
-            message = f"needs {need.name}, and whether a minimal install of {target.name} has it is not known"
-            weight = "doubtful"
-        yield Reason(
-            code="library",
-            weight="fatal" if weight == "fatal" else "doubtful",
-            subject=need.name,
-            message=message,
-            askers=need.askers,
-        )
+        if need.name not in libraries:
+            weight, message = _told(target, need.name)
+            yield Reason(code="library", weight=weight, subject=need.name, message=message, askers=need.askers)
+
+
+def _told(target: Target, name: str) -> tuple[Weight, str]:
+    if "/" in name:
+        return "doubtful", f"needs {name} by its path, and what is there is not known"
+    if not target.complete:
+        return "doubtful", f"needs {name}, and whether a minimal install of {target.name} has it is not known"
+    package = package_of(target, name)
+    brought = f"; the package {package} brings it" if package else ""
+    return "fatal", f"needs {name}, which a minimal install of {target.name} does not have{brought}"

@@ -39,16 +39,14 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Library(msgspec.Struct, frozen=True):
-    """A library of the release. versions: of each family the highest that it defines, and every name beside those.
+    """A library of a minimal install. versions: of each family the highest that it defines, and all other names.
 
-    (): it defines no versions; ("?",): nobody has read them. package: what it is installed by. installed: it is part
-    of a minimal install.
+    (): it defines no versions; ("?",): nobody has read them. package: what it is installed by.
     """
 
     soname: str
     versions: tuple[str, ...]
     package: str
-    installed: bool
     evidence: Evidence
 
     def defines(self, name: str) -> bool:
