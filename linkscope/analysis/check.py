@@ -65,7 +65,8 @@ def check_each(
     workers: processes among which many files are divided, for a caller without other threads.
     """
     system = system_for(assumptions)
-    run = Run(system, environment_for(assumptions, system, _NO_VARIABLES), Depth(symbols="symbols" in needs))
+    depth = Depth(symbols="symbols" in needs, contents="contents" in needs)
+    run = Run(system, environment_for(assumptions, system, _NO_VARIABLES), depth)
     question = _Question(policy, needs, rooted=assumptions.root != "/")
     with ExitStack() as opened:
         found = [member for path in paths for member in members(path, run, opened)]

@@ -59,7 +59,7 @@ def _compared(old: dict[str, Snapshot], new: dict[str, Snapshot]) -> Iterator[Ch
 
 def _snapshots(path: str, assumptions: Assumptions) -> Iterator[Snapshot | AnalysisError]:
     system = system_for(assumptions)
-    run = Run(system, environment_for(assumptions, system, _NO_VARIABLES), Depth())
+    run = Run(system, environment_for(assumptions, system, _NO_VARIABLES), Depth(contents=True))
     with ExitStack() as opened:
         for member in members(path, run, opened):
             yield member if isinstance(member, AnalysisError) else _result(member)

@@ -159,7 +159,7 @@ class Run:
             known = self._facts.get((status.st_dev, status.st_ino))
         if known is None:
             with open_reader(location, where.shown, self.system.root.open) as reader:
-                image = read_image(reader)
+                image = self.system.installed(read_image(reader))
                 self.system.remember(image, reader.head)
                 known = file_facts(reader, image)
                 if self._depth.contents:

@@ -13,13 +13,16 @@ import msgspec
 from linkscope.analysis.circumstances import Place, place
 from linkscope.analysis.inspect import Run, error_of
 from linkscope.elf.reader import Reader, open_reader
-from linkscope.errors import LinkScopeError
-from linkscope.loader.system import System
+from linkscope.errors import LinkScopeError, NoPrivateFolder
 from linkscope.model.document import AnalysisError
 
 if TYPE_CHECKING:
     from linkscope.packages.unpacked import Kept, Unpacked
 
+_ELF = b"\x7fELF"
+# By these names packages are looked for below a folder; one that is named itself is told by what is in it.
+_PACKAGES = (".whl", ".deb", ".rpm", ".apk", ".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_NO_PACKAGE = "is called a package, and is none: no wheel, zip, tar, .deb, .rpm or .apk begins like this"
 _PRIVILEGED = stat.S_ISUID | stat.S_ISGID
 
 
@@ -47,44 +50,46 @@ def members(path: str, run: Run, opened: ExitStack) -> Iterator[Member | Analysi
     where = place(path, run.system)
     try:
         location = run.system.root.locate(where.inside)
-        mode = os.stat(location).st_mode
+        is_folder = stat.S_ISDIR(os.stat(location).st_mode)
     except (OSError, ValueError):
-        mode = 0
-    if stat.S_ISDIR(mode):
-        yield from _below(where, location, run)
-    elif stat.S_ISREG(mode):
-        package = _package(where, location, run, opened)
-        if package is None:
-            yield Member("", where, run)
-        else:
-            for one in package.all():
-                yield from _packed(one, run)
-    else:
         yield Member("", where, run)
+        return
+    if is_folder:
+        yield from _below(where, location, run, opened)
+    else:
+        yield from _file(Member("", where, run), location, opened)
 
 
-def _below(folder: Place, location: str, run: Run) -> Iterator[Member | AnalysisError]:
+def _below(folder: Place, location: str, run: Run, opened: ExitStack) -> Iterator[Member | AnalysisError]:
     from linkscope.inventory.walk import elf_files  # one file does not need it
 
-    for found in elf_files(location):
+    for found in elf_files(location, _PACKAGES):
         if isinstance(found, LinkScopeError):
             yield error_of(os.path.join(folder.shown, os.path.relpath(found.path, location)), found.reason)
             continue
         name = os.path.relpath(found, location)
-        yield Member(name, Place(os.path.join(folder.inside, name), os.path.join(folder.shown, name)), run)
+        where = Place(os.path.join(folder.inside, name), os.path.join(folder.shown, name))
+        yield from _file(Member(name, where, run), found, opened)
 
 
-def _package(where: Place, location: str, run: Run, opened: ExitStack) -> Unpacked | None:
-    """The package at a place, unpacked; None where the file is none, or cannot be read (which examining it tells)."""
+def _file(file: Member, location: str, opened: ExitStack) -> Iterator[Member | AnalysisError]:
+    """The file itself or, of a package, those that are in it."""
+    path, run = file.where.shown, file.run
+    is_elf = True  # or unreadable: examining it tells why
     try:
-        with open_reader(location, where.shown, run.system.root.open) as reader:
-            return None if _is_elf(reader) else _unpacked(reader, opened)
+        with open_reader(location, path, run.system.root.open) as reader:
+            is_elf = reader.head.startswith(_ELF)
+            package = None if is_elf else _unpacked(reader, opened)
+    except NoPrivateFolder as error:
+        yield error_of(path, str(error))
+        return
     except LinkScopeError:
-        return None
-
-
-def _is_elf(reader: Reader) -> bool:
-    return reader.head.startswith(b"\x7fELF")
+        package = None
+    if package is None:
+        yield file if is_elf or not path.endswith(_PACKAGES) else error_of(path, _NO_PACKAGE)
+        return
+    for one in package.all():
+        yield from _packed(one, file)
 
 
 def _unpacked(reader: Reader, opened: ExitStack) -> Unpacked | None:
@@ -94,15 +99,18 @@ def _unpacked(reader: Reader, opened: ExitStack) -> Unpacked | None:
     return None if format_of(reader) is None else opened.enter_context(unpacked(reader))
 
 
-def _packed(package: Unpacked, run: Run) -> Iterator[Member | AnalysisError]:
-    from linkscope.loader.layers import LayeredRoot
+def _packed(package: Unpacked, file: Member) -> Iterator[Member | AnalysisError]:
+    """The files in a package, which is FILE."""
+    from linkscope.loader.layers import LayeredRoot, LayeredSystem
 
+    run = file.run
     at = "/" if package.layout == "root" else f"/{os.path.basename(package.path)}"
-    inner = run.beside(System(LayeredRoot(run.system.root, package.folder, at)))
+    modes = {name: kept.mode for name, kept in package.files.items()}
+    inner = run.beside(LayeredSystem(LayeredRoot(run.system.root, package.folder, at), package.folder, modes))
     secure = inner.beside(inner.system, secure=True)
     for problem in package.problems:
         yield error_of(problem.path, problem.reason)
     for name, kept in package.files.items():
         privileged = bool(kept.mode & _PRIVILEGED) or kept.capabilities
         where = Place(os.path.join(at, name), package.name_of(name))
-        yield Member(name, where, secure if privileged else inner, kept, package.folder)
+        yield Member(os.path.join(file.name, name), where, secure if privileged else inner, kept, package.folder)

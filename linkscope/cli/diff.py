@@ -8,7 +8,7 @@ import click
 
 from linkscope.analysis.diff import diff
 from linkscope.analysis.request import Assumptions
-from linkscope.cli import exit_codes
+from linkscope.cli import exit_codes, interrupts
 from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
 from linkscope.cli.options import assumptions, formats
@@ -67,6 +67,7 @@ def command(
 
     Exit code: 0, or 1 if there is a change that --fail-on names, 2 if something could not be analysed.
     """
+    interrupts.raise_an_exception()  # so that what was unpacked is removed
     document = diff(old, new, assumptions)
     output = Output()
     if form == "json":

@@ -15,8 +15,10 @@ _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # removed, or another thing by now
 
 
-def elf_files(folder: str) -> Iterator[str | FileUnreadable]:
+def elf_files(folder: str, endings: tuple[str, ...] = ()) -> Iterator[str | FileUnreadable]:
     """The paths of the ELF files below FOLDER, and in their place what could not be read.
+
+    endings: of the names of files that count as well, whatever is in them.
 
     In the order of their names, one folder after the other. Symlinks below it are not followed, a file with several
     names comes once, under the first. Nothing but regular files is opened. File systems without storage (/proc, /sys)
@@ -34,7 +36,7 @@ def elf_files(folder: str) -> Iterator[str | FileUnreadable]:
         try:
             if is_folder:
                 pending += _entries(path, device)
-            elif _is_new_elf(path, seen):
+            elif _is_new(path, seen, endings):
                 yield path
         except OSError as error:
             if error.errno not in _GONE or path == folder:
@@ -56,12 +58,14 @@ def _entries(folder: str, device: int) -> list[tuple[str, int, bool]]:
     return found
 
 
-def _is_new_elf(path: str, seen: set[tuple[int, int]]) -> bool:
-    """Whether the file at PATH begins as ELF, and was not SEEN under another name."""
+def _is_new(path: str, seen: set[tuple[int, int]], endings: tuple[str, ...]) -> bool:
+    """Whether the file at PATH begins as ELF or its name ends so, and it was not SEEN under another name."""
     descriptor = os.open(path, _OPEN)
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or os.read(descriptor, len(_MAGIC)) != _MAGIC:
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        if os.read(descriptor, len(_MAGIC)) != _MAGIC and not path.endswith(endings):
             return False
     finally:
         os.close(descriptor)

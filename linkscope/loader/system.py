@@ -73,6 +73,10 @@ class System:
             return Candidate(path, known)
         return known if known.path == path else msgspec.structs.replace(known, path=path)
 
+    def installed(self, image: Image) -> Image:
+        """IMAGE as it is where its file is installed: of a file that lies there, as it is."""
+        return image
+
     def remember(self, image: Image, head: bytes) -> None:
         """Keep the image of a file that was read elsewhere, so that it is not read again as somebody's library."""
         self._contents[image.identity] = (head[:_HEADER], image, None)
