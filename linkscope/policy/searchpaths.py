@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from linkscope.policy.rule import Fault
-from linkscope.policy.subject import SearchElement, Subject
+from linkscope.policy.subject import Privilege, SearchElement, Subject
 
 # Where files lie while they are built, or in somebody's home, and why that is so. The first that fits counts.
 _BUILD_FOLDERS = (
@@ -50,6 +50,9 @@ _STORES = (
 )
 
 
+_RIGHTS: dict[Privilege, str] = {"setuid": "setuid", "setgid": "setgid", "capabilities": "one with capabilities"}
+
+
 def build_folder(path: str) -> str | None:
     """What kind of build or home folder PATH leads into, in words; None where it is none, or relative."""
     if not path.startswith("/"):
@@ -84,11 +87,12 @@ def from_origin(element: SearchElement) -> bool:
 
 def search_fault(subject: Subject, element: SearchElement, what: str, *evidence: str, grave: bool = True) -> Fault:
     """The fault of one element. grave: it counts for more in a file that gives rights to whoever starts it."""
-    message = f"the {element.tag} {what}"
-    graver = grave and bool(subject.privileges)
-    if graver:
-        message += f"; the file is {' and '.join(map(_RIGHT.__getitem__, subject.privileges))}"
-    return Fault(element.element, message, (f"{element.tag} {element.element!r}", *evidence), graver)
+    message = f"the {element.tag} {what}" + (graver(subject) if grave else "")
+    shown = (f"{element.tag} {element.element!r}", *evidence)
+    return Fault(element.element, message, shown, grave and bool(subject.privileges))
 
 
-_RIGHT = {"setuid": "setuid", "setgid": "setgid", "capabilities": "one with capabilities"}
+def graver(subject: Subject) -> str:
+    """The end of a message that says what makes a fault graver, "" where nothing does."""
+    rights = " and ".join(_RIGHTS[privilege] for privilege in subject.privileges)
+    return f"; the file is {rights}" if rights else ""

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import msgspec
 
 from linkscope.model.check import Level
+from linkscope.model.inspect import File
 from linkscope.policy.rule import Fault, Rule
-from linkscope.policy.searchpaths import build_folder
+from linkscope.policy.searchpaths import build_folder, graver
 from linkscope.policy.subject import Subject
 
 
@@ -20,23 +21,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def _check(subject: Subject, settings: Settings) -> Iterator[Fault]:
     level: Level | None = None if settings.build_paths else "error"
-    for source, path in _paths(subject):
+    for path, sources in _paths(subject.file).items():
         reason = build_folder(path)
         if reason is not None:
-            message = f"{source} leads to {path}: {reason}"
-            yield Fault(path, message, (f"{source} {path!r}",), bool(subject.privileges), level)
+            message = f"{' and '.join(sources)} leads to {path}: {reason}{graver(subject)}"
+            evidence = tuple(f"{source} {path!r}" for source in sources)
+            yield Fault(path, message, evidence, bool(subject.privileges), level)
 
 
-def _paths(subject: Subject) -> Iterator[tuple[str, str]]:
-    """Each path once: where it stands in the file, and the path."""
-    yield from dict.fromkeys((element.tag, element.element) for element in subject.search_path)
-    file = subject.file
-    if file.interpreter is not None:
-        yield "PT_INTERP", file.interpreter
-    for name in file.needed:
-        yield "NEEDED", name
-    if file.soname is not None:
-        yield "SONAME", file.soname
+def _paths(file: File) -> dict[str, list[str]]:
+    """Each path, with the places of the file in which it stands. An RPATH that a RUNPATH voids counts as well."""
+    rows = [
+        *(("RPATH", element) for element in file.rpath),
+        *(("RUNPATH", element) for element in file.runpath),
+        *((("PT_INTERP", file.interpreter),) if file.interpreter else ()),
+        *(("NEEDED", name) for name in file.needed),
+        *((("SONAME", file.soname),) if file.soname else ()),
+    ]
+    found: dict[str, list[str]] = {}
+    for source, path in dict.fromkeys(rows):
+        found.setdefault(path, []).append(source)
+    return found
 
 
 RULE = Rule(
