@@ -7,12 +7,9 @@ from collections.abc import Iterator
 import msgspec
 
 from linkscope.policy.globs import matches
+from linkscope.policy.needs import is_loader, outside
 from linkscope.policy.rule import Fault, Rule
 from linkscope.policy.subject import Subject
-from linkscope.policy.targets.requirements import requirements
-
-# Dynamic loaders by their sonames: glibc's of all ports (shlib-versions, ld=), musl's.
-_LOADERS = ("ld-linux", "ld64.so.", "ld.so.1", "ld-musl-")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,8 +19,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def _check(subject: Subject, settings: Settings) -> Iterator[Fault]:
-    for need in requirements(subject).needs:
-        if not need.name.startswith(_LOADERS) and not any(matches(need.name, glob) for glob in settings.allow):
+    for need in outside(subject):
+        if not is_loader(need.name) and not any(matches(need.name, glob) for glob in settings.allow):
             evidence = tuple(f"needed by {asker}" for asker in need.askers)
             yield Fault(need.name, f"needs {need.name}, which the policy does not allow", evidence)
 
