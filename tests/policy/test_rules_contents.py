@@ -1,6 +1,8 @@
 """What is linked in and too old: dpkg judges which of two versions is the older one, and semver.org for modules."""
 
 import itertools
+import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from linkscope.analysis.check import check
 from linkscope.analysis.circumstances import environment_for, place, system_for
 from linkscope.analysis.inspect import Run
 from linkscope.analysis.request import Assumptions, Depth
@@ -17,7 +20,7 @@ from linkscope.model.inspect import Content, Evidence
 from linkscope.policy.evaluate import Evaluation
 from linkscope.policy.terms import Group, Policy
 from linkscope.policy.upstream import Key, key, semantic_key
-from tests.elf.samples import FixtureFile, RequireTool
+from tests.elf.samples import FixtureFile, RequireTool, tool
 
 # As upstream wrote them, the older one first.
 RELEASES = {
@@ -164,6 +167,8 @@ CASES: dict[str, tuple[list[Content], dict[str, str], list[tuple[str, str]]]] = 
         {"golang.org/x/crypto": "v0.17.0"},
         [("golang.org/x/crypto", "error")],
     ),
+    "go-itself": ([_content("stdlib", "1.22rc1", "go")], {"stdlib": "1.22.0"}, [("stdlib", "error")]),
+    "go-itself-newer": ([_content("stdlib", "1.22.1", "go")], {"stdlib": "1.22"}, []),
     "crate": ([_content("rustls", "0.23.4", "cargo")], {"cargo:rustls": "0.23.5"}, [("rustls", "error")]),
     "crate-pre-release": ([_content("rand", "0.9.0-alpha.1", "cargo")], {"cargo:rand": "0.9.0"}, [("rand", "error")]),
     "a-crate-is-not-the-library-that-it-binds": ([_content("openssl", "0.10.55", "cargo")], {"openssl": "3.0.8"}, []),
@@ -186,3 +191,51 @@ def test_what_was_not_looked_for_is_not_said_to_be_new_enough(fixture_file: Fixt
     (found,) = _found(fixture_file("hello/hello-static"), None, {"zlib": "1.2.12"}, {"old-embedded": "error"})
     assert found.level == "note"
     assert "cannot be told" in found.message
+
+
+def _said_of(path: str | Path, embedded: dict[str, str]) -> list[str]:
+    policy = Policy(groups=(Group(paths=("**",), settings={"embedded": embedded}),))
+    return [finding.message for finding in check([str(path)], policy).findings if finding.rule == "old-embedded"]
+
+
+def test_a_library_inside_is_as_old_as_the_program_says_when_it_runs(fixture_file: FixtureFile) -> None:
+    """It prints zlibVersion()."""
+    path = fixture_file("policy-hardening/zlib-inside")
+    version = tool(path).strip()
+    assert _said_of(path, {"zlib": version}) == []
+    assert _said_of(path, {"zlib": f"{version}.1"}) == [f"holds zlib {version}, which is older than {version}.1"]
+
+
+def test_go_inside_is_as_old_as_go_says_and_a_replaced_module_does_not_tell(
+    require_tool: RequireTool, tmp_path: Path
+) -> None:
+    """`go version -m` is the judge; a module that was replaced by a folder has the age of nothing that is known."""
+    go = require_tool("go")
+    module, program = tmp_path / "module", tmp_path / "program"
+    module.mkdir()
+    program.mkdir()
+    (module / "go.mod").write_text("module example.org/said\n")
+    (module / "said.go").write_text('package said\n\nconst Hello = "hello"\n')
+    required = "require example.org/said v1.4.0\n\nreplace example.org/said v1.4.0 => ../module\n"
+    (program / "go.mod").write_text(f"module example.org/program\n\n{required}")
+    (program / "main.go").write_text(
+        'package main\n\nimport "example.org/said"\n\nfunc main() { println(said.Hello) }\n'
+    )
+    environment = {
+        **os.environ,
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-mod=mod",
+        "GOPROXY": "off",
+        "GOCACHE": str(tmp_path / "cache"),
+    }
+    built = subprocess.run([go, "build", "-o", "made"], cwd=program, env=environment, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    made = program / "made"
+    told = tool(go, "version", "-m", made)
+    (compiler,) = re.findall(r": go(\S+)", told)
+    assert re.search(r"dep\s+example.org/said\s+v1\.4\.0", told)
+    assert _said_of(made, {"stdlib": compiler}) == []
+    assert _said_of(made, {"stdlib": f"{compiler}.1"}) == [f"holds stdlib {compiler}, which is older than {compiler}.1"]
+    assert _said_of(made, {"example.org/said": "v1.3.9"}) == [
+        "holds example.org/said, and nothing in it names the version"
+    ]

@@ -12,6 +12,7 @@ from linkscope.policy.subject import Subject
 from linkscope.policy.upstream import key, semantic_key
 
 _SEMANTIC = frozenset(("go", "cargo"))
+_GO_ITSELF = "stdlib"  # its releases are 1.22rc1, 1.22.0, and not after semver.org
 # A crate is often named as the library that it binds (openssl, curl, zstd), and counts its versions on its own. The
 # path of a Go module is nobody else's name.
 _NAMED_ALONE = frozenset(("generic", "go"))
@@ -21,8 +22,8 @@ _SHOWN = 3
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """embedded: the oldest version that may be linked in, by name: `{zlib = "1.2.12"}`.
 
-    A Go module is named by its path, a crate or anything else that is no plain library with its ecosystem:
-    `{"golang.org/x/crypto" = "0.17.0", "cargo:rustls" = "0.23.5"}`.
+    A Go module is named by its path, Go itself is `stdlib`; a crate, or anything else that is no plain library, is
+    named with its ecosystem: `{"golang.org/x/crypto" = "0.17.0", "cargo:rustls" = "0.23.5"}`.
     """
 
     embedded: dict[str, str] = {}
@@ -41,7 +42,7 @@ def _check(subject: Subject, settings: Settings) -> Iterator[Fault]:
 
 
 def _faults(content: Content, least: str) -> Iterator[Fault]:
-    order = semantic_key if content.ecosystem in _SEMANTIC else key
+    order = semantic_key if content.ecosystem in _SEMANTIC and content.name != _GO_ITSELF else key
     oldest, found = order(least), order(content.version or "")
     if oldest is None:
         yield _untold(content, f'"{least}", which was asked for, is no version')
