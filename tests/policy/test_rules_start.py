@@ -95,6 +95,36 @@ def test_a_plain_compilers_hello_world_has_no_error_and_no_warning_of_its_start(
     assert [finding for finding in found if finding.rule in start] == []
 
 
+WORDS = (
+    ("needed/missing-library", "missing-library"),
+    ("chain/no-search-path/app", "missing-library"),
+    ("versions/v2-with-old", "missing-version"),
+    ("versions/weak-v2-with-old", "missing-version"),
+    ("symbols/data", "unresolved-symbol"),
+    ("symbols/function-now", "unresolved-symbol"),
+    ("candidates/text/app", "bad-candidate"),
+    ("candidates/pie/app", "bad-candidate"),
+)
+
+
+@pytest.mark.parametrize(("name", "rule"), WORDS, ids=[row[0].replace("/", "-") for row in WORDS])
+def test_an_error_names_what_the_loader_names(name: str, rule: str, fixture_file: FixtureFile) -> None:
+    """In the one error that there is: the loader's own message has its subject."""
+    path = fixture_file(name)
+    (error,) = [one for one in findings(path) if one.level == "error"]
+    said = subprocess.run([path], env={}, capture_output=True, text=True).stderr
+    assert error.rule == rule
+    assert error.subject.removeprefix("./") in said
+
+
+def test_the_kernel_says_of_a_missing_interpreter_what_it_says_of_a_missing_program(fixture_file: FixtureFile) -> None:
+    path = fixture_file("needed/missing-interpreter")
+    (error,) = [one for one in findings(path) if one.level == "error"]
+    with pytest.raises(FileNotFoundError):
+        subprocess.run([path])
+    assert (error.rule, error.subject) == ("missing-interpreter", "/nonexistent/ld.so")
+
+
 # Each way in which a project got "is it static?" wrong, and the question that it should have asked.
 QUESTIONS = (
     ("a static-pie is static, though it is ET_DYN", "hello/hello-static-pie", True),
