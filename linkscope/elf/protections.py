@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from linkscope.elf.symbols import SymbolTable
 
 _DT_TEXTREL, _DF_TEXTREL = 22, 4
-_ENOUGH = 1 << 12  # relocations of code that are named
+_ENOUGH = 1 << 10  # relocations of code that are named
 _LONGEST_NAME = 1 << 12
 # gABI, Symbol Table: a record of each class, and where in it st_info, st_shndx, st_value and st_size stand.
 _RECORD = {8: "IBBHQQ", 4: "IIIBBH"}
@@ -53,7 +53,7 @@ def has_slots(image: Image) -> bool:
 
 
 def relocated_places(reader: Reader, image: Image) -> list[int]:
-    """The addresses in segments that are not writable to which the loader writes, in order, some 4000 at most.
+    """The addresses in segments that are not writable to which the loader writes, in order, some 1000 at most.
 
     Raises MalformedElf where a table of relocations is not in the file.
     """
