@@ -20,12 +20,14 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerDefSection
 
+from linkscope.policy.targets import packages_of
 from tests.oracle import packages, roots
 from tests.oracle.availability import Unavailable
 
 SUITES: Final = {"11": "bullseye", "12": "bookworm", "13": "trixie"}
 # Debian's names of architectures, and what wheels call them.
 ARCHITECTURES: Final = {"amd64": "x86_64", "arm64": "aarch64", "i386": "i686"}
+_RECIPE = 1  # counted up when the way in which packages are read changes
 _VERSION = re.compile(r"(.+)_(\d+(?:\.\d+)*)")
 # Where the loader looks without being told: the folders of the release and of its architecture.
 _FOLDERS = re.compile(r"\./(?:usr/)?lib(?:64)?(?:/[a-z0-9_]+-linux-gnu)?")
@@ -39,42 +41,33 @@ class Found(msgspec.Struct, frozen=True):
     versions: tuple[str, ...]
 
 
-def libraries(release: str, architecture: str) -> list[Found]:
-    """Every library in the loader's own folders of a minimal install: what is Essential or of priority required, apt,
-    and all that these depend on. It is read once, and kept in the cache of the tests.
+class Facts(msgspec.Struct, frozen=True):
+    """What the packages of one release and architecture say.
 
-    Raises Unavailable where the packages cannot be had.
+    libraries: every library in the loader's own folders of a minimal install: of what is Essential or of priority
+    required, of apt, and of all that these depend on. brought: the libraries of the packages that were asked about,
+    without what those depend on. musl: the symbols that the package musl defines.
     """
+
+    libraries: tuple[Found, ...]
+    brought: tuple[Found, ...]
+    musl: frozenset[str]
+
+
+def facts(release: str, architecture: str) -> Facts:
+    """Read once, and kept in the cache of the tests without the packages. Raises Unavailable without those."""
+    asked = tuple(sorted(set(packages_of._packages("debian").get(release, {}).values())))
     folder = roots.cache_folder() / "targets"
     folder.mkdir(exist_ok=True)
-    kept = folder / f"{release}-{architecture}.json"
-    with open(kept.with_suffix(".lock"), "w") as lock:
+    said = hashlib.sha256(repr((_RECIPE, asked)).encode()).hexdigest()[:12]
+    kept = folder / f"{release}-{architecture}-{said}.json"
+    with open(folder / f"{release}-{architecture}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.exists():
-            found = list(_read(folder / f"{SUITES[release]}-{architecture}", SUITES[release], architecture))
+            with tempfile.TemporaryDirectory(dir=folder) as place:
+                found = _read(Path(place), SUITES[release], architecture, asked)
             kept.write_bytes(msgspec.json.encode(found))
-    return msgspec.json.decode(kept.read_bytes(), type=list[Found])
-
-
-def brought(release: str, names: Sequence[str]) -> dict[str, set[str]]:
-    """The sonames in each of these packages for amd64, which are read once as well, without what they depend on."""
-    folder = roots.cache_folder() / "targets"
-    folder.mkdir(exist_ok=True)
-    kept = folder / f"{release}-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}.json"
-    if not kept.exists():
-        state = folder / f"{SUITES[release]}-amd64"
-        packages.download(state, SUITES[release], "amd64", ["base-files"])  # apt gets to know the release
-        found = {name: set[str]() for name in names}
-        with tempfile.TemporaryDirectory() as place:
-            command: list[str | Path] = ["apt-get", "-q", "-c", state / "apt.conf", "download", *names]
-            done = subprocess.run(command, cwd=place, capture_output=True, text=True)
-            if done.returncode:
-                raise Unavailable(f"apt-get download: {done.stderr.strip()[-300:]}")
-            for archive in Path(place).glob("*.deb"):
-                for one in _of_package(archive):
-                    found[one.package].add(one.soname)
-        kept.write_bytes(msgspec.json.encode(found))
-    return msgspec.json.decode(kept.read_bytes(), type=dict[str, set[str]])
+    return msgspec.json.decode(kept.read_bytes(), type=Facts)
 
 
 def highest(names: Sequence[str]) -> tuple[str, ...]:
@@ -91,14 +84,39 @@ def highest(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted([name for _, name in families.values()] + others))
 
 
-def _read(folder: Path, suite: str, architecture: str) -> Iterator[Found]:
-    packages.download(folder, suite, architecture, ["base-files"])
+def _read(folder: Path, suite: str, architecture: str, asked: Sequence[str]) -> Facts:
+    packages.download(folder, suite, architecture, ["base-files"])  # apt gets to know the release
+    apt = ["apt-get", "-q", "-y", "-c", str(folder / "apt.conf")]
     listed = packages.run(["apt-cache", "-c", str(folder / "apt.conf"), "dumpavail"])
     names = [name for name, fields in _stanzas(listed) if _is_minimal(fields)]
     if not names:
         raise Unavailable(f"no package of {suite} is Essential")
-    for archive in packages.download(folder, suite, architecture, [*names, "apt"]):
-        yield from _of_package(archive)
+    packages.run([*apt, "install", "--download-only", "--no-install-recommends", *names, "apt"])
+    minimal = [one for archive in _archives(folder / "cache/archives") for one in _of_package(archive)]
+    aside = folder / "aside"
+    aside.mkdir()
+    wanted = [*asked, "musl"] if architecture == "amd64" else []
+    if wanted:
+        done = subprocess.run([*apt, "download", *wanted], cwd=aside, capture_output=True, text=True)
+        if done.returncode:
+            raise Unavailable(f"apt-get download: {done.stderr.strip()[-300:]}")
+    brought = [one for archive in _archives(aside) for one in _of_package(archive)]
+    musl = next(aside.glob("musl_*.deb"), None)
+    return Facts(tuple(minimal), tuple(brought), _symbols_of_musl(musl, folder / "musl") if musl else frozenset())
+
+
+def _archives(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.deb"))
+
+
+def _symbols_of_musl(archive: Path, folder: Path) -> frozenset[str]:
+    """What nm says that musl's C library defines."""
+    folder.mkdir()
+    packages.unpack(archive, folder)
+    library = next(one for one in folder.rglob("libc.so") if one.is_file() and not one.is_symlink())
+    return frozenset(
+        line.split()[-1] for line in packages.run(["nm", "-D", "--defined-only", str(library)]).splitlines()
+    )
 
 
 def _stanzas(text: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -144,7 +162,7 @@ def rows(release: str) -> str:
     """The [[releases.libraries]] of a release as TOML: a row a package, and one an architecture where they differ."""
     offers: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
     for debian, name in ARCHITECTURES.items():
-        for one in libraries(release, debian):
+        for one in facts(release, debian).libraries:
             offers.setdefault((one.package, one.soname), {})[name] = highest(one.versions)
     grouped: dict[tuple[str, tuple[str, ...]], dict[str, tuple[str, ...]]] = {}
     for (package, soname), by_architecture in sorted(offers.items()):

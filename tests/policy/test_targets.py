@@ -1,7 +1,6 @@
 """Targets: their names, their data, and what a verdict says."""
 
 import itertools
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import pytest
 from linkscope.analysis.targets import targets as document
 from linkscope.model.targets import TargetVerdict
 from linkscope.policy.subject import Wanted
-from linkscope.policy.targets import data, musl_symbols
+from linkscope.policy.targets import data
 from linkscope.policy.targets.catalogue import UnknownTarget, left_behind, target, targets
 from linkscope.policy.targets.requirements import Need, Packed, Requirements
 from linkscope.policy.targets.verdict import verdict
-from tests.oracle import packages, roots
 
 NAMES = {
     "debian:bookworm": "debian:12",
@@ -291,25 +289,3 @@ def test_the_symbols_of_a_version_are_named_with_it(fixture_file: Callable[[str]
     assert isinstance(old, TargetVerdict)
     assert (old.starts, file.oldest) == (False, {"debian": "12"})
     assert any(line.startswith("__libc_start_main (from ") for line in old.reasons[0].evidence)
-
-
-def test_the_symbols_of_each_release_of_musl_are_those_that_its_packages_define(tmp_path: Path) -> None:
-    """nm reads the musl of Debian 11, 12 and 13; what came with a release is not in the one before."""
-    releases = {(1, 2, 2): "bullseye", (1, 2, 3): "bookworm", (1, 2, 5): "trixie"}
-    defined = {version: _defined_by_musl(suite, tmp_path / suite) for version, suite in releases.items()}
-    for symbol, since in musl_symbols._since().items():
-        brought = musl_symbols.number(since)
-        for version, symbols in defined.items():
-            assert (symbol in symbols) == (brought <= version), (symbol, since, version)
-
-
-def _defined_by_musl(suite: str, folder: Path) -> set[str]:
-    cache = roots.cache_folder() / "targets" / f"musl-{suite}"
-    archives = sorted(cache.glob("cache/archives/musl_*.deb"))
-    if not archives:
-        archives = [one for one in packages.download(cache, suite, "amd64", ["musl"]) if one.name.startswith("musl_")]
-    folder.mkdir()
-    packages.unpack(archives[0], folder)
-    library = next(one for one in folder.rglob("libc.so") if one.is_file() and not one.is_symlink())
-    listed = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True)
-    return {line.split()[-1] for line in listed.stdout.splitlines()}

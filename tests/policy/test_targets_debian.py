@@ -5,21 +5,23 @@ from collections.abc import Mapping
 
 import pytest
 
-from linkscope.policy.targets import packages_of
+from linkscope.policy.targets import musl_symbols, packages_of
 from linkscope.policy.targets.catalogue import target
 from linkscope.policy.targets.offer import Library
 from tests.oracle import roots
-from tests.policy.minimal_install import ARCHITECTURES, SUITES, brought, highest, libraries
+from tests.policy.minimal_install import ARCHITECTURES, SUITES, facts, highest
 
+# The release of musl that each of Debian's has.
+MUSL = {(1, 2, 2): "11", (1, 2, 3): "12", (1, 2, 5): "13"}
 _EVERY = [(release, architecture) for release in SUITES for architecture in ARCHITECTURES]
 
 
 def compare(release: str, architecture: str) -> None:
-    found = {one.soname: (one.package, highest(one.versions)) for one in libraries(release, architecture)}
+    found = {one.soname: (one.package, highest(one.versions)) for one in facts(release, architecture).libraries}
     known: Mapping[str, Library] = target(f"debian:{release}").libraries[ARCHITECTURES[architecture]]
     assert found == {soname: (one.package, tuple(sorted(one.versions))) for soname, one in known.items()}
     assert all(one.evidence.confidence == "verified" for one in known.values())
-    for one in libraries(release, architecture):
+    for one in facts(release, architecture).libraries:
         assert all(known[one.soname].defines(version) for version in one.versions)
 
 
@@ -45,11 +47,18 @@ def test_the_loader_stands_where_the_row_says(name: str) -> None:
     assert os.path.lexists(f"{roots.root(name)}{machine.interpreter}")
 
 
-@pytest.mark.parametrize("release", ["12", *(pytest.param(one, marks=pytest.mark.exhaustive) for one in ("11", "13"))])
+@pytest.mark.parametrize("release", SUITES)
 def test_a_library_that_is_not_installed_is_brought_by_the_package_that_is_named(release: str) -> None:
-    named: dict[str, set[str]] = {}
-    for soname, package in packages_of._packages("debian")[release].items():
-        named.setdefault(package, set()).add(soname)
-    installed = {one.soname for one in libraries(release, "amd64")}
-    found = brought(release, sorted(named))
-    assert {package: sonames - installed for package, sonames in found.items()} == named
+    read = facts(release, "amd64")
+    installed = {one.soname for one in read.libraries}
+    found = {one.soname: one.package for one in read.brought if one.soname not in installed}
+    assert found == packages_of._packages("debian")[release]
+
+
+def test_the_symbols_of_each_release_of_musl_are_those_that_its_packages_define() -> None:
+    """nm reads the musl of Debian 11, 12 and 13; what came with a release is not in the one before."""
+    defined = {version: facts(release, "amd64").musl for version, release in MUSL.items()}
+    for symbol, since in musl_symbols._since().items():
+        brought = musl_symbols.number(since)
+        for version, symbols in defined.items():
+            assert (symbol in symbols) == (brought <= version), (symbol, since, version)
