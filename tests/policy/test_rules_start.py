@@ -103,7 +103,7 @@ WORDS = (
     ("symbols/data", "unresolved-symbol"),
     ("symbols/function-now", "unresolved-symbol"),
     ("candidates/text/app", "bad-candidate"),
-    ("candidates/pie/app", "bad-candidate"),
+    ("candidates/other-osabi/app", "bad-candidate"),
 )
 
 
