@@ -210,3 +210,35 @@ def test_what_is_not_mapped_has_no_protection_to_lack(fixture_file: FixtureFile)
 def test_a_rule_that_is_named_counts_as_an_error(fixture_file: FixtureFile) -> None:
     levels: dict[str, RuleLevel] = dict.fromkeys(PROTECTIONS, "error")
     assert {finding.level for finding in _findings(fixture_file("hardening/none"), levels)} == {"error"}
+
+
+SHOWS_ITS_MAPPINGS = """
+#include <stdio.h>
+int main(void)
+{
+    char line[4096];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof line, maps)) fputs(line, stdout);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(("compiler", "protects"), [("cc", True), ("musl-gcc", False)])
+def test_relro_is_asked_of_a_static_program_where_its_c_library_acts_on_it(
+    compiler: str, protects: bool, require_tool: RequireTool, tmp_path: Path
+) -> None:
+    """The kernel says what is writable once the program runs: with RELRO asked for, and without."""
+    (tmp_path / "source.c").write_text(SHOWS_ITS_MAPPINGS)
+    for option, relro in (("relro", True), ("norelro", False)):
+        made = tmp_path / option
+        flags = ["-static", "-fno-pie", "-no-pie", f"-Wl,-z,{option},-z,now"]
+        if subprocess.run([require_tool(compiler), tmp_path / "source.c", "-o", made, *flags]).returncode:
+            raise Unavailable(f"{compiler} does not link statically here")
+        rows = [row.split() for row in tool(made).splitlines() if os.fspath(made) in row]
+        area = re.search(r" \.(?:got|init_array) +\w+ +(\w+)", tool("readelf", "-SW", made))
+        assert area
+        at = int(area[1], 16)
+        (permissions,) = [row[1] for row in rows if int(row[0].split("-")[0], 16) <= at < int(row[0].split("-")[1], 16)]
+        assert permissions == ("r--p" if relro and protects else "rw-p")
+        assert ("no-relro" in _rules(made)) == (protects and not relro)
