@@ -121,6 +121,6 @@ def _ordered(version: str) -> tuple[list[int], str]:
 
 
 def _shown(text: str) -> str:
-    """A banner in one line, without the spaces around it."""
-    line = " ".join(text.split())
+    """A banner in one line, without the spaces around it and what is no character of a text."""
+    line = "".join(character for character in " ".join(text.split()) if character.isprintable())
     return line if len(line) <= _LONGEST_SHOWN else line[: _LONGEST_SHOWN - 1] + "…"
