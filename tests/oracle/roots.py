@@ -37,6 +37,9 @@ PACKAGES: Final = (
 # Enough for a loader of another machine to be asked by files of the ELF writer, and a few real ones.
 FEW_PACKAGES: Final = ("base-files", "bash", "coreutils", "curl", "libc-bin", "libstdc++6")
 
+# A minimal install, in patterns of apt (apt-patterns(7)): as `install` in linkscope/policy/targets/debian.toml has it.
+MINIMAL: Final = ("?essential", "?priority(required)", "apt")
+
 
 class Release(msgspec.Struct, frozen=True):
     """A root to be made. merged: /bin, /sbin, /lib and /lib64 are links into /usr, as that release installs itself."""
@@ -56,6 +59,21 @@ RELEASES: Final = {
     "debian:12/i386": Release("bookworm", "i386", merged=True, packages=FEW_PACKAGES),
 }
 
+# Systems with as little as a program can count on.
+SMALL: Final = {
+    "debian:11/minimal": Release("bullseye", "amd64", merged=True, packages=MINIMAL),
+    "debian:12/minimal": Release("bookworm", "amd64", merged=True, packages=MINIMAL),
+    "debian:13/minimal": Release("trixie", "amd64", merged=True, packages=MINIMAL),
+    "debian:11/minimal/arm64": Release("bullseye", "arm64", merged=True, packages=MINIMAL),
+    "debian:12/minimal/arm64": Release("bookworm", "arm64", merged=True, packages=MINIMAL),
+    "debian:13/minimal/arm64": Release("trixie", "arm64", merged=True, packages=MINIMAL),
+    # Nothing but musl's loader, which is its C library.
+    "musl:1.2.2": Release("bullseye", "amd64", merged=True, packages=("musl",)),
+    "musl:1.2.3": Release("bookworm", "amd64", merged=True, packages=("musl",)),
+    "musl:1.2.5": Release("trixie", "amd64", merged=True, packages=("musl",)),
+}
+_ALL: Final = RELEASES | SMALL
+
 
 def cache_folder() -> Path:
     """Where what was fetched is kept between runs; created if need be."""
@@ -66,11 +84,11 @@ def cache_folder() -> Path:
 
 
 def root(name: str) -> Path:
-    """The folder of a root (a key of RELEASES), made now where it is not there; other processes wait meanwhile.
+    """The folder of a root (a key of RELEASES or SMALL), made now where it is not there; others wait meanwhile.
 
     Raises Unavailable where something that it takes is missing (apt, network, chroot, an emulator).
     """
-    release = RELEASES[name]
+    release = _ALL[name]
     said = repr((_RECIPE, release)).encode()
     label = f"{release.suite}-{release.architecture}-{hashlib.sha256(said).hexdigest()[:12]}"
     folder = cache_folder() / "roots"
@@ -86,14 +104,14 @@ def root(name: str) -> Path:
 
 def question(name: str) -> Question:
     """How to ask the loader of a root about a file in it: `trace(path_inside, question("debian:11"))`."""
-    emulator = _EMULATORS.get(RELEASES[name].architecture)
+    emulator = _EMULATORS.get(_ALL[name].architecture)
     return Question(root=os.fspath(root(name)), qemu=emulator and f"/{emulator}", timeout=60.0)
 
 
 def loader_and_ldconfig(name: str) -> tuple[str, str]:
     """The files of this machine that are a root's glibc loader and its ldconfig, for a forest with that glibc."""
     folder = os.fspath(root(name))
-    loader = files.GLIBC_LOADERS[_MACHINES[RELEASES[name].architecture]]
+    loader = files.GLIBC_LOADERS[_MACHINES[_ALL[name].architecture]]
     return files.below(folder, loader), files.below(folder, "/sbin/ldconfig")
 
 
@@ -117,8 +135,10 @@ def _make(release: Release, target: Path) -> None:
 
 
 def _link_libraries(release: Release, unpacked: Path) -> None:
-    """Run the root's own ldconfig in it, which writes the links that libraries are asked for by, and the cache."""
+    """Run the root's own ldconfig in it, which writes the links that libraries are asked for by, and glibc's cache."""
     command: tuple[str, ...] = ("/sbin/ldconfig",)
+    if not os.path.exists(files.below(os.fspath(unpacked), command[0])):
+        return  # a root of musl has no cache
     if emulator := _EMULATORS.get(release.architecture):
         found = shutil.which(emulator)
         if found is None:
