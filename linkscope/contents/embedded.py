@@ -51,15 +51,15 @@ def _is_needed(library: banners.Library, image: Image) -> bool:
 
 def _sightings(reader: Reader, places: list[texts.Area], rows: list[banners.Row]) -> Iterator[Sighting]:
     """What fits each row, once for each text."""
-    dotted = [row for row in rows if not row.banner.dotless]
+    dotted = [(row.anchor, row) for row in rows if not row.banner.dotless]
     seen: set[bytes] = set()
     counts: dict[banners.Row, int] = {}
     for text in texts.dotted(reader, places):
         if text not in seen:
             if len(text) < _LONGEST_SHOWN:  # only what may well stand there twice
                 seen.add(text)
-            for row in dotted:
-                if row.anchor in text:
+            for anchor, row in dotted:
+                if anchor in text:
                     yield from _told(row, text, counts)
     others: dict[bytes, list[banners.Row]] = {}
     for row in rows:

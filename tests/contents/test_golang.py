@@ -13,6 +13,7 @@ from linkscope.elf.image import read_image
 from linkscope.elf.reader import open_reader
 from tests.contents.samples import found_in
 from tests.elf.samples import RequireTool, ask, tool
+from tests.oracle.roots import cache_folder
 
 FILES = {
     "go.mod": "module example.org/app\n\ngo 1.18\n\nrequire (\n\texample.org/plain v1.2.3\n"
@@ -49,7 +50,7 @@ def _built(go: str, module: Path, shape: str, **variables: str) -> Path:
         "GOFLAGS": "-mod=vendor",
         "GOPROXY": "off",
         "CGO_ENABLED": "0",
-        "GOCACHE": str(module / ".cache"),
+        "GOCACHE": str(cache_folder() / "go"),
         **variables,
     }
     command = [go, "build", "-o", str(path), *SHAPES.get(shape, []), "."]
@@ -92,7 +93,7 @@ def test_what_replaces_a_module_is_what_is_inside(module: Path, require_tool: Re
     }
 
 
-@pytest.mark.parametrize("architecture", ["386", "arm64", "mips", "s390x"])
+@pytest.mark.parametrize("architecture", ["386", "s390x"])
 def test_programs_of_other_machines(architecture: str, module: Path, require_tool: RequireTool) -> None:
     go = require_tool("go")
     path = _built(go, module, architecture, GOARCH=architecture)
