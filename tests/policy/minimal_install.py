@@ -27,7 +27,7 @@ from tests.oracle.availability import Unavailable
 SUITES: Final = {"11": "bullseye", "12": "bookworm", "13": "trixie"}
 # Debian's names of architectures, and what wheels call them.
 ARCHITECTURES: Final = {"amd64": "x86_64", "arm64": "aarch64", "i386": "i686"}
-_RECIPE = 1  # counted up when the way in which packages are read changes
+_RECIPE = 2  # counted up when the way in which packages are read changes
 _VERSION = re.compile(r"(.+)_(\d+(?:\.\d+)*)")
 # Where the loader looks without being told: the folders of the release and of its architecture.
 _FOLDERS = re.compile(r"\./(?:usr/)?lib(?:64)?(?:/[a-z0-9_]+-linux-gnu)?")
@@ -46,12 +46,13 @@ class Facts(msgspec.Struct, frozen=True):
 
     libraries: every library in the loader's own folders of a minimal install: of what is Essential or of priority
     required, of apt, and of all that these depend on. brought: the libraries of the packages that were asked about,
-    without what those depend on. musl: the symbols that the package musl defines.
+    without what those depend on. musl: the symbols that the package musl defines. architectures: all of the release.
     """
 
     libraries: tuple[Found, ...]
     brought: tuple[Found, ...]
     musl: frozenset[str]
+    architectures: frozenset[str]
 
 
 def facts(release: str, architecture: str) -> Facts:
@@ -102,7 +103,15 @@ def _read(folder: Path, suite: str, architecture: str, asked: Sequence[str]) -> 
             raise Unavailable(f"apt-get download: {done.stderr.strip()[-300:]}")
     brought = [one for archive in _archives(aside) for one in _of_package(archive)]
     musl = next(aside.glob("musl_*.deb"), None)
-    return Facts(tuple(minimal), tuple(brought), _symbols_of_musl(musl, folder / "musl") if musl else frozenset())
+    symbols = _symbols_of_musl(musl, folder / "musl") if musl else frozenset[str]()
+    return Facts(tuple(minimal), tuple(brought), symbols, _architectures(folder))
+
+
+def _architectures(folder: Path) -> frozenset[str]:
+    """What the archive's own Release file lists."""
+    listed = next((folder / "state/lists").glob("*InRelease")).read_text()
+    line = next(line for line in listed.splitlines() if line.startswith("Architectures: "))
+    return frozenset(line.split()[1:]) - {"all"}
 
 
 def _archives(folder: Path) -> list[Path]:

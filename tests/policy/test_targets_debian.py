@@ -11,6 +11,19 @@ from linkscope.policy.targets.offer import Library
 from tests.oracle import roots
 from tests.policy.minimal_install import ARCHITECTURES, SUITES, facts, highest
 
+# Debian's names of architectures: the machine that their files are for.
+PORTS = {
+    "amd64": "x86_64",
+    "arm64": "aarch64",
+    "armel": "arm",
+    "armhf": "arm",
+    "i386": "386",
+    "mips64el": "mips",
+    "mipsel": "mips",
+    "ppc64el": "ppc64",
+    "riscv64": "riscv",
+    "s390x": "s390",
+}
 # The release of musl that each of Debian's has.
 MUSL = {(1, 2, 2): "11", (1, 2, 3): "12", (1, 2, 5): "13"}
 _EVERY = [(release, architecture) for release in SUITES for architecture in ARCHITECTURES]
@@ -53,6 +66,14 @@ def test_a_library_that_is_not_installed_is_brought_by_the_package_that_is_named
     installed = {one.soname for one in read.libraries}
     found = {one.soname: one.package for one in read.brought if one.soname not in installed}
     assert found == packages_of._packages("debian")[release]
+
+
+@pytest.mark.parametrize("release", SUITES)
+def test_the_machines_are_those_that_the_archive_lists(release: str) -> None:
+    one = target(f"debian:{release}")
+    if one.also is not None:
+        names = {PORTS[name] for name in facts(release, "amd64").architectures}
+        assert names == {*one.also, *(machine.machine for machine in one.machines)}
 
 
 def test_the_symbols_of_each_release_of_musl_are_those_that_its_packages_define() -> None:

@@ -73,6 +73,7 @@ class _Release(Row, frozen=True):
     source: str
     names: tuple[str, ...] = ()
     complete: bool = False
+    also: tuple[str, ...] | None = None
     without: tuple[str, ...] = ()
     machines: dict[str, _Machine] = {}
     libraries: tuple[_Library, ...] = ()
@@ -160,6 +161,7 @@ class _Reading:
             version=release.libc,
             install=file.install,
             complete=release.complete,
+            also=() if file.kind == "wheels" else release.also,
             evidence=self._evidence(release.source, "libc"),
             machines=tuple(self._each_machine()),
             libraries=self._libraries(),

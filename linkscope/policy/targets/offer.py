@@ -77,7 +77,8 @@ class Target(msgspec.Struct, frozen=True):
     """One release. name: `debian:12`; names: other words for the release (`bookworm`).
 
     version: of its C library, `2.36`. install: what a minimal install is; complete: all libraries of it are listed, so
-    that one that is not listed is not there. evidence: of the C library's version.
+    that one that is not listed is not there. also: machines of which nothing but their being there is known; None: it
+    is not known which other machines there are. evidence: of the C library's version.
     added: symbols by the release of musl that brought them, for musl.
     """
 
@@ -90,6 +91,7 @@ class Target(msgspec.Struct, frozen=True):
     version: str
     install: str
     complete: bool
+    also: tuple[str, ...] | None
     evidence: Evidence
     machines: tuple[Machine, ...]
     libraries: Mapping[str, Mapping[str, Library]]

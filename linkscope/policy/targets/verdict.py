@@ -30,7 +30,7 @@ def verdict(target: Target, wanted: Requirements) -> Verdict:
 def _reasons(target: Target, wanted: Requirements) -> Iterator[Reason]:
     machine = target.machine(wanted.machine, wanted.elf_class, wanted.endian)
     if machine is None:
-        yield _no_machine(target, wanted)
+        yield from _no_machine(target, wanted)
     elif target.wheels is not None:
         yield from within_tag(target, machine, wanted)
     elif not wanted.loaded:
@@ -39,11 +39,16 @@ def _reasons(target: Target, wanted: Requirements) -> Iterator[Reason]:
         yield from _of_dynamic(target, machine, wanted)
 
 
-def _no_machine(target: Target, wanted: Requirements) -> Reason:
+def _no_machine(target: Target, wanted: Requirements) -> Iterator[Reason]:
+    """Where the release has the machine, a static program starts; of its libraries nothing is known."""
     known = ", ".join(machine.name for machine in target.machines)
     what = f"{wanted.machine} ({wanted.elf_class}-bit, {wanted.endian}-endian)"
-    message = f"is for {what}; {target.name} is for {known}"
-    return Reason(code="machine", weight="fatal", subject=wanted.machine, message=message)
+    if target.also is not None and wanted.machine not in target.also:
+        message = f"is for {what}; {target.name} is for {', '.join([known, *target.also])}"
+        yield Reason(code="machine", weight="fatal", subject=wanted.machine, message=message)
+    elif target.also is None or wanted.loaded:
+        message = f"is for {what}, and what {target.name} has is known for {known} alone"
+        yield Reason(code="machine", weight="doubtful", subject=wanted.machine, message=message)
 
 
 def _of_static(wanted: Requirements) -> Iterator[Reason]:
