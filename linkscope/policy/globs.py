@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import posixpath
 import re
+from collections.abc import Sequence
 
 _PIECES = re.compile(r"(\*\*/|/\*\*$|\*\*|\*|\?|\[!?\]?[^\]/]*\])")
 _MEANING = {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
@@ -64,6 +65,44 @@ def _first_wildcard(glob: str) -> int:
     blanked = _ESCAPED.sub("...", glob)
     found = _SPECIAL.search(blanked)
     return found.start() if found else len(glob)
+
+
+class Sieve:
+    """Many lists of globs, as of the sections of a policy, each of which is asked whether it means a path.
+
+    Of thousands of globs most are plain paths, which are looked up and not tried one after the other.
+    """
+
+    def __init__(self, lists: Sequence[Sequence[str]]) -> None:
+        self._plain: dict[str, list[int]] = {}
+        self._others: list[tuple[int, re.Pattern[str]]] = []
+        for number, globs in enumerate(lists):
+            for glob in globs:
+                path = sole_path(glob)
+                if path is None:
+                    self._others.append((number, _compiled(glob)))
+                else:
+                    self._plain.setdefault(_normal(path), []).append(number)
+
+    def hits(self, path: str) -> tuple[int, ...]:
+        """The numbers of the lists that mean PATH, in order."""
+        normal = _normal(path)
+        found = {number for number, pattern in self._others if pattern.fullmatch(normal)}
+        for name in _names(normal) if self._plain else ():
+            found.update(self._plain.get(name, ()))
+        return tuple(sorted(found))
+
+
+def _names(normal: str) -> set[str]:
+    """All plain paths that mean a path: itself and its folders, their names, and of one from elsewhere its ends."""
+    parts = normal.split("/")
+    ups = parts.count("..")
+    starts = range(max(ups, 1), len(parts)) if ups or not parts[0] else ()
+    return {
+        *parts,
+        *("/".join(parts[:end]) for end in range(1, len(parts) + 1)),
+        *("/".join(parts[start:end]) for start in starts for end in range(start + 1, len(parts) + 1)),
+    }
 
 
 def _normal(path: str) -> str:

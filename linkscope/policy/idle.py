@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from linkscope.model.check import Checked
 from linkscope.policy.baseline import exists
-from linkscope.policy.globs import folder_of, matches, sole_path
+from linkscope.policy.globs import Sieve, folder_of, sole_path
 from linkscope.policy.terms import Policy, Waiver
 
 Remark = tuple[int, str]
@@ -24,23 +24,22 @@ class Watch:
         self._policy = policy
         self._folder = folder
         self._root = root
-        self._vain = list(policy.groups)  # no file was checked that they are about
-        self._idle = list(policy.waivers)  # nothing was found that they accept
-        self._unseen = list(policy.waivers)  # no file was checked that they are about
+        self._met: set[int] = set()  # the groups that some file was in
+        self._about = Sieve([(waiver.path,) for waiver in policy.waivers])
+        self._seen: set[int] = set()  # the waivers about whose files some was checked
+        self._used: set[int] = set()  # those that accept something that was found
 
     def see(self, checked: Checked) -> None:
         """Takes note of one file that was checked."""
-        path = checked.path
-        self._vain = [group for group in self._vain if not any(matches(path, glob) for glob in group.paths)]
-        self._unseen = [waiver for waiver in self._unseen if not matches(path, waiver.path)]
-        for finding in checked.findings:
-            self._idle = [
-                waiver
-                for waiver in self._idle
-                if waiver.rule != finding.rule
-                or waiver.subject not in (None, finding.subject)
-                or not matches(path, waiver.path)
-            ]
+        self._met.update(self._policy.groups_of(checked.path))
+        about = self._about.hits(checked.path)
+        self._seen.update(about)
+        found = {(finding.rule, finding.subject) for finding in checked.findings}
+        rules = {finding.rule for finding in checked.findings}
+        for number in about:
+            waiver = self._policy.waivers[number]
+            if waiver.rule in rules if waiver.subject is None else (waiver.rule, waiver.subject) in found:
+                self._used.add(number)
 
     def remarks(self, rules: Iterable[str], *, whole: bool = False) -> Iterator[Remark]:
         """Sections that are about no file, waivers that have ended, and those that accept nothing, as far as is known.
@@ -48,21 +47,23 @@ class Watch:
         What this run could not know is not said: of waivers whose files or RULES it left out, and of files that may
         well be elsewhere. whole: folders were checked, so that all files were seen which a release has.
         """
-        for group in self._vain:
+        for number, group in enumerate(self._policy.groups):
+            if number in self._met:
+                continue
             if whole or not any(self._is_there(folder_of(glob)) for glob in group.paths):
                 yield group.line, f"no file that was checked is called {' or '.join(group.paths)}"
         applied = set(rules)
-        for waiver in self._policy.waivers:
-            said = self._of(waiver, applied)
+        for number, waiver in enumerate(self._policy.waivers):
+            said = self._of(number, waiver, applied)
             if said is not None:
                 yield waiver.line, f"the waiver of {waiver.rule} for {waiver.path} {said}"
 
-    def _of(self, waiver: Waiver, rules: set[str]) -> str | None:
+    def _of(self, number: int, waiver: Waiver, rules: set[str]) -> str | None:
         if waiver.until is not None and waiver.until < self._policy.today:
             return f"ended on {waiver.until.isoformat()}"
-        if waiver not in self._idle or waiver.rule not in rules:
+        if number in self._used or waiver.rule not in rules:
             return None
-        if waiver not in self._unseen:
+        if number in self._seen:
             return "accepts nothing that was found: it can go"
         path = sole_path(waiver.path)  # where a name without folder is, nobody knows
         return "is about a file that does not exist" if path and "/" in path and not self._is_there(path) else None

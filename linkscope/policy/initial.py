@@ -137,8 +137,9 @@ def _general(files: Sequence[Observed], alone: tuple[str, tuple[str, ...]] | Non
         for family, number in file.floors.items():
             floors[family] = max(floors.get(family, ()), number)
     if floors:
-        pairs = (f"{_key(family)} = {_text('.'.join(map(str, number)))}" for family, number in sorted(floors.items()))
-        yield f"floors = {{ {', '.join(pairs)} }}"
+        yield from ("", "[files.floors]")
+        for family, number in sorted(floors.items()):
+            yield f"{_key(family)} = {_text('.'.join(map(str, number)))}"
     failing = Counter(rule for file in files for rule in file.faults)
     lowered = [rule for rule in sorted(failing) if rules()[rule].level == "error"]
     yield from ("", "[files.rules]")

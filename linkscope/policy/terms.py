@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Mapping
 from typing import Literal
 
@@ -10,7 +11,7 @@ import msgspec
 
 from linkscope.model.check import Level
 from linkscope.policy.catalogue import settings_type
-from linkscope.policy.globs import matches
+from linkscope.policy.globs import Sieve
 
 RuleLevel = Literal["error", "warning", "note", "off"]
 
@@ -55,7 +56,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     def groups_of(self, path: str) -> tuple[int, ...]:
         """The places of the groups that the file at PATH, as it is called in the answer, is in."""
-        return tuple(i for i, group in enumerate(self.groups) if any(matches(path, glob) for glob in group.paths))
+        return _sieve(tuple([group.paths for group in self.groups])).hits(path)
 
     def terms(self, groups: tuple[int, ...]) -> Terms:
         """What holds for a file that is in these GROUPS."""
@@ -71,6 +72,11 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def level(self, rule: str, default: Level) -> RuleLevel:
         """The level of a rule here."""
         return self.levels.get(rule, default)
+
+
+@functools.lru_cache(maxsize=8)
+def _sieve(paths: tuple[tuple[str, ...], ...]) -> Sieve:
+    return Sieve(paths)
 
 
 def _terms(groups: list[Group]) -> Terms:

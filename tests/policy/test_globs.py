@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkscope.policy.globs import escaped, folder_of, matches, objection, sole_path
+from linkscope.policy.globs import Sieve, escaped, folder_of, matches, objection, sole_path
 
 MEANS = [
     ("*", "app"),
@@ -110,3 +110,13 @@ def test_git_says_the_same(tmp_path: Path, require_tool: Callable[[str], str]) -
         ran = subprocess.run([git, "-C", tmp_path, "check-ignore", *paths], capture_output=True, text=True)
         meant = [path for path in paths if matches(path, glob.removeprefix("/"))]
         assert meant == ran.stdout.split(), glob
+
+
+_NAMES = st.lists(st.sampled_from(["a", "b", "..", ".", ""]), min_size=1, max_size=5).map("/".join)
+_GLOBS = st.lists(st.sampled_from(["a", "b", "..", "*", "**", "[*]", "?"]), min_size=1, max_size=4).map("/".join)
+
+
+@given(_NAMES.filter(bool), st.lists(st.lists(_GLOBS | st.just("/a") | st.just("/a/b"), max_size=3), max_size=4))
+def test_a_sieve_says_what_each_glob_says(path: str, lists: list[list[str]]) -> None:
+    meant = [i for i, globs in enumerate(lists) if any(matches(path, glob) for glob in globs)]
+    assert Sieve(lists).hits(path) == tuple(meant)
