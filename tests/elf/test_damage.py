@@ -13,7 +13,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from linkscope.elf import hardening, libc, linkage, notes, packing, runtimeloads, symbols, toolchain, versions
+from linkscope.elf import (
+    hardening,
+    libc,
+    linkage,
+    notes,
+    packing,
+    protections,
+    runtimeloads,
+    symbols,
+    toolchain,
+    versions,
+)
 from linkscope.elf.image import Image, read_image
 from linkscope.elf.reader import Reader, open_reader
 from linkscope.elf.sections import read_sections
@@ -34,6 +45,7 @@ FIXTURES = (
     "kinds/hello.debug",
     "kinds/sectionless-dynamic",
     "runtime/declares-dlopen",
+    "policy-hardening/libtextrel.so",
 )
 
 
@@ -47,6 +59,8 @@ QUESTIONS: dict[str, Callable[[Reader, Image], object]] = {
     "linkage": lambda _, image: (linkage.linkage(image), linkage.pie(image)),
     "libc": libc.libc,
     "hardening": hardening.hardening,
+    "unchecked": hardening.unchecked_functions,
+    "relocated code": protections.relocated_functions,
     "toolchain": toolchain.toolchain,
     "loads": runtimeloads.loads_at_run_time,
     "packed": packing.packed,
