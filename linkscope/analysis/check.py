@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
-from linkscope.analysis.circumstances import environment_for, reason_for, system_for
 from linkscope.analysis.division import divided
-from linkscope.analysis.inspect import TOO_MUCH, Run, error_of
-from linkscope.analysis.release import Member, members
+from linkscope.analysis.inspect import error_of
+from linkscope.analysis.release import Member, answer, members_of
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.subject import FileSubject
-from linkscope.errors import LinkScopeError
 from linkscope.model.check import CheckDocument, Checked, summary_of
 from linkscope.model.document import AnalysisError
 from linkscope.policy.evaluate import Evaluation, applied, wants
 from linkscope.policy.rule import Need
 from linkscope.policy.terms import Policy
 
-_NO_VARIABLES: Mapping[str, str] = {}  # a CI job's own LD_LIBRARY_PATH must not hide a failure
 _NOTHING_ASKED, _AS_IT_IS = Policy(), Assumptions()
 
 
@@ -64,13 +61,10 @@ def check_each(
 
     workers: processes among which many files are divided, for a caller without other threads.
     """
-    system = system_for(assumptions)
     depth = Depth(symbols="symbols" in needs, contents="contents" in needs)
-    run = Run(system, environment_for(assumptions, system, _NO_VARIABLES), depth)
     question = _Question(policy, needs, rooted=assumptions.root != "/")
     with ExitStack() as opened:
-        found = [member for path in paths for member in members(path, run, opened)]
-        yield from divided(question, found, workers)
+        yield from divided(question, list(members_of(paths, assumptions, depth, opened)), workers)
 
 
 class _Question:
@@ -84,18 +78,11 @@ class _Question:
 
     def answer(self, item: Member | AnalysisError) -> Checked | AnalysisError:
         """The findings about one file, or why there are none."""
-        if isinstance(item, AnalysisError):
-            return item
-        run, path = item.run, item.where.shown
-        try:
-            examined = run.examined(item.where)
-            subject = FileSubject(run, examined, self._rooted, item.kept, item.bundle)
-            findings = self._evaluation.findings(subject)
-        except LinkScopeError as error:
-            return error_of(path, reason_for(error, path, run.system))
-        except (MemoryError, RecursionError):  # the boundary of one file: the others are still checked
-            return error_of(path, TOO_MUCH)
-        return Checked(path=examined.file.path, path_bytes=examined.file.path_bytes, findings=findings)
+        return answer(item, self._checked, rooted=self._rooted)
+
+    def _checked(self, subject: FileSubject) -> Checked:
+        file = subject.file
+        return Checked(path=file.path, path_bytes=file.path_bytes, findings=self._evaluation.findings(subject))
 
     def share(self, item: Member | AnalysisError) -> int:
         """Equal for the names of one file."""

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator
 from contextlib import ExitStack
 
-from linkscope.analysis.circumstances import environment_for, reason_for, system_for
-from linkscope.analysis.inspect import TOO_MUCH, Run, error_of
-from linkscope.analysis.release import Member, members
+from linkscope.analysis.release import answer, members_of
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.subject import FileSubject
 from linkscope.elf.exports import exports
-from linkscope.elf.reader import open_reader
 from linkscope.elf.sections import section_sizes
-from linkscope.errors import LinkScopeError, MalformedElf
+from linkscope.errors import MalformedElf
 from linkscope.model.diff import Change, DiffDocument
 from linkscope.model.document import AnalysisError, text
 from linkscope.policy.changes import Snapshot, added, changes, removed
 from linkscope.policy.pairing import pairs
 
-_NO_VARIABLES: Mapping[str, str] = {}
 _AS_IT_IS = Assumptions()
 _WITH_EXPORTS = ("shared-library", "interpreter")
 
@@ -58,36 +55,22 @@ def _compared(old: dict[str, Snapshot], new: dict[str, Snapshot]) -> Iterator[Ch
 
 
 def _snapshots(path: str, assumptions: Assumptions) -> Iterator[Snapshot | AnalysisError]:
-    system = system_for(assumptions)
-    run = Run(system, environment_for(assumptions, system, _NO_VARIABLES), Depth(contents=True))
     with ExitStack() as opened:
-        for member in members(path, run, opened):
-            yield member if isinstance(member, AnalysisError) else _result(member)
+        for member in members_of((path,), assumptions, Depth(contents=True), opened):
+            name = "" if isinstance(member, AnalysisError) else member.name
+            yield answer(member, functools.partial(_snapshot, name))
 
 
-def _result(member: Member) -> Snapshot | AnalysisError:
-    path = member.where.shown
-    try:
-        return _snapshot(member)
-    except LinkScopeError as error:
-        return error_of(path, reason_for(error, path, member.run.system))
-    except (MemoryError, RecursionError):  # the boundary of one file: the others are still compared
-        return error_of(path, TOO_MUCH)
-
-
-def _snapshot(member: Member) -> Snapshot:
-    run = member.run
-    examined = run.examined(member.where)
-    subject = FileSubject(run, examined, rooted=False, kept=member.kept, bundle=member.bundle)
-    file, image = examined.file, examined.facts.image
-    with open_reader(examined.location, member.where.shown, run.system.root.open) as reader:
+def _snapshot(name: str, subject: FileSubject) -> Snapshot:
+    file, image = subject.file, subject.image
+    with subject.opened() as reader:
         offered = exports(reader, image) if file.kind in _WITH_EXPORTS else None
         try:
             sizes = section_sizes(reader, image)
         except MalformedElf:
             sizes = {}  # section headers are no part of what runs: without them the size of the whole file is told
     return Snapshot(
-        name=member.name,
+        name=name,
         file=file,
         size=image.size,
         exports=offered,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from linkscope.analysis.circumstances import Place, place
-from linkscope.analysis.inspect import Run, error_of
+from linkscope.analysis.circumstances import Place, environment_for, place, reason_for, system_for
+from linkscope.analysis.inspect import TOO_MUCH, Run, error_of
+from linkscope.analysis.request import Assumptions, Depth
+from linkscope.analysis.subject import FileSubject
 from linkscope.elf.reader import Reader, open_reader
 from linkscope.errors import LinkScopeError, NoPrivateFolder
 from linkscope.model.document import AnalysisError
@@ -19,6 +21,7 @@ from linkscope.model.document import AnalysisError
 if TYPE_CHECKING:
     from linkscope.packages.unpacked import Kept, Unpacked
 
+Answer = TypeVar("Answer")
 _ELF = b"\x7fELF"
 # By these names packages are looked for below a folder; one that is named itself is told by what is in it.
 _PACKAGES = (".whl", ".deb", ".rpm", ".apk", ".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -29,15 +32,46 @@ _PRIVILEGED = stat.S_ISUID | stat.S_ISGID
 class Member(msgspec.Struct, frozen=True):
     """One file of what was named. name: how it is called in there, which is "" for a file that was named itself.
 
-    run: in which it is examined. kept: what a package says of it. bundle: the folder of this machine in which the
-    package was unpacked, whose libraries come along with it.
+    run: in which it is examined. top: the folder or package that holds it, as seen from inside the root; None for a
+    file that was named itself. kept: what a package says of it. bundle: the folder of this machine in which the package
+    was unpacked, whose libraries come along with it.
     """
 
     name: str
     where: Place
     run: Run
+    top: str | None = None
     kept: Kept | None = None
     bundle: str | None = None
+
+
+def answer(
+    member: Member | AnalysisError, what: Callable[[FileSubject], Answer], *, rooted: bool = False
+) -> Answer | AnalysisError:
+    """WHAT of a file as the rules see it, or why there is none: the boundary of one file. rooted: a root was named."""
+    if isinstance(member, AnalysisError):
+        return member
+    run, path = member.run, member.where.shown
+    try:
+        examined = run.examined(member.where)
+        return what(FileSubject(run, examined, rooted, member.kept, member.bundle, member.top))
+    except LinkScopeError as error:
+        return error_of(path, reason_for(error, path, run.system))
+    except (MemoryError, RecursionError):  # the other files still have their answers
+        return error_of(path, TOO_MUCH)
+
+
+def members_of(
+    paths: Iterable[str], assumptions: Assumptions, depth: Depth, opened: ExitStack
+) -> Iterator[Member | AnalysisError]:
+    """The files of each of PATHS in turn, under ASSUMPTIONS and without the caller's variables.
+
+    A CI job's own LD_LIBRARY_PATH must not hide a failure. Raises RootUnusable and BadAssumption.
+    """
+    system = system_for(assumptions)
+    run = Run(system, environment_for(assumptions, system, {}), depth)
+    for path in paths:
+        yield from members(path, run, opened)
 
 
 def members(path: str, run: Run, opened: ExitStack) -> Iterator[Member | AnalysisError]:
@@ -69,7 +103,7 @@ def _below(folder: Place, location: str, run: Run, opened: ExitStack) -> Iterato
             continue
         name = os.path.relpath(found, location)
         where = Place(os.path.join(folder.inside, name), os.path.join(folder.shown, name))
-        yield from _file(Member(name, where, run), found, opened)
+        yield from _file(Member(name, where, run, folder.inside), found, opened)
 
 
 def _file(file: Member, location: str, opened: ExitStack) -> Iterator[Member | AnalysisError]:
@@ -113,4 +147,4 @@ def _packed(package: Unpacked, file: Member) -> Iterator[Member | AnalysisError]
     for name, kept in package.files.items():
         privileged = bool(kept.mode & _PRIVILEGED) or kept.capabilities
         where = Place(os.path.join(at, name), package.name_of(name))
-        yield Member(os.path.join(file.name, name), where, secure if privileged else inner, kept, package.folder)
+        yield Member(os.path.join(file.name, name), where, secure if privileged else inner, at, kept, package.folder)

@@ -182,6 +182,10 @@ class FileSubject:
         except LinkScopeError:
             return _NO_SYMBOLS
 
+    def opened(self) -> Reader:
+        """The file itself, open."""
+        return self._open(self.parts[0])
+
     def _open(self, part: Part) -> Reader:
         location = self._examined.location
         for one in self._brought_along:
@@ -242,7 +246,7 @@ class FileSubject:
     @functools.cached_property
     def _sections(self) -> dict[bytes, section_headers.Section]:
         try:
-            with self._open(self.parts[0]) as reader:
+            with self.opened() as reader:
                 return section_headers.sections_named(reader, self.image, _SECTIONS)
         except LinkScopeError:
             return {}
@@ -251,7 +255,7 @@ class FileSubject:
     def unchecked(self) -> list[str]:
         """What _FORTIFY_SOURCE would act on, by name; none where the symbols cannot be read."""
         try:
-            with self._open(self.parts[0]) as reader:
+            with self.opened() as reader:
                 return unchecked_functions(reader, self.image)
         except LinkScopeError:
             return []
@@ -260,7 +264,7 @@ class FileSubject:
     def relocated_code(self) -> list[str]:
         """What text relocations change, in the order of the addresses; none where the tables cannot be read."""
         try:
-            with self._open(self.parts[0]) as reader:
+            with self.opened() as reader:
                 return relocated_functions(reader, self.image)
         except LinkScopeError:
             return []
@@ -278,7 +282,7 @@ class FileSubject:
         if link is None:
             return None
         try:
-            with self._open(self.parts[0]) as reader:
+            with self.opened() as reader:
                 content = reader.read(link.offset, min(link.size, _LONGEST_LINK))
         except LinkScopeError:
             return None

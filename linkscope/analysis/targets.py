@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 import msgspec
 
-from linkscope.analysis.circumstances import environment_for, reason_for, system_for
-from linkscope.analysis.inspect import TOO_MUCH, Run, error_of
-from linkscope.analysis.release import Member, members
+from linkscope.analysis.release import answer, members_of
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.subject import FileSubject
 from linkscope.elf.versions import version_number
-from linkscope.errors import LinkScopeError
 from linkscope.model.document import AnalysisError, exact_bytes, text
 from linkscope.model.targets import TargetFile, TargetReason, TargetRow, TargetsDocument, TargetVerdict
 from linkscope.policy.targets.catalogue import target as called
@@ -25,7 +22,6 @@ from linkscope.policy.targets.requirements import Requirements, requirements
 from linkscope.policy.targets.verdict import verdict
 
 _AS_IT_IS = Assumptions()
-_NO_VARIABLES: Mapping[str, str] = {}  # another system will not have them
 _CARRIERS = 12  # symbols that are named for one version
 
 _Evidence = dict[tuple[str, str], list[str]]
@@ -52,13 +48,11 @@ def targets(
     Raises UnknownTarget, RootUnusable and BadAssumption.
     """
     chosen = [called(name) for name in names] if names else catalogue()
-    system = system_for(assumptions)
-    run = Run(system, environment_for(assumptions, system, _NO_VARIABLES), Depth())
     files: list[TargetFile] = []
     errors: list[AnalysisError] = []
     for path in paths:
         with ExitStack() as opened:
-            examined = [_examined(member) for member in members(path, run, opened)]
+            examined = [answer(member, _part) for member in members_of((path,), assumptions, Depth(), opened)]
             errors += [one for one in examined if isinstance(one, AnalysisError)]
             parts = [one for one in examined if not isinstance(one, AnalysisError)]
         if parts:
@@ -95,23 +89,14 @@ def _highest(target: Target) -> dict[str, str]:
     return {family: ".".join(map(str, number)) for family, number in sorted(found.items())}
 
 
-def _examined(member: Member | AnalysisError) -> _Part | AnalysisError:
-    """What one file asks for, and the symbols that carry the versions it asks for; or why it cannot be told."""
-    if isinstance(member, AnalysisError):
-        return member
-    path = member.where.shown
-    try:
-        subject = FileSubject(member.run, member.run.examined(member.where), False, member.kept, member.bundle)
-        wanted = requirements(subject, subject.undefined)
-        evidence: _Evidence = {}
-        for version, carriers in subject.carriers(wanted.versions).items():
-            told = evidence.setdefault((version.provider, version.name), [])
-            told += [f"{carrier.symbol} (from {carrier.asker})" for carrier in carriers]
-    except LinkScopeError as error:
-        return error_of(path, reason_for(error, path, member.run.system))
-    except (MemoryError, RecursionError):  # the boundary of one file: the others are still examined
-        return error_of(path, TOO_MUCH)
-    return _Part(os.path.basename(path), subject.image.soname, wanted, subject.brought, evidence)
+def _part(subject: FileSubject) -> _Part:
+    """What one file asks for, and the symbols that carry the versions it asks for."""
+    wanted = requirements(subject, subject.undefined)
+    evidence: _Evidence = {}
+    for version, carriers in subject.carriers(wanted.versions).items():
+        told = evidence.setdefault((version.provider, version.name), [])
+        told += [f"{carrier.symbol} (from {carrier.asker})" for carrier in carriers]
+    return _Part(os.path.basename(subject.file.path), subject.image.soname, wanted, subject.brought, evidence)
 
 
 def _started(parts: Sequence[_Part]) -> Sequence[_Part]:

@@ -101,9 +101,9 @@ def _kind(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     before, after = old.file, new.file
     if before.kind != after.kind:
         yield _change("kind", new, "", before.kind, after.kind, f"was {before.kind}, is {after.kind}", "abi-break")
-    machines = [f"{one.elf.machine} ({one.elf.class_}-bit, {one.elf.endian}-endian)" for one in (before, after)]
-    if machines[0] != machines[1]:
-        yield _change("machine", new, "", *machines, f"made for {machines[1]}, was for {machines[0]}", "abi-break")
+    ours, theirs = (f"{one.elf.machine} ({one.elf.class_}-bit, {one.elf.endian}-endian)" for one in (before, after))
+    if ours != theirs:
+        yield _change("machine", new, "", ours, theirs, f"made for {theirs}, was for {ours}", "abi-break")
     if before.linkage != after.linkage and before.kind == after.kind:
         risk: Impact = "deployment-risk" if after.linkage == "dynamic" else "none"
         message = f"linked {after.linkage}, was {before.linkage}"
@@ -162,10 +162,10 @@ def _floors(old: Snapshot, new: Snapshot) -> Iterator[Change]:
             )
             yield _change("floor-lowered", new, family, ours, theirs, message)
     if old.cpu_level != new.cpu_level:
-        levels = [f"x86-64-v{level}" if level else None for level in (old.cpu_level, new.cpu_level)]
+        ours, theirs = (f"x86-64-v{level}" if level else None for level in (old.cpu_level, new.cpu_level))
         risk: Impact = "deployment-risk" if new.cpu_level > old.cpu_level else "none"
-        message = f"asks for a {levels[1] or 'baseline'} processor, asked for {levels[0] or 'the baseline'} before"
-        yield _change("cpu-level", new, "", *levels, message, risk)
+        message = f"asks for a {theirs or 'baseline'} processor, asked for {ours or 'the baseline'} before"
+        yield _change("cpu-level", new, "", ours, theirs, message, risk)
 
 
 def _number(version: str) -> tuple[int, ...]:
@@ -235,10 +235,10 @@ def _hardening(old: Snapshot, new: Snapshot) -> Iterator[Change]:
             message = f"has {called} now" if theirs else f"has lost {called}"
             yield _protection(new, key, _word(ours), _word(theirs), message, not theirs)
     if old.privileges != new.privileges:
-        texts = [", ".join(one.privileges) or None for one in (old, new)]
+        ours, theirs = (", ".join(one.privileges) or None for one in (old, new))
         gained = set(new.privileges) - set(old.privileges)
-        message = f"gives {texts[1] or 'no rights'} to who starts it, gave {texts[0] or 'none'} before"
-        yield _change("privileges", new, "", *texts, message, "security" if gained else "none")
+        message = f"gives {theirs or 'no rights'} to who starts it, gave {ours or 'none'} before"
+        yield _change("privileges", new, "", ours, theirs, message, "security" if gained else "none")
 
 
 def _protection(new: Snapshot, key: str, before: str | None, after: str | None, message: str, lost: bool) -> Change:
