@@ -19,7 +19,8 @@ def test_the_example_is_a_policy() -> None:
 def test_the_globs_mean_what_is_said_of_them() -> None:
     means = [
         ("app", "dist/app"), ("*.so*", "lib/libx.so.1"), ("dist/*", "dist/app"), ("dist/**", "dist/bin/app"),
-        ("**/plugins/*", "a/b/plugins/x"), ("dist", "dist/bin/app"), ("dist/app-1.0.whl", "dist/app-1.0.whl/x.so"),
+        ("**/plugins/*", "a/b/plugins/x"), ("dist", "dist/bin/app"), ("dist/app-1.0.whl", "dist/app-1.0.whl!/x.so"),
+        ("dist/*.whl!/**", "dist/a.whl!/b/x.so"),
         ("dist/[[]1]", "dist/[1]"), ("dist/*", "/home/me/dist/app"), ("dist/*", "../dist/app"),
     ]  # fmt: skip
     for glob, path in means:

@@ -49,7 +49,7 @@ class Accepting(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def folder(self) -> str:
         """That to which paths are relative in fingerprints: of the baseline, else of the policy, else this one."""
-        return os.path.dirname(os.path.abspath(self.baseline or self.policy_file or config.NAME))
+        return baseline.folder_of(self.baseline or self.policy_file or config.NAME)
 
 
 @click.command(cls=Command, epilog=_EXAMPLES)

@@ -17,7 +17,7 @@ from linkscope.cli.output import Output, complain
 from linkscope.errors import FileUnreadable, LinkScopeError
 from linkscope.model.document import AnalysisError
 from linkscope.policy import config, initial
-from linkscope.policy.baseline import portable
+from linkscope.policy.baseline import folder_of, portable
 from linkscope.report.escape import exact, quoted
 
 
@@ -101,8 +101,7 @@ def init(paths: tuple[str, ...], name: str, force: bool, assumptions: Assumption
 
 def _seen_from(file: initial.Observed, name: str) -> initial.Observed:
     """FILE with its path as globs in the policy have it, which is the same in every checkout."""
-    folder = os.path.dirname(os.path.abspath(name))
-    return msgspec.structs.replace(file, path=portable(file.path, folder))
+    return msgspec.structs.replace(file, path=portable(file.path, folder_of(name)))
 
 
 def _write(name: str, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -66,10 +67,21 @@ def entry_of(finding: Finding, folder: str) -> Entry:
 def portable(path: str, folder: str) -> str:
     """PATH without what is different in another checkout: as seen from FOLDER where it lies below it, else as it is.
 
-    A relative PATH is one from the working directory.
+    A relative PATH is one from the working directory; where that was removed, all stay as they are.
     """
-    seen = os.path.relpath(path, folder)
+    try:
+        seen = os.path.relpath(path, folder)
+    except FileNotFoundError:
+        return os.path.normpath(path)
     return os.path.normpath(path) if seen.startswith("../") or seen == ".." else seen
+
+
+def folder_of(file: str) -> str:
+    """The folder of FILE from the root, as that to which paths are relative; as it is where there is no other."""
+    try:
+        return os.path.dirname(os.path.abspath(file))
+    except FileNotFoundError:  # the working directory was removed
+        return os.path.dirname(file) or "."
 
 
 class Settling:
@@ -118,8 +130,5 @@ class Settling:
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file PATH; a member of a package is there with its package, whose name begins its path."""
-    parent = path
-    while parent and not os.path.lexists(parent):
-        parent = os.path.dirname(parent)
-    return parent == path or os.path.isfile(parent)
+    """Whether there is a file PATH; the member of a package (PACKAGE!/MEMBER) is there with its package."""
+    return os.path.lexists(path) or any(os.path.isfile(path[: place.start()]) for place in re.finditer("!/", path))

@@ -18,8 +18,8 @@ def matches(path: str, glob: str) -> bool:
 
     As in .gitignore, a glob without a slash is about the name of the file alone, in whichever folder it lies; the
     others are about the path as it was given, or any end of it that begins behind a slash if the path is absolute or
-    leads upwards and the glob does not. A glob without any wildcard is also the name of a folder, and means all that
-    lies in it.
+    leads upwards and the glob does not. A glob without any wildcard is also the name of a folder or package, and means
+    all that lies in it (a package's members are shown as PACKAGE!/MEMBER).
     """
     return bool(_compiled(glob).fullmatch(_normal(path)))
 
@@ -98,11 +98,13 @@ def _names(normal: str) -> set[str]:
     parts = normal.split("/")
     ups = parts.count("..")
     starts = range(max(ups, 1), len(parts)) if ups or not parts[0] else ()
-    return {
-        *parts,
-        *("/".join(parts[:end]) for end in range(1, len(parts) + 1)),
-        *("/".join(parts[start:end]) for start in starts for end in range(start + 1, len(parts) + 1)),
+    names = {
+        *parts[:-1],
+        *("/".join(parts[:end]) for end in range(1, len(parts))),
+        *("/".join(parts[start:end]) for start in starts for end in range(start + 1, len(parts))),
     }
+    packages = {name[:-1] for name in names if name.endswith("!")}
+    return names | packages | {parts[-1], normal, *("/".join(parts[start:]) for start in starts)}
 
 
 def _normal(path: str) -> str:
@@ -119,7 +121,7 @@ def _compiled(glob: str) -> re.Pattern[str]:
     elif not normal.startswith(("/", "../")):
         pattern = f"(?:/(?:.*/)?|(?:\\.\\./)+(?:.*/)?)?{pattern}"
     if sole_path(glob) is not None:
-        pattern = f"{pattern}(?:/.*)?"
+        pattern = f"{pattern}(?:!?/.*)?"
     return re.compile(pattern, re.DOTALL)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from linkscope.cli.invocation import run
 from linkscope.policy.catalogue import rules
 from linkscope.report import formats
-from tests.cli.conftest import Linkscope
+from tests.cli.conftest import Linkscope, environment
 
 FixtureFile = Callable[[str], Path]
 
@@ -304,3 +306,13 @@ def test_names_come_from_a_list_too(linkscope: Linkscope) -> None:
     assert ran.returncode == 1
     assert json.loads(ran.stdout)["summary"]["files"] == 2
     assert linkscope("check", "--files-from", "-", stdin=b"").returncode == 0
+
+
+def test_a_working_directory_that_was_removed_is_not_needed(tmp_path: Path, dist: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'cd "$1" && rmdir "$1" && exec "$2" -m linkscope check --glibc 2.17 "$3"'
+    ran = subprocess.run(
+        ["sh", "-c", script, "sh", gone, sys.executable, dist / "app"], env=environment(), capture_output=True
+    )
+    assert (ran.returncode, ran.stderr) == (1, b"")

@@ -74,7 +74,7 @@ def test_the_file_is_sorted_json_with_a_line_for_each_finding(tmp_path: Path) ->
 def test_what_is_not_there_any_more_is_told(tmp_path: Path) -> None:
     for name in ("app", "other", "package.whl"):
         (tmp_path / name).touch()
-    paths = [f"{tmp_path}/{name}" for name in ("app", "other", "gone", "package.whl/lib/libx.so")]
+    paths = [f"{tmp_path}/{name}" for name in ("app", "other", "gone", "package.whl!/lib/libx.so")]
     accepted = _accepted(tmp_path, *map(_finding, paths), _finding(paths[0], "malformed"))
     settling = Settling(accepted, str(tmp_path))
     settling.settled(Checked(path=paths[0], findings=[]))
@@ -84,8 +84,8 @@ def test_what_is_not_there_any_more_is_told(tmp_path: Path) -> None:
 
 def test_a_file_exists_with_the_package_that_it_is_in(tmp_path: Path) -> None:
     (tmp_path / "a.whl").touch()
-    assert exists(f"{tmp_path}/a.whl/member/libx.so")
-    assert not exists(f"{tmp_path}/b.whl/member/libx.so")
+    assert exists(f"{tmp_path}/a.whl!/member/libx.so")
+    assert not exists(f"{tmp_path}/b.whl!/member/libx.so")
     assert not exists("no-such-folder/file")
 
 

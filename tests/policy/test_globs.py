@@ -30,6 +30,10 @@ MEANS = [
     ("dist", "dist/bin/app"),
     ("dist/", "dist/bin/app"),
     ("dist/bin", "dist/bin/app"),
+    ("dist/x.whl", "dist/x.whl!/pkg/libx.so"),
+    ("x.whl", "dist/x.whl!/pkg/libx.so"),
+    ("dist/*.whl!/**", "dist/x.whl!/pkg/libx.so"),
+    ("pkg/libx.so", "/dist/x.whl!/pkg/libx.so"),
     ("app-?.[0-9]", "app-1.2"),
     ("app[!0-9]", "appx"),
     ("[]a]pp", "]pp"),
@@ -43,6 +47,7 @@ DOES_NOT_MEAN = [
     ("/dist/*", "dist/app"),
     ("dist", "district/app"),
     ("dist", "my-dist"),
+    ("dist", "dist!"),
     ("app", "app2"),
     ("?", "dist/ap"),
     ("a[!b]c", "a/c"),
@@ -112,8 +117,8 @@ def test_git_says_the_same(tmp_path: Path, require_tool: Callable[[str], str]) -
         assert meant == ran.stdout.split(), glob
 
 
-_NAMES = st.lists(st.sampled_from(["a", "b", "..", ".", ""]), min_size=1, max_size=5).map("/".join)
-_GLOBS = st.lists(st.sampled_from(["a", "b", "..", "*", "**", "[*]", "?"]), min_size=1, max_size=4).map("/".join)
+_NAMES = st.lists(st.sampled_from(["a", "b", "a!", "..", ".", ""]), min_size=1, max_size=5).map("/".join)
+_GLOBS = st.lists(st.sampled_from(["a", "b", "b!", "..", "*", "**", "[*]", "?"]), min_size=1, max_size=4).map("/".join)
 
 
 @given(_NAMES.filter(bool), st.lists(st.lists(_GLOBS | st.just("/a") | st.just("/a/b"), max_size=3), max_size=4))
