@@ -64,4 +64,5 @@ RULE = Rule(
     check=_check,
     settings=Settings,
     asked=("forbid",),
+    needs=frozenset(("contents",)),
 )

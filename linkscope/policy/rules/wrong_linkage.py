@@ -39,7 +39,7 @@ def _check(subject: Subject, settings: Settings) -> Iterator[Fault]:
     packer = next((problem.subject for problem in file.problems if problem.code == "packed"), None)
     if packer is not None:
         told = f"is packed by {packer}: how the program inside is linked cannot be told"
-        yield Fault("", told, ("what is seen is the stub that unpacks it",), level="note")
+        yield Fault("", told, ("what is seen is the stub that unpacks it",))
         return
     actual = _otherwise(file, settings.linkage)
     if actual is not None:
