@@ -20,7 +20,7 @@ LARGE     := $(firstword $(wildcard /usr/bin/gdb /usr/bin/git /usr/bin/python3 /
 BESIDE    := $(PYTHON) fixtures/python/beside.py
 HELLO     := $(addprefix fixtures/build/hello/,hello-static hello-dynamic-pie)
 
-.PHONY: help setup fixtures demo test lint format bench conformance clean
+.PHONY: help setup fixtures demo test lint format bench conformance docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -72,6 +72,9 @@ bench: setup fixtures ## measure speed and memory beside other tools
 
 conformance: setup fixtures ## the scoreboard against the real loader, ldd, libtree and lddtree
 	$(BIN)/python -m tests.conformance
+
+docs: setup ## renew the page about the rules, which is made from them
+	$(LINKSCOPE) explain --format markdown > docs/rules.md
 
 clean: ## remove what was built (.venv stays)
 	@$(MAKE) --no-print-directory -C fixtures clean

@@ -10,7 +10,7 @@ RULE = Rule(
     level="warning",
     summary="An audit library (DT_AUDIT) is loaded before the program, and may change what is loaded for it.",
     why=("An auditor can rename every library that is looked for and redirect every call, and `ldd` does not show it."),
-    remedy="Link without `--audit` and `--depaudit`, unless the auditor is meant.",
+    remedy="Link without `-Wl,--audit` and `-Wl,--depaudit`, unless the auditor is meant.",
     check=of_start("audit", "missing-audit"),
     scope="started",
 )

@@ -13,7 +13,7 @@ RULE = Rule(
         "Each filtee is put before its filter; with a ring of them glibc goes on until it runs out of memory "
         "or crashes."
     ),
-    remedy="Break the ring: link one of the libraries without `--filter` or `--auxiliary`.",
+    remedy="Break the ring: link one of the libraries without `-Wl,--filter` or `-Wl,--auxiliary`.",
     check=of_start("filter-ring"),
     scope="started",
 )

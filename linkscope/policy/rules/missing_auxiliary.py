@@ -10,7 +10,7 @@ RULE = Rule(
     level="note",
     summary="An auxiliary library (DT_AUXILIARY) is not found, and the loader goes on without a word.",
     why="The better variant for which the filter stands is never used.",
-    remedy="Ship the auxiliary library, or link without `--auxiliary`.",
+    remedy="Ship the auxiliary library, or link without `-Wl,--auxiliary`.",
     check=of_start("missing-auxiliary", otherwise="note"),
     scope="started",
 )

@@ -24,7 +24,7 @@ RULE = Rule(
     summary="A segment of the file is writable and executable at once.",
     why="What can write there can change the program's code; SELinux and systemd's MemoryDenyWriteExecute= refuse it.",
     remedy=(
-        'Link without `-N` (`--omagic`), and leave writable data out of executable sections (`.section NAME,"awx"` '
+        'Link without `-N` (`-Wl,--omagic`), and leave writable data out of executable sections (`.section NAME,"awx"` '
         "in assembly, a linker script that puts both into one segment)."
     ),
     check=_check,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from linkscope.model.check import CheckDocument, Finding
 from linkscope.report.escape import escape, exact
-from linkscope.report.lines import clipped, painted
+from linkscope.report.lines import painted
 from linkscope.report.page import INDENT, Page, Span, cells, flow, padded, words
 from linkscope.report.verdict import (
     LEVELS,
@@ -74,9 +74,8 @@ def _finding(finding: Finding, page: Page) -> Iterator[list[Span]]:
     if finding.level == "note":
         return
     start = " " * (INDENT + _LEVEL + INDENT)
-    room = None if page.width is None else max(page.width - len(start), _LEAST)
     for line in bounded(finding.evidence, _EVIDENCE):
-        yield [(start, ""), (clipped(line, room), "faint")]
+        yield from words(line, "faint", page, [(start, "")])
 
 
 def _shared(document: CheckDocument, shared: dict[str, list[Finding]], page: Page) -> Iterator[list[Span]]:
