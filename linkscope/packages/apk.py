@@ -38,7 +38,12 @@ def metadata(part: Slice, budget: Budget) -> Metadata:
             said = {
                 name.strip(): value.strip() for name, equals, value in (line.partition("=") for line in lines) if equals
             }
-            return Metadata(name=said.get("pkgname"), version=said.get("pkgver"), architecture=said.get("arch"))
+            return Metadata(
+                name=said.get("pkgname"),
+                version=said.get("pkgver"),
+                architecture=said.get("arch"),
+                source=said.get("origin"),
+            )
         if not member.name.startswith("."):
             break
     return Metadata()

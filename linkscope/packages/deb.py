@@ -68,7 +68,10 @@ def metadata(reader: Reader, budget: Budget) -> Metadata:
                 if member.name.removeprefix("./") == "control" and 0 <= member.size <= _CONTROL:
                     said = fields(b"".join(member.content()))
                     return Metadata(
-                        name=said.get("package"), version=said.get("version"), architecture=said.get("architecture")
+                        name=said.get("package"),
+                        version=said.get("version"),
+                        architecture=said.get("architecture"),
+                        source=said.get("source", "").partition(" ")[0] or None,
                     )
     return Metadata()
 

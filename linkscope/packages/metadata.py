@@ -8,12 +8,14 @@ import msgspec
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """Name, version and architecture in the format's own words; None where it does not say.
 
+    source: the source package that it was built from, where it says so; Debian leaves that out where it is NAME.
     tags: of a wheel, its compatibility tags (`cp311-cp311-manylinux_2_17_x86_64`), expanded as in its file WHEEL.
     """
 
     name: str | None = None
     version: str | None = None
     architecture: str | None = None
+    source: str | None = None
     tags: tuple[str, ...] = ()
 
 

@@ -24,7 +24,7 @@ _LEAD = 96
 _HEADER_MAGIC = b"\x8e\xad\xe8"
 _MOST_TAGS = 0xFFFF  # rpm lib/header_internal.hh, hdrchkTags
 _MOST_DATA = 64 << 20  # bytes; rpm takes 256 MiB, the largest header in practice (kernel sources) has some 10
-_NAME, _VERSION, _RELEASE, _EPOCH, _ARCH = 1000, 1001, 1002, 1003, 1022
+_NAME, _VERSION, _RELEASE, _EPOCH, _ARCH, _SOURCE = 1000, 1001, 1002, 1003, 1022, 1044
 _SIZES, _MODES, _INODES, _DIRECTORIES, _BASENAMES, _FOLDERS = 1028, 1030, 1096, 1116, 1117, 1118
 _LONG_SIZES, _CAPABILITIES = 5008, 5010
 _NUMBERS = {2: "B", 3: "H", 4: "I", 5: "Q"}  # the types INT8 to INT64
@@ -94,12 +94,17 @@ class Rpm:
         return _Header(tags, reader.read(offset + 16 + count * 16, size)), end
 
     def metadata(self) -> Metadata:
-        """Name, version (with epoch and release) and architecture."""
-        name, version, release, arch = (
-            next(iter(self._main.strings(tag)), None) for tag in (_NAME, _VERSION, _RELEASE, _ARCH)
+        """Name, version (with epoch and release), architecture and source package."""
+        name, version, release, arch, source = (
+            next(iter(self._main.strings(tag)), None) for tag in (_NAME, _VERSION, _RELEASE, _ARCH, _SOURCE)
         )
         epoch = "".join(f"{number}:" for number in self._main.numbers(_EPOCH)[:1])
-        return Metadata(name=name, version=f"{epoch}{version}-{release}" if version else None, architecture=arch)
+        return Metadata(
+            name=name,
+            version=f"{epoch}{version}-{release}" if version else None,
+            architecture=arch,
+            source=source_of(source) if source else None,
+        )
 
     def members(self, budget: Budget) -> Iterator[Member]:
         """The files that the package installs; of hard links, all but the one with the bytes as such, after it.
@@ -160,6 +165,11 @@ class Rpm:
             )
             for number, (name, mode, size, inode) in enumerate(rows)
         ]
+
+
+def source_of(file: str) -> str | None:
+    """The name in that of a source package's FILE (`zlib-1.2.13-5.fc39.src.rpm`): all before version and release."""
+    return file.rsplit("-", 2)[0] if file.count("-") >= 2 else None
 
 
 def _plain(name: str) -> str:

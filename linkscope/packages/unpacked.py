@@ -1,4 +1,7 @@
-"""A package, unpacked as far as is of interest: its ELF files and symlinks, in a folder that is gone afterwards."""
+"""A package, unpacked as far as is of interest: its ELF files and symlinks, in a folder that is gone afterwards.
+
+Whoever wants other files than ELF ones (the archives that a linker takes) says how those begin.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import msgspec
 
 from linkscope.elf.reader import Reader, open_reader
 from linkscope.errors import FileUnreadable, LinkScopeError, NoPrivateFolder, NotAPackage
+from linkscope.packages import deb
 from linkscope.packages.folder import Folder
 from linkscope.packages.formats import FORMATS, Format, Layout, Opened, format_of
 from linkscope.packages.limits import Broken, Budget, Limits, Overrun
@@ -18,7 +22,7 @@ from linkscope.packages.member import Member, Refused, member_path
 from linkscope.packages.metadata import Metadata
 from linkscope.packages.streams import COMPRESSIONS
 
-_ELF = b"\x7fELF"
+_ELF = (b"\x7fELF",)
 _MOST_PROBLEMS = 50  # of one archive
 # What an archive within an archive may begin with; a tar has its magic further on.
 _ARCHIVES = (b"PK\3\4", b"!<arch>\ndebian-binary", b"\xed\xab\xee\xdb", *(one.magic for one in COMPRESSIONS))
@@ -46,9 +50,9 @@ class Kept(msgspec.Struct, frozen=True):
 class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     """What there is of one archive while its context lasts.
 
-    path: the archive's, as answers name it. folder: where its files are. files: those, ELF all of them, from the top
-    of the archive. folders: st_mode's permission bits of those that it has as members. skipped: how many other members
-    there are. inner: archives that are members of a zip or tar, in their order.
+    path: the archive's, as answers name it. folder: where its files are. files: those, ELF all of them if nothing else
+    was asked for, from the top of the archive. folders: st_mode's permission bits of those that it has as members.
+    skipped: how many other members there are. inner: archives that are members of a zip or tar, in their order.
     """
 
     path: str
@@ -79,9 +83,12 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
-def unpacked(reader: Reader, into: str | None = None, limits: Limits | None = None) -> Iterator[Unpacked]:
+def unpacked(
+    reader: Reader, into: str | None = None, limits: Limits | None = None, wanted: tuple[bytes, ...] = _ELF
+) -> Iterator[Unpacked]:
     """An open file's ELF members, in a folder below INTO (else the system's own place for such) until the context ends.
 
+    wanted: what the members begin with that are kept, instead of ELF's magic; no longer than 4096 bytes.
     Raises NotAPackage where the file is none, and NoPrivateFolder. Whatever else is wrong stands under `problems`, and
     the rest is there all the same.
     """
@@ -96,16 +103,17 @@ def unpacked(reader: Reader, into: str | None = None, limits: Limits | None = No
     except OSError as error:
         raise NoPrivateFolder(into or tempfile.gettempdir(), error) from error
     try:
-        work = _Work(os.path.realpath(place), Budget(limits or Limits(), reader.size))
+        work = _Work(os.path.realpath(place), Budget(limits or Limits(), reader.size), wanted)
         yield work.unpack(reader, FORMATS[name], reader.path, 0)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
 class _Work:
-    """One package and those inside: where they go, and what they may cost together."""
+    """One package and those inside: where they go, what they may cost together, and what is WANTED of them."""
 
-    def __init__(self, place: str, budget: Budget) -> None:
+    def __init__(self, place: str, budget: Budget, wanted: tuple[bytes, ...]) -> None:
+        self.wanted = wanted
         self._place = place
         self._budget = budget
         self._archives = 0
@@ -228,7 +236,7 @@ class _Archive:
             raise Overrun(f"is larger than {limit} bytes", stops=False)
         pieces = member.content()
         first = next(pieces, b"")
-        if first.startswith(_ELF):
+        if first.startswith(self._work.wanted) and not deb.begins(first):
             self._folder.write(path, chain((first,), pieces), limit)
             self._files[path] = Kept(member.mode, member.capabilities)
             return
