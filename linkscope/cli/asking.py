@@ -9,6 +9,7 @@ from typing import Any, cast, get_args
 import click
 import msgspec
 
+from linkscope.cli import completion
 from linkscope.policy.catalogue import rules, settings_type
 from linkscope.policy.terms import Group, RuleLevel
 from linkscope.policy.values import near, objections
@@ -32,6 +33,7 @@ _OPTIONS = (
         "--target",
         metavar="SYSTEM",
         multiple=True,
+        shell_complete=completion.targets,
         help="A system on which each file has to start (debian:11, manylinux_2_28); several times.",
     ),
     click.option("--allow", metavar="A,B", multiple=True, help="The libraries that may be needed (globs); no others."),
@@ -42,6 +44,7 @@ _OPTIONS = (
         "levels",
         metavar="RULE=LEVEL",
         multiple=True,
+        shell_complete=completion.rule_and_level(*_LEVELS),
         help=f"The level of a rule: {', '.join(_LEVELS)}; several times. `linkscope explain` lists the rules.",
     ),
 )

@@ -17,7 +17,7 @@ from linkscope.cli.help import Command, examples
 from linkscope.cli.names import listed_in
 from linkscope.cli.options import assumptions, names_from
 from linkscope.cli.output import Output, complain
-from linkscope.cli.progress import shown
+from linkscope.cli.progress import shown, waited_for
 from linkscope.cli.reports import Reports, reports
 from linkscope.errors import FileUnreadable, LinkScopeError
 from linkscope.model.check import CheckDocument, Checked
@@ -157,7 +157,8 @@ class _Run:
         results = check_each(paths, self._policy, self._assumptions, self._needs, workers)
         # Below a folder nobody knows how many there will be.
         folders = any(map(os.path.isdir, paths))
-        found, remarks = self._document(list(results if folders else shown(results, len(paths), output)), whole=folders)
+        awaited = waited_for(results, "files") if folders else shown(results, len(paths), output)
+        found, remarks = self._document(list(awaited), whole=folders)
         for line in (*self._errors(found), *remarks):
             complain(line)
         self._reports.write(found, output)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
-from linkscope.cli import exit_codes
+from linkscope.cli import completion, exit_codes
 from linkscope.cli.help import Command, examples
 from linkscope.cli.options import formats
 from linkscope.cli.output import Output
@@ -21,12 +20,8 @@ if TYPE_CHECKING:
 _EXAMPLES = examples("linkscope explain", "linkscope explain missing-library")
 
 
-def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(rule.id, help=rule.summary) for rule in rules().values() if rule.id.startswith(incomplete)]
-
-
 @click.command(cls=Command, epilog=_EXAMPLES)
-@click.argument("rule", required=False, shell_complete=_complete)
+@click.argument("rule", required=False, shell_complete=completion.rules)
 @formats("text", "json", "markdown")
 def command(rule: str | None, form: str) -> int:
     """What the RULE of `linkscope check` finds, why that matters, and what mends it; without RULE, all rules.

@@ -23,12 +23,12 @@ def shown(results: Iterable[Result], total: int, output: Output) -> Iterable[Res
     return _counted(results, lambda count: _bar(count, total)) if waiting else results
 
 
-def waited_for(results: Iterable[Result]) -> Iterable[Result]:
+def waited_for(results: Iterable[Result], what: str) -> Iterable[Result]:
     """RESULTS, which are only shown together, as they are; how many have come is shown once it takes long.
 
-    How many there will be is not known: processes come and go.
+    what: they are, in the plural. How many there will be is not known: processes come and go, and folders are deep.
     """
-    return _counted(results, _number) if _somebody_looks() else results
+    return _counted(results, lambda count: _number(count, what)) if _somebody_looks() else results
 
 
 def _somebody_looks() -> bool:
@@ -64,16 +64,16 @@ def _bar(count: int, total: int) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def _number(count: int) -> Iterator[Callable[[], None]]:
+def _number(count: int, what: str) -> Iterator[Callable[[], None]]:
     from rich.console import Console
 
     from linkscope.cli.cursor import given_back
 
-    with given_back(sys.stderr), Console(stderr=True).status(f"{count} processes") as status:
+    with given_back(sys.stderr), Console(stderr=True).status(f"{count} {what}") as status:
 
         def one_more() -> None:
             nonlocal count
             count += 1
-            status.update(f"{count} processes")
+            status.update(f"{count} {what}")
 
         yield one_more

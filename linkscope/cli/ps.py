@@ -133,7 +133,7 @@ def _pieces(run: _Run, output: Output) -> Iterable[bytes | str]:
     if run.form == "text" and run.asked.stale:
         from linkscope.report.restarts import render
 
-        return render(waited_for(run.results()), output.page(), root=not os.geteuid())
+        return render(waited_for(run.results(), "processes"), output.page(), root=not os.geteuid())
     if run.form == "text":
         return _table(run, output)
     from linkscope.report import json
@@ -142,7 +142,7 @@ def _pieces(run: _Run, output: Output) -> Iterable[bytes | str]:
     if run.asked.order != ORDERS[0] or run.asked.reverse:
         results: Iterable[Process | ProcessError] = _sorted(run)
     else:
-        results = run.results() if output.terminal else waited_for(run.results())
+        results = run.results() if output.terminal else waited_for(run.results(), "processes")
     encoded = json.streamed(results, PROCESSES) if run.form == "json" else json.lines(results, (Process,))
     return map(json.visible, encoded) if output.terminal else encoded
 
@@ -150,7 +150,7 @@ def _pieces(run: _Run, output: Output) -> Iterable[bytes | str]:
 def _sorted(run: _Run) -> Iterator[Process | ProcessError]:
     """All processes in the order that was asked for, behind all errors."""
     processes: list[Process] = []
-    for result in waited_for(run.results()):
+    for result in waited_for(run.results(), "processes"):
         if isinstance(result, ProcessError):
             yield result
         else:

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from linkscope import __version__
-from linkscope.cli.completion import files
+from linkscope.cli.completion import format_and_file
 from linkscope.cli.output import Output
 from linkscope.errors import FileUnreadable, LinkScopeError
 from linkscope.model.check import CheckDocument
@@ -62,7 +62,7 @@ def reports(command: Callable[..., int]) -> Callable[..., int]:
         "outputs",
         metavar="FORMAT=FILE",
         multiple=True,
-        shell_complete=files,
+        shell_complete=format_and_file(*formats.names()),
         help="Write another report into FILE (-: standard output, instead of the text); several times.",
     )(decorated)
     return click.option(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from linkscope.model.check import Finding, Level, Status, Waived
+from linkscope.model.check import Finding, Level, Waived
 from linkscope.model.document import text
 from linkscope.policy.catalogue import rules, settings_for, settings_type
 from linkscope.policy.globs import matches
@@ -88,19 +88,17 @@ class Evaluation:
 def _finding(subject: Subject, step: _Step, fault: Fault, policy: Policy) -> Finding:
     rule = step.rule
     path = subject.file.path
-    mark = fingerprint(rule.id, path, fault.subject)
     waiver = next(_waivers(policy, rule.id, path, fault.subject), None)
-    status: Status = "waived" if waiver else "baseline" if mark in policy.baseline else "new"
     return Finding(
         rule=rule.id,
         level=_level(rule, fault, step.level, step.named),
         path=path,
         path_bytes=subject.file.path_bytes,
         subject=text(fault.subject),
-        status=status,
+        status="waived" if waiver else "new",
         message=text(fault.message),
         evidence=[text(line) for line in fault.evidence],
-        fingerprint=mark,
+        fingerprint=fingerprint(rule.id, path, fault.subject),
         waived=None if waiver is None else _waived(waiver),
     )
 

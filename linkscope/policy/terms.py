@@ -46,13 +46,12 @@ class Waiver(msgspec.Struct, frozen=True, kw_only=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Groups in the order of the file, later ones refining earlier ones, and the waivers.
 
-    today: the day against which `until` is held. baseline: fingerprints of findings that were there before.
+    today: the day against which `until` is held.
     """
 
     groups: tuple[Group, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     today: dt.date = dt.date.min
-    baseline: frozenset[str] = frozenset()
 
     def groups_of(self, path: str) -> tuple[int, ...]:
         """The places of the groups that the file at PATH, as it is called in the answer, is in."""

@@ -153,10 +153,19 @@ def _names(value: Any) -> Iterator[Objection]:
             yield (i,), f"{shown(name)} is not one name"
 
 
+def _embedded(value: Any) -> Iterator[Objection]:
+    from linkscope.policy.upstream import key, semantic_key  # only this setting has versions of other projects
+
+    for name, version in value.items():
+        if key(version) is None and semantic_key(version) is None:
+            yield (name,), f"{shown(version)} is no version that others can be compared with (1.2.13, 1.1.1t)"
+
+
 _CHECKS: Mapping[str, Callable[[object], Iterator[Objection]]] = {
     "floors": _versions,
     "target": _targets,
     "allow": _allowed,
     "interpreters": _allowed,
     "forbid": _names,
+    "embedded": _embedded,
 }

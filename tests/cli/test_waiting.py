@@ -22,7 +22,7 @@ def test_a_sign_of_life_appears_when_it_takes_long(
     # Not in a fixture: pytest gives every phase of a test its own standard error.
     with open(theirs, "w") as stream:
         monkeypatch.setattr(sys, "stderr", stream)
-        results = list(progress.waited_for(iter(range(3))))
+        results = list(progress.waited_for(iter(range(3)), "processes"))
         stream.write("end")
     assert results == [0, 1, 2]
     shown = b""

@@ -132,6 +132,7 @@ MISTAKES: dict[str, tuple[str | bytes, int, str]] = {
     "floors that are text": (FILES + 'floors = "2.28"\n', 2, "floors: \"2.28\" is not a table"),
     "no version": (FILES + '[files.floors]\nGLIBC = "2.x"\n', 3, 'floors: "2.x" is no version'),
     "a version with its family": (FILES + 'floors.GLIBC = "GLIBC_2.28"\n', 2, 'write "2.28"'),
+    "a library's version in words": (FILES + 'embedded.zlib = "newest"\n', 2, 'embedded: "newest" is no version'),
     "an empty version": (FILES + 'floors.GLIBC = ""\n', 2, 'floors: "" is no version'),
     "a family in small letters": (FILES + 'floors = { glibc = "2.28" }\n', 2, "did you mean GLIBC?"),
     "a family misspelt": (FILES + 'floors = { GLIBXX = "3.4" }\n', 2, "did you mean GLIBCXX?"),

@@ -142,15 +142,6 @@ def test_the_counts_tell_new_findings_by_level_and_the_others_by_status(lacking:
     assert (plain.errors - waived.errors, waived.waived, waived.files) == (1, 1, 1)
 
 
-def test_a_baseline_accepts_by_fingerprint(lacking: str) -> None:
-    mark = fingerprint("missing-library", lacking, "libleaf.so")
-    statuses = {
-        finding.rule: finding.status for finding in check([lacking], Policy(baseline=frozenset([mark]))).findings
-    }
-    assert statuses.pop("missing-library") == "baseline"
-    assert set(statuses.values()) == {"new"}
-
-
 def test_a_fingerprint_is_of_rule_path_and_subject() -> None:
     marks = {fingerprint(*words) for words in [("r", "p", "s"), ("r", "p", ""), ("rp", "", "s"), ("r", "ps", "")]}
     assert len(marks) == 4
