@@ -113,7 +113,9 @@ class Unresolved(Document, frozen=True, kw_only=True):
 class Evidence(Document, frozen=True, kw_only=True, omit_defaults=True):
     """One proof that something is inside the file."""
 
-    kind: Literal["fingerprint", "banner", "symbol", "go-buildinfo", "rust-audit", "rust-path", "note"]
+    kind: Literal[
+        "fingerprint", "banner", "symbol", "go-buildinfo", "rust-audit", "rust-path", "note", "comment", "bundle"
+    ]
     text: str | None = None
     archive: str | None = None
     package: str | None = None
