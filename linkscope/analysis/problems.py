@@ -10,6 +10,7 @@ from linkscope.loader import problems
 from linkscope.loader.linkmap import Loaded
 from linkscope.loader.luck import by_luck
 from linkscope.loader.program import Program, Start
+from linkscope.loader.relr import check_relr
 from linkscope.loader.system import System
 from linkscope.loader.versioncheck import check_versions
 from linkscope.model.document import text
@@ -58,6 +59,7 @@ def of_start(start: Start, program: Program, system: System) -> list[Problem]:
         if finding is not None and finding.stale is not None and asker is not None:
             found.append(problems.stale_cache_entry(finding.stale, loaded.requested, asker, loaded.path))
     found += check_versions(system, start, program)
+    found += check_relr(start)
     if start.rules is not None:
         found += by_luck(start.link_map, start.rules)
     return found

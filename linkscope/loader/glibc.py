@@ -71,6 +71,9 @@ class Glibc:
     ) -> None:
         self.system = system
         self.facts = facts
+        self.without_relr = (
+            f"glibc {facts.version[0]}.{facts.version[1]}" if facts.version and facts.before(2, 36) else None
+        )
         self.cpu = cpu
         self.main = main
         self.cwd = cwd

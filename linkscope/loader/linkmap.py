@@ -129,11 +129,15 @@ class Folder(Protocol):
 
 
 class Rules(Protocol):
-    """What differs from loader to loader. main: the program; cwd: where it is started."""
+    """What differs from loader to loader. main: the program; cwd: where it is started.
+
+    without_relr: what the loader is called, with its release, if it passes DT_RELR over; None if it does not.
+    """
 
     dependency_tags: frozenset[int]
     main: Loaded
     cwd: str
+    without_relr: str | None
 
     def expand_name(self, name: str, tag: int, requester: Loaded) -> str | Refusal | None:
         """The dependency's name with its tokens replaced; None where the loader passes over the entry in silence."""

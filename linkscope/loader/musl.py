@@ -43,6 +43,7 @@ _WORDS = {
     errno.EBUSY: "Resource busy",
     errno.ENXIO: "No such device or address",
 }
+_KNOWS_RELR = (1, 2, 4)
 
 
 class Folder(msgspec.Struct, frozen=True):
@@ -86,6 +87,8 @@ class Musl:
         self.cwd = cwd
         self.secure = secure
         self.layout = image.layout
+        old = facts.version is not None and facts.version < _KNOWS_RELR
+        self.without_relr = f"musl {'.'.join(map(str, facts.version or ()))}" if old else None
         self.library_path = SearchList("LD_LIBRARY_PATH", _folders(library_path or "", None))
         self.system_path = SearchList("default", _folders(self._system_path(facts), None))
         self._mapped: set[tuple[int, int]] = set()

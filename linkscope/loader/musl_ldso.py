@@ -22,6 +22,7 @@ from linkscope.loader.system import Candidate, System
 _PATH_FILE = re.compile(rb"/etc/ld-musl-[\w.-]{1,255}\.path(?=\0)")
 _PATH_LIST = re.compile(rb"\0(/[\w./+@-]{1,4095}(?::/[\w./+@-]{1,4095}){1,63})(?=\0)")
 _ONE_FOLDER = re.compile(rb"\0(/[\w./+@-]{0,4000}/lib(?:32|64|x32)?)(?=\0)")
+_VERSION = re.compile(rb"\0(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:-git[\w.-]{0,64})?\0")
 _UPSTREAM_PATH = "/lib:/usr/local/lib:/usr/lib"
 _MEMORY = "musl loaders"
 
@@ -30,11 +31,12 @@ class MuslFacts(msgspec.Struct, frozen=True):
     """The compiled-in facts of one musl loader.
 
     default_path: the folders that are searched last, separated by colons. path_file: the file below the loader's own
-    prefix that replaces them, `/etc/ld-musl-x86_64.path`.
+    prefix that replaces them, `/etc/ld-musl-x86_64.path`. version: its release, (1, 2, 3); None where it does not say.
     """
 
     default_path: str
     path_file: str
+    version: tuple[int, ...] | None = None
 
 
 def musl_facts(system: System, loader: Candidate) -> MuslFacts | None:
@@ -53,9 +55,14 @@ def _read(reader: Reader, image: Image, path: str) -> MuslFacts | None:
     data = loader_constants(reader, image, c.PF_W)
     path_file = _PATH_FILE.search(data)
     if path_file:
-        return MuslFacts(_default_path(data), os.fsdecode(path_file[0]))
+        return MuslFacts(_default_path(data), os.fsdecode(path_file[0]), _version(data))
     name = path.rpartition("/")[2].partition(".so")[0]
     return MuslFacts(_UPSTREAM_PATH, f"/etc/{name}.path") if is_musl_path(path) else None
+
+
+def _version(data: bytes) -> tuple[int, ...] | None:
+    found = _VERSION.search(data)
+    return tuple(map(int, found.groups())) if found else None
 
 
 def _default_path(data: bytes) -> str:

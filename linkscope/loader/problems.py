@@ -136,6 +136,12 @@ def relr_without_version(version: str, asker: str) -> Problem:
     return _problem("missing-version", True, version, asker, message)
 
 
+def unknown_relocations(path: str, loader: str) -> Problem:
+    """A file with DT_RELR under a loader that passes it over: addresses stay as the linker left them."""
+    message = f"{path} has compact relocations (DT_RELR), which {loader} does not know: it leaves them out"
+    return _problem("unknown-relocations", True, path, path, message)
+
+
 def unresolved_symbol(symbol: str, version: str | None, asker: str, fails: Fails) -> Problem:
     """A symbol that nothing in scope defines: the end, at the start or when it is first called."""
     name = f"{symbol}, version {version}," if version else symbol

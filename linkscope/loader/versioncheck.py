@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from typing import cast
 
-from linkscope.elf import constants as c
 from linkscope.elf.image import Image
 from linkscope.elf.versions import VersionNeed
 from linkscope.loader import problems
 from linkscope.loader.glibc import Glibc
 from linkscope.loader.linkmap import LinkMap, Loaded
 from linkscope.loader.program import Program, Start
+from linkscope.loader.relr import RELR_VERSION, has_relr, says_relr
 from linkscope.loader.system import System
 from linkscope.model.inspect import Problem
 
 _Identity = tuple[int, int]
-_RELR_VERSION = "GLIBC_ABI_DT_RELR"
 
 
 class _Need:
@@ -157,15 +156,11 @@ def _complaints(
 
 
 def _relr_without_version(image: Image) -> bool:
-    if not any(tag == c.DT_RELR for tag, _ in image.dynamic or ()):
-        return False
-    if not any(name.startswith("libc.so.") for name in image.needed):
-        return False
-    return not any(version.name == _RELR_VERSION for need in image.verneed for version in need.versions)
+    return has_relr(image) and any(name.startswith("libc.so.") for name in image.needed) and not says_relr(image)
 
 
 def _relr_complaint(loaded: Loaded, rules: Glibc) -> list[Problem]:
     """glibc 2.36 and later refuse a file with DT_RELR that needs libc.so.* and not the version that stands for it."""
     if rules.facts.before(2, 36):
         return []
-    return [problems.relr_without_version(_RELR_VERSION, loaded.path or loaded.requested)]
+    return [problems.relr_without_version(RELR_VERSION, loaded.path or loaded.requested)]

@@ -30,6 +30,7 @@ ProblemCode = Literal[
     "missing-version",
     "weak-version",
     "no-version-information",
+    "unknown-relocations",
     "unresolved-symbol",
     "isa-level",
     "by-luck",

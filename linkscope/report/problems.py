@@ -16,6 +16,7 @@ _REMEDIES: dict[ProblemCode, str] = {
     "missing-library": "`{why}` shows every place where the loader looks.",
     "bad-candidate": "Take that file out of the search path, or put the right library in its place.",
     "missing-version": "The library is older than the one this was linked with: update it, or build against this one.",
+    "unknown-relocations": "Link it with `-z nopack-relative-relocs`, or start it with a newer C library.",
     "unresolved-symbol": "A library that defines it is not linked, or is another release than at link time.",
     "isa-level": "Take a build for older processors; --cpu answers for the processor of another machine.",
     "by-luck": "Give the library that asks for it a RUNPATH of its own, so that the order of loading does not matter.",

@@ -12,6 +12,7 @@ from linkscope.elf.image import Image, read_image
 from linkscope.elf.reader import open_reader
 from linkscope.elf.segments import file_offset
 from tests.elf.conftest import _unpacked
+from tests.oracle import roots
 from tests.oracle.availability import Unavailable
 
 _DT_VERNEED = 0x6FFFFFFE
@@ -109,6 +110,19 @@ def in_a_root_with_a_stale_cache(copy: Path) -> Path:
     return root
 
 
+def in_a_root_with_an_old_glibc(copy: Path) -> Path:
+    """A root with the loader and the C library of Debian 11, which are of glibc 2.31."""
+    loader, _ = roots.loader_and_ldconfig("debian:11/minimal")
+    folder = copy.parent / "lib/x86_64-linux-gnu"
+    folder.mkdir(parents=True)
+    shutil.copy(loader, folder)
+    shutil.copy(Path(loader).with_name("libc.so.6"), folder)
+    link = copy.parent / "lib64/ld-linux-x86-64.so.2"
+    link.parent.mkdir()
+    link.symlink_to(f"../lib/x86_64-linux-gnu/{os.path.basename(loader)}")
+    return copy.parent
+
+
 def _image(path: Path) -> Image:
     with open_reader(os.fspath(path)) as reader:
         return read_image(reader)
@@ -130,4 +144,5 @@ PREPARATIONS: dict[str, Callable[[Path], Path | None]] = {
     "with-weak-versions": with_weak_versions,
     "packed": packed,
     "in-a-root-with-a-stale-cache": in_a_root_with_a_stale_cache,
+    "in-a-root-with-an-old-glibc": in_a_root_with_an_old_glibc,
 }
