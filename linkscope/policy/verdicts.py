@@ -77,9 +77,10 @@ def lacking_versions(subject: Subject, name: str) -> Iterator[Lacking]:
             families.setdefault(wanted.family or wanted.name, []).append(wanted)
     for family, versions in families.items():
         gravest = min((levels[wanted.name] for wanted in versions), key=list(_LEVELS.values()).index)
-        yield Lacking(
-            family, f"{one.name} {_offer(one, family, versions, subject)}", tuple(dict.fromkeys(versions)), gravest
-        )
+        told = f"{one.name} {_offer(one, family, versions, subject)}"
+        if all(wanted.provider in subject.brought for wanted in versions):
+            told = f"{versions[0].provider}, which is brought along, does not define it"
+        yield Lacking(family, told, tuple(dict.fromkeys(versions)), gravest)
 
 
 def _offer(one: Target, family: str, lacking: list[Wanted], subject: Subject) -> str:

@@ -22,6 +22,7 @@ _NOT_READ = "?"
 def on_glibc(target: Target, libraries: Mapping[str, Library], wanted: Requirements) -> Iterator[Reason]:
     """What the loader of TARGET would miss."""
     yield from _versions(target, libraries, wanted.versions)
+    yield from _unmet(wanted)
     yield from not_installed(target, libraries, wanted.needs)
     yield from _packed_relocations(target, wanted)
 
@@ -41,6 +42,20 @@ def _versions(target: Target, libraries: Mapping[str, Library], wanted: Sequence
             subject=name,
             message=_message(target, library, askers[0]),
             askers=tuple(dict.fromkeys(one.asker for one in askers)),
+        )
+
+
+def _unmet(wanted: Requirements) -> Iterator[Reason]:
+    """One reason for each version that is brought along too old, which is so on every target."""
+    for one in wanted.unmet:
+        version = one.wanted
+        lacks = "does not define" if one.versioned else "has no versions, not even"
+        yield Reason(
+            code="version",
+            weight="note" if version.weak else "fatal" if one.versioned else "doubtful",
+            subject=version.name,
+            message=f"brings {version.provider} along, which {lacks} {version.name}",
+            askers=(version.asker,),
         )
 
 

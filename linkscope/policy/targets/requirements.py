@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from linkscope.elf import constants as c
@@ -24,12 +27,19 @@ class Need(msgspec.Struct, frozen=True):
 class Packed(msgspec.Struct, frozen=True):
     """An object with packed relative relocations (DT_RELR). said: it asks libc for the version that stands for them.
 
-    from_libc: it needs libc.so.*, so that glibc insists on that version.
+    from_libc: it needs libc.so.* and asks for versions, so that glibc insists on that one.
     """
 
     path: str
     said: bool
     from_libc: bool
+
+
+class Unmet(msgspec.Struct, frozen=True):
+    """A version that a library which is brought along does not define. versioned: it defines others."""
+
+    wanted: Wanted
+    versioned: bool
 
 
 class Requirements(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +48,8 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
     machine, elf_class, endian: as in the document. interpreter: the path in PT_INTERP; None for a library, and for a
     static program. loaded: a dynamic loader has to do with the file. loads_at_run_time: a static program that still
     opens libraries. libc: the family that the file is made for.
-    needs, versions: what is not brought along; within: versions that its own libraries have to define.
+    needs, versions: what is not brought along; within: versions that its own libraries have to define; unmet: those of
+    them that they do not.
     cpu_level: the x86-64 level (2 to 4) that the file says it needs, or 0.
     symbols: undefined symbols that nothing which is brought along defines, weak ones left out; None: not looked at.
     """
@@ -57,11 +68,13 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
     cpu_level: int
     packed: tuple[Packed, ...]
     symbols: frozenset[str] | None = None
+    unmet: tuple[Unmet, ...] = ()
 
 
 def requirements(subject: Subject, symbols: frozenset[str] | None = None) -> Requirements:
     """What SUBJECT asks for. symbols: its undefined symbols, where somebody has read them."""
     file = subject.file
+    within = _within(subject)
     return Requirements(
         path=file.path,
         machine=file.elf.machine,
@@ -73,10 +86,11 @@ def requirements(subject: Subject, symbols: frozenset[str] | None = None) -> Req
         libc=file.libc.family,
         needs=_needs(subject),
         versions=tuple(subject.wanted),
-        within=_within(subject),
+        within=within,
         cpu_level=subject.cpu_level,
         packed=tuple([_packed(part.path, part.image) for part in subject.parts if _has_relr(part.image)]),
         symbols=symbols,
+        unmet=tuple(_unmet(subject, within)),
     )
 
 
@@ -109,10 +123,19 @@ def _within(subject: Subject) -> tuple[Wanted, ...]:
     )
 
 
+def _unmet(subject: Subject, within: Iterable[Wanted]) -> Iterator[Unmet]:
+    """What is asked of a library is looked for in the part that has its name, or is called so by its file."""
+    images = {name: part.image for part in subject.parts for name in (part.image.soname, os.path.basename(part.path))}
+    for wanted in within:
+        image = images.get(wanted.provider)
+        if image is not None and all(wanted.name != known.name for known in image.verdef or ()):
+            yield Unmet(wanted, image.verdef is not None)
+
+
 def _has_relr(image: Image) -> bool:
     return any(tag == c.DT_RELR for tag, _ in image.dynamic or ())
 
 
 def _packed(path: str, image: Image) -> Packed:
     said = any(version.name == _RELR_VERSION for need in image.verneed for version in need.versions)
-    return Packed(path, said, any(name.startswith("libc.so.") for name in image.needed))
+    return Packed(path, said, bool(image.verneed) and any(name.startswith("libc.so.") for name in image.needed))
