@@ -14,7 +14,7 @@ import msgspec
 from linkscope.contents.fingerprints import Archive
 
 if TYPE_CHECKING:
-    import numpy
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -24,20 +24,24 @@ class Codes(msgspec.Struct, frozen=True):
     A code is named by its place in the arrays, whose order is the pack's own.
     """
 
-    anchors: NDArray[numpy.uint64]
-    anchors_at: NDArray[numpy.uint32]
-    checks: NDArray[numpy.uint32]
-    checks_at: NDArray[numpy.uint32]
-    lengths: NDArray[numpy.uint32]
+    anchors: NDArray[np.uint64]
+    anchors_at: NDArray[np.uint32]
+    checks: NDArray[np.uint32]
+    checks_at: NDArray[np.uint32]
+    lengths: NDArray[np.uint32]
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a code stands: the section of a member of an archive. archive: the pack's number for it."""
+    """Where a code stands: the section of a member of an archive. archive: the pack's number for it.
+
+    shared: what `Signature` says under that name.
+    """
 
     code: int
     archive: int
     member: str
     section: str
+    shared: bool = False
 
 
 class Pack(Protocol):
