@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linkscope.contents import embedded, golang, packagenote
+from linkscope.contents import embedded, golang, packagenote, rust
 from linkscope.elf import constants as c
 from linkscope.elf.notes import NT_GNU_ABI_TAG, segment_notes
 from linkscope.elf.packing import packed
@@ -32,6 +32,7 @@ def identify(reader: Reader, image: Image, file: File) -> list[Content]:
             *_c_library(reader, image, file),
             *embedded.contents(reader, image),
             *(golang.contents(build) if build else ()),
+            *rust.contents(reader, image),
             *packagenote.contents(packagenote.package_notes(reader, image)),
         ]
     )
@@ -52,10 +53,14 @@ _START = Evidence(kind="fingerprint", text="the C library's start code, symbols 
 
 
 def _together(found: list[Content]) -> list[Content]:
-    """FOUND with one entry for each name of an ecosystem: all its evidence, and the first version that was told."""
-    merged: dict[tuple[str, str], Content] = {}
+    """FOUND with one entry for each name of an ecosystem: all its evidence, and the first version that was told.
+
+    Of crates there may be several versions in one program, which Cargo keeps apart: each is an entry.
+    """
+    merged: dict[tuple[str, str, str], Content] = {}
     for content in found:
-        key = content.ecosystem, content.name
+        several = (content.ecosystem == "cargo" and content.version) or ""
+        key = content.ecosystem, content.name, several
         before = merged.get(key)
         if before is not None:
             content = Content(
