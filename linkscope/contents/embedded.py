@@ -28,13 +28,14 @@ class Sighting(msgspec.Struct, frozen=True):
     version: str | None
 
 
-def contents(reader: Reader, image: Image) -> list[Content]:
+def contents(reader: Reader, image: Image, names: frozenset[str] | None = None) -> list[Content]:
     """The libraries inside, by name; also the one that the file itself is, where its banner says so.
 
-    Raises MalformedElf and FileUnreadable.
+    names: of the libraries that are looked for; None: all. Raises MalformedElf and FileUnreadable.
     """
     places = texts.areas(reader, image)
-    rows = [row for row in banners.rows() if not (row.banner.header and _is_needed(row.library, image))]
+    wanted = [row for row in banners.rows() if names is None or row.library.name in names]
+    rows = [row for row in wanted if not (row.banner.header and _is_needed(row.library, image))]
     sightings = list(_sightings(reader, places, rows))
     beside = {text.encode("latin-1") for sighting in sightings for text in sighting.row.banner.beside}
     there = texts.present(reader, places, beside)
