@@ -126,3 +126,11 @@ class NoPrivateFolder(LinkScopeError):
 
     def __init__(self, path: str, error: OSError) -> None:
         super().__init__(path, f"no folder for the members of a package can be made: {os.strerror(error.errno or 0)}")
+
+
+class StoreUnusable(LinkScopeError):
+    """The store of signatures cannot be read or written; `reason` says what can be done."""
+
+
+class NotLearnt(LinkScopeError):
+    """An archive or package of which no signatures can be made."""

@@ -41,6 +41,12 @@ class _Header(msgspec.Struct, frozen=True):
     tags: dict[int, tuple[int, int, int]]
     data: bytes
 
+    @classmethod
+    def of(cls, index: bytes, data: bytes) -> _Header:
+        """From the entries of the index, sixteen bytes each, and the data that they point into."""
+        entries = struct.iter_unpack(">IIII", index)
+        return cls({tag: (kind, at, number) for tag, kind, at, number in entries}, data)
+
     def strings(self, tag: int) -> list[str]:
         """The strings of a tag; none where it is absent or not of strings."""
         kind, offset, count = self.tags.get(tag, (0, 0, 0))
@@ -56,6 +62,25 @@ class _Header(msgspec.Struct, frozen=True):
             return ()
         return struct.unpack_from(f">{count}{letter}", self.data, offset)
 
+    def metadata(self) -> Metadata:
+        """Name, version (with epoch and release), architecture and source package."""
+        name, version, release, arch, source = (
+            next(iter(self.strings(tag)), None) for tag in (_NAME, _VERSION, _RELEASE, _ARCH, _SOURCE)
+        )
+        epoch = "".join(f"{number}:" for number in self.numbers(_EPOCH)[:1])
+        return Metadata(
+            name=name,
+            version=f"{epoch}{version}-{release}" if version else None,
+            architecture=arch,
+            source=_source(source) if source else None,
+        )
+
+    def names(self) -> list[str]:
+        """The paths of the files."""
+        folders = self.strings(_FOLDERS)
+        pairs = zip(self.numbers(_DIRECTORIES), self.strings(_BASENAMES), strict=False)
+        return [folders[number] + name for number, name in pairs if number < len(folders)]
+
 
 class _Described(msgspec.Struct, frozen=True):
     """What the header says of a file, for payloads that do not say it themselves. last: its bytes stand with it.
@@ -68,6 +93,20 @@ class _Described(msgspec.Struct, frozen=True):
     size: int
     inode: int
     last: bool
+
+
+def installed(header: bytes) -> tuple[Metadata, list[str]]:
+    """A package of rpm's database, and the paths of its files. Raises Broken.
+
+    header: as the database has it: number of tags, bytes of data, and then both (rpm lib/header.cc, hdrblobInit).
+    """
+    if len(header) < 8:
+        raise Broken("is truncated: no header of a package")
+    count, size = struct.unpack_from(">II", header)
+    if count > _MOST_TAGS or 8 + count * 16 + size > len(header):
+        raise Broken(f"is truncated: a header of {count} tags")
+    described = _Header.of(header[8 : 8 + count * 16], header[8 + count * 16 : 8 + count * 16 + size])
+    return described.metadata(), described.names()
 
 
 class Rpm:
@@ -89,22 +128,12 @@ class Rpm:
         end = offset + 16 + count * 16 + size
         if end > reader.size:
             raise Broken(f"is truncated: a header of {count} tags at byte {offset:#x}")
-        index = struct.iter_unpack(">IIII", reader.read(offset + 16, count * 16))
-        tags = {tag: (kind, at, number) for tag, kind, at, number in index}
-        return _Header(tags, reader.read(offset + 16 + count * 16, size)), end
+        index, data = reader.read(offset + 16, count * 16), reader.read(offset + 16 + count * 16, size)
+        return _Header.of(index, data), end
 
     def metadata(self) -> Metadata:
-        """Name, version (with epoch and release), architecture and source package."""
-        name, version, release, arch, source = (
-            next(iter(self._main.strings(tag)), None) for tag in (_NAME, _VERSION, _RELEASE, _ARCH, _SOURCE)
-        )
-        epoch = "".join(f"{number}:" for number in self._main.numbers(_EPOCH)[:1])
-        return Metadata(
-            name=name,
-            version=f"{epoch}{version}-{release}" if version else None,
-            architecture=arch,
-            source=source_of(source) if source else None,
-        )
+        """What the main header says."""
+        return self._main.metadata()
 
     def members(self, budget: Budget) -> Iterator[Member]:
         """The files that the package installs; of hard links, all but the one with the bytes as such, after it.
@@ -113,7 +142,9 @@ class Rpm:
         """
         stream = forward(Slice(self._reader, self._payload), budget)
         capable = {
-            _plain(name) for name, text in zip(self._names(), self._main.strings(_CAPABILITIES), strict=False) if text
+            _plain(name)
+            for name, text in zip(self._main.names(), self._main.strings(_CAPABILITIES), strict=False)
+            if text
         }
         waiting: dict[int, list[str]] = {}
         for file in self._files(stream):
@@ -145,15 +176,10 @@ class Rpm:
             else:
                 raise Broken(f"is damaged: no header of a member at byte {stream.position - len(magic):#x}")
 
-    def _names(self) -> list[str]:
-        folders = self._main.strings(_FOLDERS)
-        pairs = zip(self._main.numbers(_DIRECTORIES), self._main.strings(_BASENAMES), strict=False)
-        return [folders[number] + name for number, name in pairs if number < len(folders)]
-
     def _described(self) -> list[_Described]:
         main = self._main
         sizes = main.numbers(_LONG_SIZES) or main.numbers(_SIZES)
-        rows = list(zip(self._names(), main.numbers(_MODES), sizes, main.numbers(_INODES), strict=False))
+        rows = list(zip(main.names(), main.numbers(_MODES), sizes, main.numbers(_INODES), strict=False))
         last = {inode: number for number, (_, mode, _, inode) in enumerate(rows) if stat.S_ISREG(mode)}
         return [
             _Described(
@@ -167,7 +193,7 @@ class Rpm:
         ]
 
 
-def source_of(file: str) -> str | None:
+def _source(file: str) -> str | None:
     """The name in that of a source package's FILE (`zlib-1.2.13-5.fc39.src.rpm`): all before version and release."""
     return file.rsplit("-", 2)[0] if file.count("-") >= 2 else None
 
