@@ -11,10 +11,23 @@ if TYPE_CHECKING:
     from linkscope.analysis.process import processes
     from linkscope.analysis.request import Assumptions, Depth, Looking
     from linkscope.analysis.targets import targets
+    from linkscope.analysis.who import who
     from linkscope.analysis.why import why
     from linkscope.policy.terms import Policy
 
-__all__ = ["Assumptions", "Depth", "Looking", "Policy", "check", "diff", "inspect", "processes", "targets", "why"]
+__all__ = [
+    "Assumptions",
+    "Depth",
+    "Looking",
+    "Policy",
+    "check",
+    "diff",
+    "inspect",
+    "processes",
+    "targets",
+    "who",
+    "why",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -27,6 +40,7 @@ _HOMES = {
     "inspect": "linkscope.analysis.inspect",
     "processes": "linkscope.analysis.process",
     "targets": "linkscope.analysis.targets",
+    "who": "linkscope.analysis.who",
     "why": "linkscope.analysis.why",
 }
 

@@ -47,6 +47,11 @@ COMMANDS = {
         "All processes, and which of them must be restarted.",
         "linkscope.model.pid:PidDocument",
     ),
+    "who": Entry(
+        "linkscope.cli.who",
+        "What holds a library, as a shared one or inside: files and processes.",
+        "linkscope.model.who:WhoDocument",
+    ),
     "check": Entry(
         "linkscope.cli.check",
         "Whether files are as a release has to be.",

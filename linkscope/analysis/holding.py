@@ -1,0 +1,196 @@
+"""In what way one file holds a library: by itself, by its closure, by what it declares to open."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from linkscope.analysis.circumstances import Place
+from linkscope.analysis.inside import Insides
+from linkscope.analysis.sought import Sought
+from linkscope.loader.system import System
+from linkscope.model.document import text
+from linkscope.model.inspect import ClosureEntry, Content, Evidence, File
+from linkscope.model.who import How, Match, VersionFrom
+
+# A soname with three numbers is a whole version (libboost_system.so.1.74.0); libtool's have one, and name a series.
+_WHOLE = re.compile(r"\.so\.(\d+\.\d+\.\d+)$")
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What one file or process holds. packed: the file's path, where nobody can see what is inside.
+
+    process: it is one. closed: a process that the caller may not look into.
+    """
+
+    matches: list[Match]
+    packed: str | None = None
+    process: bool = False
+    closed: bool = False
+
+
+class Version(msgspec.Struct, frozen=True):
+    """The version of a library, as far as it is told. source: None where it is not."""
+
+    number: str | None = None
+    source: VersionFrom | None = None
+    evidence: tuple[Evidence, ...] = ()
+    name: str | None = None
+
+
+class Holding:
+    """One file, its closure, and in what way they hold the library."""
+
+    def __init__(self, what: Sought, insides: Insides, file: File, where: Place, system: System) -> None:
+        self._what = what
+        self._insides = insides
+        self._file = file
+        self._where = where
+        self._system = system
+        self._by_path = {entry.path: entry for entry in file.closure if entry.path is not None}
+
+    def matches(self) -> list[Match]:
+        """Every way, the file itself first."""
+        shared = [entry for entry in self._file.closure if self._is_it(entry)]
+        if any(entry.found_by != "interpreter" for entry in shared) and self._what.by_project:
+            shared = [entry for entry in shared if entry.found_by != "interpreter"]  # a part of the C library, again
+        other = beside([self._version(entry.realpath, entry.soname) for entry in shared])
+        found = list(self._itself(other))
+        for entry in self._file.closure:
+            found += [self._shared(entry, other)] if entry in shared else self._within(entry)
+        return [*found, *self._declared()]
+
+    def _itself(self, other: Version | None) -> Iterator[Match]:
+        """The file is the library, or has it inside. OTHER: the version of another one of the project."""
+        file, what = self._file, self._what
+        held = self._insides.of_path(self._where.inside, self._system) or []
+        if self._is_library(held):
+            version = version_of(what, held, file.soname)
+            version = other if version.number is None and other is not None else version
+            yield self._match("inside", None, version, [file.path], soname=file.soname, itself=True)
+            return
+        for content in held:
+            if what.is_inside(content):
+                yield self._match("inside", None, told_by(content), [file.path], ecosystem=content.ecosystem)
+
+    def _is_library(self, held: list[Content]) -> bool:
+        """Whether the file is the library, by its path or by what it is called."""
+        file, what = self._file, self._what
+        if what.path is not None:
+            return what.is_at((self._where.inside, self._system.realpath(self._where.inside, "/")))
+        if file.kind not in ("shared-library", "interpreter"):
+            return False
+        own = file.soname or file.path.rpartition("/")[2]
+        return what.is_called((own, file.path.rpartition("/")[2])) and not what.is_another(own, held)
+
+    def _within(self, entry: ClosureEntry) -> Iterator[Match]:
+        """A library of the closure that is another one has it inside."""
+        if entry.realpath is None or self._what.path is not None:
+            return
+        for content in self._insides.of_path(entry.realpath, self._system) or ():
+            if self._what.is_inside(content):
+                via = [*self._chain(entry), entry.path or entry.requested]
+                yield self._match("inside", entry.path, told_by(content), via, ecosystem=content.ecosystem)
+
+    def _is_it(self, entry: ClosureEntry) -> bool:
+        what = self._what
+        if what.path is not None:
+            return what.is_at((entry.path, entry.realpath))
+        if not what.is_called((entry.soname, *map(_basename, (entry.requested, entry.path, entry.realpath)))):
+            return False
+        held = self._insides.of_path(entry.realpath, self._system) if entry.realpath else None
+        return not what.is_another(entry.soname, held or [])
+
+    def _version(self, realpath: str | None, soname: str) -> Version:
+        held = self._insides.of_path(realpath, self._system) if realpath else None
+        return version_of(self._what, held or (), soname)
+
+    def _shared(self, entry: ClosureEntry, other: Version | None) -> Match:
+        """A library of the closure that is the one looked for. OTHER: the version of one beside it."""
+        version = self._version(entry.realpath, entry.soname)
+        version = other if version.number is None and other is not None else version
+        how: How = "needed" if entry.requested in self._file.needed else "indirect"
+        return self._match(how, entry.path, version, self._chain(entry), soname=entry.soname)
+
+    def _chain(self, entry: ClosureEntry) -> list[str]:
+        """The shortest way from the file to what asks for ENTRY; the environment alone asks for a preload."""
+        chain: list[str] = []
+        while True:
+            askers = [self._by_path.get(asker) for asker in entry.needed_by]
+            between = [asker for asker in askers if asker is not None and asker.depth < entry.depth]
+            if not between or None in askers:  # the file itself asks
+                return [self._file.path, *reversed(chain)]
+            entry = min(between, key=lambda asker: asker.depth)
+            chain.append(entry.path or entry.requested)
+
+    def _declared(self) -> Iterator[Match]:
+        """What the file says that it opens itself while it runs."""
+        for one in self._file.dlopen:
+            real = self._system.realpath(one.found, "/") if one.found else None
+            if self._what.is_called((*one.soname, _basename(one.found))) or self._what.is_at((one.found, real)):
+                soname = next((name for name in one.soname if self._what.is_called((name,))), one.soname[0])
+                version = self._version(real, soname)
+                yield self._match("dlopen", one.found, version, [self._file.path], soname=soname)
+
+    def _match(
+        self,
+        how: How,
+        library: str | None,
+        version: Version,
+        via: list[str],
+        *,
+        soname: str | None = None,
+        itself: bool = False,
+        ecosystem: str | None = None,
+    ) -> Match:
+        return Match(
+            path=self._file.path,
+            path_bytes=self._file.path_bytes,
+            pid=None,
+            how=how,
+            library=library,
+            version=version.number,
+            version_from=version.source,
+            via=via,
+            name=version.name or soname or text(self._what.name),
+            soname=soname,
+            ecosystem=ecosystem,
+            itself=itself,
+            evidence=list(version.evidence),
+        )
+
+
+def version_of(what: Sought, held: Iterable[Content], soname: str | None) -> Version:
+    """The version of the library itself, by what its file HELD, else by its soname."""
+    for content in held:
+        if what.tells(content):
+            return told_by(content)
+    whole = _WHOLE.search(soname or "")
+    if whole is not None and not what.libraries:  # OpenSSL 1.0.2u was called libssl.so.1.0.0: a known one tells itself
+        return Version(whole[1], "soname")
+    return Version(name=what.libraries[0].name if len(what.libraries) == 1 else None)
+
+
+def told_by(content: Content) -> Version:
+    """The version that CONTENT has."""
+    source: VersionFrom | None = None if content.version is None else "contents"
+    return Version(content.version, source, tuple(content.evidence), content.name)
+
+
+def beside(versions: Iterable[Version]) -> Version | None:
+    """What holds for the libraries of one project that do not tell their version: libssl's is that of libcrypto.
+
+    None where those beside it tell none, or not the same.
+    """
+    told = {version.number: version for version in versions if version.source == "contents"}
+    if len(told) != 1:
+        return None
+    (version,) = told.values()
+    return Version(version.number, "beside", version.evidence, version.name)
+
+
+def _basename(path: str | None) -> str | None:
+    return None if path is None else os.path.basename(path)

@@ -1,0 +1,81 @@
+"""What is inside files that are met on the way (libraries, what processes have mapped), each of them read once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from linkscope.analysis.facts import file_facts
+from linkscope.contents import embedded
+from linkscope.contents.identify import identify
+from linkscope.elf.image import read_image
+from linkscope.elf.packing import packed
+from linkscope.elf.reader import Reader, open_reader
+from linkscope.errors import LinkScopeError
+from linkscope.loader.system import System
+from linkscope.model.inspect import Content
+from linkscope.process import procfs
+from linkscope.process.mapped import Mapped
+from linkscope.process.rebuilt import from_memory
+
+_Key = tuple[int, int, int, int]
+# The names that `identify` has for C libraries, which are known by more than banners.
+_C_LIBRARIES = frozenset(("glibc", "musl", "uclibc-ng", "dietlibc", "bionic"))
+
+
+class Insides:
+    """The contents of the files of one run. names: of plain libraries that are looked for; None: everything."""
+
+    def __init__(self, names: frozenset[str] | None = None) -> None:
+        self._names = names
+        self._known: dict[_Key, list[Content]] = {}
+
+    def of_path(self, path: str, system: System) -> list[Content] | None:
+        """Of the file at PATH (absolute, as seen from inside); None where it cannot be read."""
+        try:
+            return self._at(system.root.locate(path), path, system.root.open)
+        except OSError:
+            return None
+
+    def of_program(self, pid: int, path: str) -> list[Content] | None:
+        """Of the file that the kernel started as process PID, which may be deleted; None where it cannot be read."""
+        return self._at(procfs.path_of(pid, "exe"), path, os.open)
+
+    def of_mapped(self, pid: int, one: Mapped) -> list[Content] | None:
+        """Of a file that process PID has mapped, deleted ones included; None where its bytes cannot be had."""
+        standing = one.standing
+        if standing is None or self._names == frozenset():
+            return []
+        if standing.location is not None:
+            own = standing.linked or standing.view is None
+            how = os.open if own or standing.view is None else standing.view.system.root.open
+            found = self._at(standing.location, one.path, how)
+            if found is not None:
+                return found
+        reader = from_memory(pid, one.mappings, one.path)
+        if reader is None:
+            return None
+        with reader:
+            return self._of(reader)
+
+    def _at(self, location: str, path: str, how: Callable[[str, int], int]) -> list[Content] | None:
+        if self._names == frozenset():
+            return []
+        try:
+            status = os.stat(location)
+            key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            if key not in self._known:
+                with open_reader(location, path, how) as reader:
+                    self._known[key] = self._of(reader)
+        except (LinkScopeError, OSError, ValueError):
+            return None
+        return self._known[key]
+
+    def _of(self, reader: Reader) -> list[Content]:
+        try:
+            image = read_image(reader)
+            if self._names is None or self._names & _C_LIBRARIES:
+                return identify(reader, image, file_facts(reader, image).file)
+            return [] if packed(reader, image) else embedded.contents(reader, image, self._names)
+        except LinkScopeError:
+            return []

@@ -1,0 +1,134 @@
+"""What is meant by the name of a library that somebody asks for: sonames, a file, what contents call it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+from linkscope.analysis.circumstances import place
+from linkscope.contents.banners import Library, is_called, libraries
+from linkscope.loader.system import System
+from linkscope.model.inspect import Content
+
+# A crate is often called as the library that it binds, and counts its versions on its own; a distribution's package
+# has a version of its own, too. The path of a Go module is nobody else's name.
+_NAMED_ALONE = frozenset(("generic", "go"))
+_SONAME = re.compile(r"\.so(\.|$)")
+# Who took over the code and the sonames of another library, without being it.
+_FORKS = {"openssl": frozenset(("libressl", "boringssl"))}
+
+
+class Sought(msgspec.Struct, frozen=True):
+    """A library that is looked for. name: as it was given.
+
+    path: of a file that was named, absolute and without symlinks, None where no file was. also: other paths of it, as
+    processes may have mapped it. libraries: the projects that are meant, for their sonames, if `by_project`, and for
+    what is inside of files; of a file that was named, for its version alone. stem: the beginning of sonames that count.
+    """
+
+    name: str
+    path: str | None
+    also: frozenset[str]
+    libraries: tuple[Library, ...]
+    by_project: bool
+    stem: str | None
+
+    @property
+    def projects(self) -> frozenset[str]:
+        """The names of the projects, as contents have them."""
+        return frozenset(library.name for library in self.libraries)
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """The plain libraries that have to be looked for inside of files; None: anything may be meant."""
+        if self.libraries or self.path is not None or _SONAME.search(self.name):
+            return self.projects
+        return None
+
+    def is_at(self, paths: Iterable[str | None]) -> bool:
+        """Whether one of PATHS is that of the file that was named."""
+        return self.path is not None and any(path == self.path or path in self.also for path in paths if path)
+
+    def is_called(self, names: Iterable[str | None]) -> bool:
+        """Whether one of NAMES (sonames, names of files) is the library's; never where a file was named."""
+        if self.path is not None:
+            return False
+        return any(self._is_its(name) for name in names if name)
+
+    def _is_its(self, name: str) -> bool:
+        if name == self.name:
+            return True
+        if self.by_project:
+            return any(is_called(library, name) for library in self.libraries)
+        return self.stem is not None and bool(re.fullmatch(rf"{re.escape(self.stem)}(-[\d.]+)?\.so(\..*)?", name))
+
+    def is_inside(self, content: Content) -> bool:
+        """Whether CONTENT, out of some file, is the library."""
+        return self.path is None and (self.tells(content) or self._is_named(content))
+
+    def tells(self, content: Content) -> bool:
+        """Whether CONTENT, out of the library's own file, is about it."""
+        return content.ecosystem == "generic" and content.name in self.projects
+
+    def _is_named(self, content: Content) -> bool:
+        if self.name == f"{content.ecosystem}:{content.name}":
+            return True
+        return content.ecosystem in _NAMED_ALONE and content.name == self.name
+
+    def is_another(self, soname: str, found: list[Content]) -> bool:
+        """Whether a library called SONAME is another project's of the same soname, by what was FOUND there.
+
+        So there are libjpeg and libjpeg-turbo, OpenSSL and LibreSSL. Somebody who gave a soname means any of them.
+        """
+        if not self.by_project or any(map(self.tells, found)):
+            return False
+        names = {content.name for content in found if content.ecosystem == "generic"}
+        rivals = {library.name for library in libraries() if library.name in names and is_called(library, soname)}
+        return bool(rivals or any(names & _FORKS.get(project, frozenset()) for project in self.projects))
+
+
+def sought(name: str, system: System) -> Sought:
+    """What NAME means: the file at a path, a soname, or a project; `libssl` is what sonames begin with.
+
+    A name with a slash is a path, unless nothing stands there and it does not begin as one: Go's modules have such
+    names. Contents of another ecosystem are named with it (`cargo:openssl`).
+    """
+    path = _path(name, system)
+    if path is not None:
+        inside = place(name, system).inside
+        also = frozenset((inside, os.path.normpath(inside)))
+        return Sought(name, path, also, _of_soname(path.rpartition("/")[2]), by_project=False, stem=None)
+    if _SONAME.search(name):
+        return Sought(name, None, frozenset(), _of_soname(name), by_project=False, stem=None)
+    project = tuple(library for library in libraries() if library.name == name.lower())
+    if project:
+        return Sought(name, None, frozenset(), project, by_project=True, stem=None)
+    stem = name if name.startswith("lib") else f"lib{name}"
+    plain = re.fullmatch(r"[\w+.-]+", name) is not None
+    return Sought(name, None, frozenset(), _of_soname(f"{name}.so"), by_project=False, stem=stem if plain else None)
+
+
+def _path(name: str, system: System) -> str | None:
+    """The path that NAME is, without symlinks; None where it is none."""
+    if "/" not in name:
+        return None
+    inside = place(name, system).inside
+    real = system.realpath(inside, "/")
+    if real is not None:
+        return real
+    return os.path.normpath(inside) if name.startswith(("/", "./", "../")) else None
+
+
+def _of_soname(soname: str) -> tuple[Library, ...]:
+    return tuple(library for library in libraries() if is_called(library, soname))
+
+
+def near(name: str) -> list[str]:
+    """The projects that are known whose names are nearly NAME; [] where it is one itself."""
+    from difflib import get_close_matches
+
+    known = [library.name for library in libraries()]
+    return [] if name.lower() in known else get_close_matches(name.lower(), known, 2, 0.75)

@@ -1,0 +1,156 @@
+"""`linkscope who`: which files and processes hold a library, as a shared one or inside themselves."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+
+import msgspec
+
+from linkscope.analysis.circumstances import Place, system_for
+from linkscope.analysis.division import divided
+from linkscope.analysis.holding import Held, Holding
+from linkscope.analysis.inside import Insides
+from linkscope.analysis.inspect import error_of
+from linkscope.analysis.release import Member, answer, members_of
+from linkscope.analysis.request import Assumptions, Depth
+from linkscope.analysis.sought import Sought, sought
+from linkscope.errors import BadAssumption
+from linkscope.loader.system import System
+from linkscope.model.document import AnalysisError, text
+from linkscope.model.inspect import File
+from linkscope.model.who import Match, WhoDocument, WhoSummary
+from linkscope.policy.upstream import key, semantic_key
+
+_AS_IT_IS = Assumptions()
+_SEMANTIC = frozenset(("go", "cargo"))
+_GO_ITSELF = "stdlib"  # its releases are 1.22rc1, 1.22.0, and not after semver.org
+
+
+def who(
+    name: str,
+    paths: Sequence[str] = (),
+    assumptions: Assumptions = _AS_IT_IS,
+    *,
+    processes: bool | None = None,
+    older_than: str | None = None,
+) -> WhoDocument:
+    """All of PATHS that hold the library NAME, and the running processes that do, in one document.
+
+    processes: whether those are asked, too; None: only where there are no PATHS. older_than: only what is below that
+    version, or may be. Raises RootUnusable and BadAssumption.
+    """
+    asked = processes if processes is not None else not paths
+    with ExitStack() as opened:
+        files = list(members_of(paths, assumptions, Depth(), opened)) if paths else []
+        results = [*who_of(name, files, assumptions, older_than)]
+    if asked:
+        results += who_runs(name, older_than)
+    return document(name, results, older_than, assumptions)
+
+
+def who_of(
+    name: str,
+    files: Sequence[Member | AnalysisError],
+    assumptions: Assumptions,
+    older_than: str | None = None,
+    workers: int = 1,
+) -> Iterator[Held | AnalysisError]:
+    """One answer for each of FILES (see `release.members_of`), in their order, made when asked for.
+
+    workers: processes among which many files are divided, for a caller without other threads. Raises BadAssumption.
+    """
+    return divided(_Question(sought(name, system_for(assumptions)), Bound(older_than)), files, workers)
+
+
+def who_runs(name: str, older_than: str | None = None) -> Iterator[Held | AnalysisError]:
+    """One answer for each process that is there now. Raises BadAssumption and NoProcfs."""
+    from linkscope.analysis.running import Running  # most questions are about files
+
+    bound = Bound(older_than)
+    for held in Running(sought(name, system_for(_AS_IT_IS))).each():
+        yield msgspec.structs.replace(held, matches=bound.kept(held.matches)) if isinstance(held, Held) else held
+
+
+def document(
+    name: str, results: Iterable[Held | AnalysisError], older_than: str | None, assumptions: Assumptions = _AS_IT_IS
+) -> WhoDocument:
+    """RESULTS of one run in one document. A path at which nothing stands, and that nobody has mapped, is an error."""
+    every = list(results)
+    held = [one for one in every if isinstance(one, Held)]
+    matches = [match for one in held for match in one.matches]
+    errors = [one for one in every if isinstance(one, AnalysisError)]
+    system = system_for(assumptions)
+    path = sought(name, system).path
+    if path is not None and not matches and not system.mode(path):
+        errors.append(error_of(name, os.strerror(errno.ENOENT).lower()))
+    return WhoDocument(
+        name=text(name),
+        older_than=older_than,
+        matches=matches,
+        packed=[one.packed for one in held if one.packed is not None],
+        summary=WhoSummary(
+            files=sum(not one.process for one in held),
+            processes=sum(one.process and not one.closed for one in held),
+            closed=sum(one.closed for one in held),
+        ),
+        errors=errors,
+    )
+
+
+class Bound:
+    """The version below which is asked. Raises BadAssumption where that is none."""
+
+    def __init__(self, version: str | None) -> None:
+        self._version = version
+        if version is not None and key(version) is None:
+            raise BadAssumption(version, "is no version: it has to begin with a number")
+
+    def kept(self, matches: Iterable[Match]) -> list[Match]:
+        """Those of MATCHES that are older, and those of which that cannot be told, marked so."""
+        if self._version is None:
+            return list(matches)
+        judged = ((match, self._is_older(match)) for match in matches)
+        return [
+            msgspec.structs.replace(match, older="unknown" if older is None else "yes")
+            for match, older in judged
+            if older is not False
+        ]
+
+    def _is_older(self, match: Match) -> bool | None:
+        semantic = match.ecosystem in _SEMANTIC and match.name != _GO_ITSELF
+        order = semantic_key if semantic else key
+        least, found = order(self._version or ""), order(match.version or "")
+        return None if least is None or found is None else found < least
+
+
+class _Question:
+    """What is asked of each file."""
+
+    kinds: tuple[type[Held | AnalysisError], ...] = (Held, AnalysisError)
+
+    def __init__(self, what: Sought, bound: Bound) -> None:
+        self._what = what
+        self._bound = bound
+        self._insides = Insides(what.names)
+
+    def answer(self, item: Member | AnalysisError) -> Held | AnalysisError:
+        """What one file holds, or why that cannot be told."""
+        if isinstance(item, AnalysisError):
+            return item
+        return answer(item, lambda subject: self._held(subject.file, item.where, item.run.system))
+
+    def _held(self, file: File, where: Place, system: System) -> Held:
+        holding = Holding(self._what, self._insides, file, where, system)
+        packed = any(problem.code == "packed" for problem in file.problems)
+        return Held(self._bound.kept(holding.matches()), file.path if packed else None)
+
+    def share(self, item: Member | AnalysisError) -> int:
+        """Equal for the names of one file."""
+        return 0 if isinstance(item, AnalysisError) else item.run.share_of(item.where)
+
+    def lost(self, item: Member | AnalysisError, reason: str) -> AnalysisError:
+        """What is said of a file whose process ended."""
+        return item if isinstance(item, AnalysisError) else error_of(item.where.shown, reason)

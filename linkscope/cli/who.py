@@ -1,0 +1,128 @@
+"""`linkscope who`: which files and processes hold a library, mapped as a shared one or inside themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+
+import click
+
+from linkscope.analysis.request import Assumptions, Depth
+from linkscope.cli import exit_codes, interrupts
+from linkscope.cli.completion import files
+from linkscope.cli.help import Command, examples
+from linkscope.cli.names import listed_in
+from linkscope.cli.options import assumptions, formats, names_from
+from linkscope.cli.output import Output, complain
+from linkscope.cli.progress import shown, waited_for
+from linkscope.model.document import AnalysisError
+from linkscope.model.who import Match, WhoDocument
+from linkscope.report.escape import exact, quoted
+
+_MOST_WORKERS = 8  # as for inspect
+_EXAMPLES = examples(
+    "linkscope who zlib /usr/bin /usr/lib",
+    "linkscope who openssl --older-than 3.0.14 --processes /srv",
+    "sudo linkscope who libcrypto.so.3",
+    "linkscope who golang.org/x/crypto --format jsonl dist/ | jq -r .path",
+)
+
+
+@click.command(cls=Command, epilog=_EXAMPLES)
+@click.argument("name", metavar="NAME")
+@click.argument("paths", metavar="[PATH...]", nargs=-1, shell_complete=files)
+@formats("text", "json", "jsonl")
+@click.option("--processes", is_flag=True, help="Look at the running processes as well as at the PATHs.")
+@click.option(
+    "--older-than",
+    metavar="VERSION",
+    help="Only what is below VERSION, or does not tell: both are marked.",
+)
+@names_from
+@assumptions
+def command(
+    name: str,
+    paths: tuple[str, ...],
+    form: str,
+    processes: bool,
+    older_than: str | None,
+    files_from: str | None,
+    null: bool,
+    assumptions: Assumptions,
+) -> int:
+    """What holds the library NAME: needs it, opens it, or has it inside. The question after a CVE.
+
+    NAME is a project (zlib, openssl), a soname, or the path of a library; Go modules go by their path, a crate is
+    cargo:NAME. A project is found by its sonames and inside of files; a soname finds its project inside of files,
+    too; a path means that very file. PATHs are files, folders and packages; without any, all running processes are
+    asked, also for files that were deleted or replaced since they were mapped.
+
+    A version is what the code itself tells: a distribution may have mended it without a new one. Formats: text for
+    people; json, one document; jsonl, one line for each match.
+
+    Exit code: 0 if something holds it, 1 if nothing does, 2 if something could not be analysed. Processes that may not
+    be looked into are counted, and do not change it.
+    """
+    interrupts.raise_an_exception()
+    chosen = [*paths, *(listed_in(files_from, b"\0" if null else b"\n") if files_from is not None else ())]
+    named = bool(paths) or files_from is not None
+    if assumptions.root != "/" and (processes or not named):
+        raise click.UsageError("--root is about files: name some, and leave --processes out.")
+    output = Output()
+    found = _document(name, chosen, assumptions, older_than, output, processes=processes or not named, files=named)
+    for piece in _pieces(found, form, output):
+        output.write(piece)
+    output.flush()
+    if form != "json":
+        for error in found.errors:
+            complain(f"{quoted(exact(error.path, error.path_bytes))}: {error.error}")
+    if not found.matches:
+        _advise(name)
+    return exit_codes.FAILED if found.errors else exit_codes.FINE if found.matches else exit_codes.WRONG
+
+
+def _document(
+    name: str,
+    paths: list[str],
+    assumptions: Assumptions,
+    older_than: str | None,
+    output: Output,
+    *,
+    processes: bool,
+    files: bool,
+) -> WhoDocument:
+    from linkscope.analysis.holding import Held
+    from linkscope.analysis.release import members_of
+    from linkscope.analysis.who import document, who_of, who_runs
+
+    results: list[Held | AnalysisError] = []
+    with ExitStack() as opened:
+        if files:
+            listed = list(waited_for(members_of(paths, assumptions, Depth(), opened), "files"))
+            workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+            results += shown(who_of(name, listed, assumptions, older_than, workers), len(listed), output)
+        if processes:
+            results += waited_for(who_runs(name, older_than), "processes")
+    return document(name, results, older_than, assumptions)
+
+
+def _pieces(found: WhoDocument, form: str, output: Output) -> Iterable[bytes | str]:
+    """FOUND in the format FORM, whose module is imported only now; on a terminal nothing in it is acted on."""
+    if form == "text":
+        from linkscope.report.who import render
+
+        return render(found, output.page())
+    from linkscope.report import json
+
+    encoded: Iterator[bytes] = iter((json.whole(found),)) if form == "json" else json.lines(found.matches, (Match,))
+    return map(json.visible, encoded) if output.terminal else encoded
+
+
+def _advise(name: str) -> None:
+    """What may have been meant by a NAME that nothing holds."""
+    from linkscope.analysis.sought import near
+
+    others = near(name)
+    if others:
+        complain(f"{quoted(name)} is no library that is known by its code; did you mean {' or '.join(others)}?")
