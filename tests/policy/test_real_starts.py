@@ -4,14 +4,17 @@ The judges are the loaders of Debian 11, 12 and 13, as they are first installed,
 """
 
 import contextlib
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from linkscope.policy.targets.catalogue import target
+from tests.cli.conftest import COMMAND, environment
+from tests.oracle import roots
 from tests.oracle.availability import Unavailable
-from tests.oracle.files import facts
+from tests.oracle.files import dynamic_files, facts, gains_privileges
 from tests.policy import real_samples
 from tests.policy.real_samples import ARM64, BUILT, BUILT_ARM64, BUILT_MUSL, DEBIAN, LARGE, MUSL
 from tests.policy.real_starts import Sample, System, Targets, located
@@ -168,6 +171,36 @@ def test_check_knows_on_which_processors_a_loader_refuses(
     errors = system.errors_on(levels, cpu)
     for sample in levels:
         assert starts[sample].started == (not errors[sample]), (sample, starts[sample], errors[sample])
+
+
+@pytest.mark.parametrize("label", ["glibc-2.36", "brings-deeper-2.36"])
+@pytest.mark.parametrize("root", DEBIAN)
+def test_the_commands_exit_code_says_whether_the_program_starts(judges: Judges, root: str, label: str) -> None:
+    sample = Sample(f"floors/{label}")
+    system = _asked(judges, root, sample)
+    expected = 0 if system.starts[sample].started else 1
+    file = system.samples[sample]
+    for asked in (("--root", str(system.root), system.inside(sample)), ("--target", DEBIAN[root], str(file))):
+        done = subprocess.run([*COMMAND, "check", *asked], env=environment(), capture_output=True, timeout=60)
+        assert (done.returncode, done.stderr) == (expected, b""), (asked, done.stdout)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("root", DEBIAN)
+@pytest.mark.parametrize("origin", ["debian:11", "debian:13"])
+def test_every_program_of_a_root_is_judged_alike_in_a_root_and_for_a_target(
+    judges: Judges, origin: str, root: str
+) -> None:
+    """None of them is started: the root is the judge, whose answers the other tests hold against the loader's."""
+    folder = roots.root(origin)
+    there = [path for path, found in dynamic_files(folder, ["/usr/bin", "/usr/sbin"]) if found.interp]
+    samples = [Sample(f"{origin}:{path}") for path in there if not gains_privileges(f"{folder}{path}")]
+    system = judges.system(root, samples)
+    said = judges.targets([DEBIAN[root]], samples)
+    assert len(system.samples) > 200
+    for sample, errors in system.errors.items():
+        assert (not errors) == (not said.errors(DEBIAN[root])[sample]), (sample, errors)
+        assert said.verdict(DEBIAN[root], sample) is (not errors), (sample, errors)
 
 
 def test_every_program_of_floors_is_started(fixtures_dir: Path) -> None:
