@@ -73,6 +73,11 @@ COMMANDS = {
         "The systems that are known, and the oldest of each on which a file starts.",
         "linkscope.model.targets:TargetsDocument",
     ),
+    "sigs": Entry(
+        "linkscope.cli.sigs",
+        "The static libraries that are recognised inside files by their code: learn, list and exchange them.",
+        "linkscope.model.sigs:SigsDocument",
+    ),
     "schema": Entry("linkscope.cli.schema", "The JSON Schema of a command's output."),
     "completion": Entry("linkscope.cli.completion_script", "The script that makes a shell complete command lines."),
     "man": Entry("linkscope.cli.manpage", "The manual page of all commands."),

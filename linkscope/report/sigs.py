@@ -1,0 +1,106 @@
+"""Signatures for people: which archives are known, whose they are, and how much of them can be recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from linkscope.model.sigs import SignedArchive, SigsDocument
+from linkscope.report.page import INDENT, LABEL, Page, Span, paint, words
+from linkscope.report.table import Column, table
+
+_COLUMNS = (
+    Column(title="library"),
+    Column(title="version", least=6),
+    Column(title="package", least=12),
+    Column(title="distribution", spare=1),
+    Column(title="architecture", least=6, spare=3),
+    Column(title="sections", right=True, spare=4),
+    Column(title="archives", least=12, spare=2),
+    Column(title="in"),
+)
+_SHOWN = 4  # archives of one package
+
+
+def render_list(document: SigsDocument, page: Page) -> Iterator[str]:
+    """The pieces of the text, newlines included: a table with a row for each package of each release."""
+    rows = [_row(list(alike)) for _, alike in groupby(sorted(document.archives, key=_package), key=_package)]
+    if rows:
+        for line in table(_COLUMNS, rows, page, indent=0):
+            yield paint(line, page) + "\n"
+    yield paint([(_sum(document), "faint")], page) + "\n"
+
+
+def render_details(document: SigsDocument, page: Page) -> Iterator[str]:
+    """The pieces of the text, newlines included: all that is known of each archive."""
+    for place, archive in enumerate(document.archives):
+        if place:
+            yield "\n"
+        for line in _details(archive, page):
+            yield paint(line, page) + "\n"
+
+
+def _package(archive: SignedArchive) -> tuple[str, ...]:
+    """What the archives of one row have in common; one that is of no package stands alone."""
+    own = archive.package or f"{archive.origin}\0{archive.id}"
+    package = archive.package_version or "", archive.distribution or ""
+    return (archive.library or "", archive.version or "", own, *package, "" if archive.shipped else "own")
+
+
+def _row(archives: Sequence[SignedArchive]) -> list[Span]:
+    first = archives[0]
+    names = sorted({archive.name for archive in archives})
+    shown = [*names[:_SHOWN], *([f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else [])]
+    return [
+        (first.library or first.name, "name"),
+        (first.version or "", ""),
+        (_whose(first), ""),
+        (first.distribution or "", ""),
+        (", ".join(sorted({archive.architecture for archive in archives})), ""),
+        (str(sum(archive.recognised for archive in archives)), ""),
+        (", ".join(shown), "faint"),
+        ("shipped" if first.shipped else "store", "faint" if first.shipped else "good"),
+    ]
+
+
+def _whose(archive: SignedArchive) -> str:
+    """The package and its version, or the file where there is no package."""
+    if archive.package is None:
+        return archive.origin
+    return " ".join(word for word in (archive.package, archive.package_version) if word)
+
+
+def _sum(document: SigsDocument) -> str:
+    own = sum(not archive.shipped for archive in document.archives)
+    shipped = len(document.archives) - own
+    parts = [*([f"{counted(shipped)} in the shipped pack"] if shipped else []), f"{counted(own)} in {document.store}"]
+    return ", ".join(parts)
+
+
+def counted(archives: int) -> str:
+    """How many archives they are, in words."""
+    return f"{archives} archive" if archives == 1 else f"{archives} archives"
+
+
+def _details(archive: SignedArchive, page: Page) -> Iterator[list[Span]]:
+    library = " ".join(word for word in (archive.library, archive.version) if word)
+    yield [(archive.name, "title"), (f"  {library}" if library else "", "name")]
+    facts = [
+        ("package", _whose(archive) if archive.package else "none"),
+        ("distribution", archive.distribution or "not known"),
+        ("machine", archive.architecture),
+        ("code", _code(archive)),
+        ("learnt from", archive.origin),
+        ("in", "the shipped pack" if archive.shipped else "the store"),
+        ("id", archive.id),
+    ]
+    for label, fact in facts:
+        yield from words(fact, "", page, [(f"{'':{INDENT}}{label:<{LABEL}}", "faint")])
+
+
+def _code(archive: SignedArchive) -> str:
+    said = (
+        f"{archive.size} bytes in {archive.sections} sections of {archive.members} members, "
+        f"of which {archive.recognised} sections can be recognised"
+    )
+    return f"{said}; {archive.bitcode} members are for a link-time optimiser alone" if archive.bitcode else said
