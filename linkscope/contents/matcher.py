@@ -1,0 +1,210 @@
+"""Where in a file's executable bytes the code of known archives stands.
+
+One pass over the bytes, whatever the number of signatures: the 8 bytes at each offset are looked up among all anchors
+at once, first in a table of bits by their hash, which discards nearly all of them, then in the sorted anchors. What is
+left is compared with four more bytes of the signature, and the little that passes is proven by its digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from linkscope.contents import changeable
+from linkscope.contents.fingerprints import STEP, digest
+from linkscope.elf import constants as c
+from linkscope.elf.machines import machine_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from linkscope.contents.changeable import Range
+    from linkscope.contents.known import Codes, Pack
+    from linkscope.elf.image import Image
+    from linkscope.elf.reader import Reader
+
+_PIECE = 1 << 24  # bytes that are in memory at once, beside the longest signature
+_BLOCK = 1 << 19  # bytes whose windows are looked up together, so that all stays in the processor's cache
+_WINDOW = 8
+_SPREAD = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio: Knuth's multiplicative hash
+_FEWEST_BITS, _MOST_BITS = 16, 24  # of the table's index
+_SPARSE = 5  # the table has 2^5 places a signature, so that one window in 32 passes by chance
+_MOST_COPIES = 1024  # of one code in a file; what stands there more often is filling
+
+
+class Match(msgspec.Struct, frozen=True):
+    """Code found: at byte `start` of the file stands what signature `code` of the pack number `pack` describes.
+
+    length: of the section. fixed: how many of its bytes were compared.
+    """
+
+    start: int
+    length: int
+    fixed: int
+    pack: int
+    code: int
+
+
+def executable_ranges(image: Image) -> list[Range]:
+    """Where the file's executable bytes are: those of the PT_LOAD segments with PF_X, each byte once."""
+    ranges: list[Range] = []
+    for start, end in sorted(
+        (s.offset, min(s.offset + s.filesz, image.size))
+        for s in image.segments
+        if s.type == c.PT_LOAD and s.flags & c.PF_X
+    ):
+        if ranges and start <= ranges[-1][1]:
+            ranges[-1] = ranges[-1][0], max(ranges[-1][1], end)
+        elif start < end:
+            ranges.append((start, end))
+    return ranges
+
+
+def matches(reader: Reader, image: Image, packs: Sequence[Pack]) -> list[Match]:
+    """All places in the file's executable bytes where known code stands, by their start.
+
+    The same bytes may be the code of several signatures. Nothing for a machine of which no pack has signatures.
+    Raises MalformedElf and FileUnreadable.
+    """
+    architecture = machine_name(image.machine)
+    known = [(number, codes) for number, pack in enumerate(packs) if (codes := pack.codes(architecture)) is not None]
+    if architecture not in STEP or not any(len(codes.anchors) for _, codes in known):
+        return []
+    search = _Search(architecture, [codes for _, codes in known], [(number, packs[number]) for number, _ in known])
+    found: list[Match] = []
+    for start, end in executable_ranges(image):
+        for at in range(start, end, _PIECE):
+            first, behind = max(at - search.before, start), min(at + _PIECE + search.longest, end)
+            content = reader.read(first, behind - first)
+            found += search.within(content, first, (at - first, min(_PIECE, end - at)))
+    return sorted(found, key=lambda match: (match.start, match.length, match.pack, match.code))
+
+
+class _Search:
+    """The signatures of all packs, ready to be looked for.
+
+    before: how far behind a section's start an anchor may stand. longest: of the sections.
+    """
+
+    def __init__(self, architecture: str, codes: Sequence[Codes], packs: Sequence[tuple[int, Pack]]) -> None:
+        import numpy as np
+
+        self._architecture = architecture
+        self._packs = packs
+        self._firsts = list(np.cumsum([0, *(len(one.anchors) for one in codes)]))
+        anchors = np.concatenate([one.anchors for one in codes])
+        order = np.argsort(anchors, kind="stable")
+        self._code = order
+        self._anchor_at = np.concatenate([one.anchors_at for one in codes])[order].astype(np.int64)
+        self._check = np.concatenate([one.checks for one in codes])[order]
+        self._check_at = np.concatenate([one.checks_at for one in codes])[order].astype(np.int64)
+        self._length = np.concatenate([one.lengths for one in codes])[order].astype(np.int64)
+        self._values, self._first = np.unique(anchors[order], return_index=True)
+        self._count = np.diff(np.append(self._first, len(order)))
+        bits = min(max(len(self._values).bit_length() + _SPARSE, _FEWEST_BITS), _MOST_BITS)
+        self._shift = np.uint64(64 - bits)
+        self._table = np.zeros(1 << bits, bool)
+        self._table[self._hashes(self._values)] = True
+        self._copies = np.zeros(len(order), np.int64)
+        self._proofs: dict[int, tuple[bytes, list[Range], bytes]] = {}
+        self.before = int(self._anchor_at.max())
+        self.longest = int(self._length.max())
+
+    def _hashes(self, windows: NDArray[np.uint64]) -> NDArray[np.int64]:
+        import numpy as np
+
+        return ((windows * np.uint64(_SPREAD)) >> self._shift).view(np.int64)
+
+    def within(self, content: bytes, origin: int, own: tuple[int, int]) -> list[Match]:
+        """The matches in CONTENT, which is at byte ORIGIN of the file, whose anchors are in the part OWN of it.
+
+        own: the offset of its first byte, and its size.
+        """
+        candidates: list[tuple[int, int]] = []
+        for at in range(own[0], own[0] + own[1], _BLOCK):
+            candidates += self._candidates(content, origin, at, min(_BLOCK, own[0] + own[1] - at))
+        return list(self._proven(content, origin, candidates))
+
+    def _candidates(self, content: bytes, origin: int, at: int, size: int) -> Iterator[tuple[int, int]]:
+        """(start in CONTENT, place in the order of anchors) of what passes the check, for SIZE bytes from AT on."""
+        import numpy as np
+
+        places, values = self._anchors(content, origin, at, size)
+        if not len(places):
+            return
+        counts = self._count[values]
+        codes = np.repeat(self._first[values], counts) + _within_groups(counts)
+        starts = np.repeat(places, counts) - self._anchor_at[codes]
+        inside = (starts >= 0) & (starts + self._length[codes] <= len(content))
+        codes, starts = codes[inside], starts[inside]
+        bytes_ = np.frombuffer(content, np.uint8)
+        checked = starts + self._check_at[codes]
+        there = np.zeros(len(codes), np.uint32)
+        for byte in range(4):
+            there |= bytes_[checked + byte].astype(np.uint32) << np.uint32(8 * byte)
+        passed = there == self._check[codes]
+        yield from zip(starts[passed].tolist(), codes[passed].tolist(), strict=True)
+
+    def _anchors(self, content: bytes, origin: int, at: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where anchors stand that begin in the SIZE bytes from AT on, and each one's number among the values."""
+        import numpy as np
+
+        step = STEP[self._architecture]
+        places: list[NDArray[np.int64]] = []
+        windows: list[NDArray[np.uint64]] = []
+        for first in range(at + -(origin + at) % step, at + min(_WINDOW, size), step):
+            count = min((at + size - first + _WINDOW - 1) // _WINDOW, (len(content) - first) // _WINDOW)
+            if count <= 0:
+                continue
+            all_here = np.frombuffer(content, "<u8", count, first)
+            passed = np.flatnonzero(self._table[self._hashes(all_here)])
+            places.append(passed * _WINDOW + first)
+            windows.append(all_here[passed])
+        if not places:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        place, window = np.concatenate(places), np.concatenate(windows)
+        value = np.searchsorted(self._values, window)
+        equal = self._values[np.minimum(value, len(self._values) - 1)] == window
+        return place[equal], value[equal]
+
+    def _proven(self, content: bytes, origin: int, candidates: list[tuple[int, int]]) -> Iterator[Match]:
+        self._fetch({code for _, code in candidates})
+        view = memoryview(content)
+        for start, code in candidates:
+            length = int(self._length[code])
+            expected, ranges, packed = self._proofs[code]
+            if self._copies[code] >= _MOST_COPIES or (ranges and ranges[-1][1] > length):
+                continue
+            if digest(packed, view[start : start + length], ranges) == expected:
+                self._copies[code] += 1
+                fixed = length - sum(end - first for first, end in ranges)
+                pack, number = self._named(code)
+                yield Match(origin + start, length, fixed, self._packs[pack][0], number)
+
+    def _named(self, code: int) -> tuple[int, int]:
+        """The pack among those that are searched, and the code's number there."""
+        whole = int(self._code[code])
+        pack = next(at for at, behind in enumerate(self._firsts[1:]) if whole < behind)
+        return pack, whole - int(self._firsts[pack])
+
+    def _fetch(self, codes: Iterable[int]) -> None:
+        wanted: dict[int, list[tuple[int, int]]] = {}
+        for code in codes:
+            if code not in self._proofs:
+                pack, number = self._named(code)
+                wanted.setdefault(pack, []).append((number, code))
+        for pack, asked in wanted.items():
+            proofs = self._packs[pack][1].proofs(self._architecture, [number for number, _ in asked])
+            for (_, code), (expected, packed) in zip(asked, proofs, strict=True):
+                self._proofs[code] = expected, changeable.unpack(packed), packed
+
+
+def _within_groups(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1 … for each of the groups of these sizes, one after the other."""
+    import numpy as np
+
+    starts = np.cumsum(counts) - counts
+    return np.arange(int(counts.sum())) - np.repeat(starts, counts)
