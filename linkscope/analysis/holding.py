@@ -67,7 +67,7 @@ class Holding:
         """The file is the library, or has it inside. OTHER: the version of another one of the project."""
         file, what = self._file, self._what
         held = self._insides.of_path(self._where.inside, self._system) or []
-        if self._is_library(held):
+        if self._is_library():
             version = version_of(what, held, file.soname)
             version = other if version.number is None and other is not None else version
             yield self._match("inside", None, version, [file.path], soname=file.soname, itself=True)
@@ -76,7 +76,7 @@ class Holding:
             if what.is_inside(content):
                 yield self._match("inside", None, told_by(content), [file.path], ecosystem=content.ecosystem)
 
-    def _is_library(self, held: list[Content]) -> bool:
+    def _is_library(self) -> bool:
         """Whether the file is the library, by its path or by what it is called."""
         file, what = self._file, self._what
         if what.path is not None:
@@ -84,7 +84,8 @@ class Holding:
         if file.kind not in ("shared-library", "interpreter"):
             return False
         own = file.soname or file.path.rpartition("/")[2]
-        return what.is_called((own, file.path.rpartition("/")[2])) and not what.is_another(own, held)
+        called = what.is_called((own, file.path.rpartition("/")[2]))
+        return called and not self._is_another(own, self._where.inside)
 
     def _within(self, entry: ClosureEntry) -> Iterator[Match]:
         """A library of the closure that is another one has it inside."""
@@ -101,8 +102,14 @@ class Holding:
             return what.is_at((entry.path, entry.realpath))
         if not what.is_called((entry.soname, *map(_basename, (entry.requested, entry.path, entry.realpath)))):
             return False
-        held = self._insides.of_path(entry.realpath, self._system) if entry.realpath else None
-        return not what.is_another(entry.soname, held or [])
+        return entry.realpath is None or not self._is_another(entry.soname, entry.realpath)
+
+    def _is_another(self, soname: str, path: str) -> bool:
+        """Whether the file at PATH, which is called as the library is, is another project's after all."""
+        what, insides = self._what, self._insides
+        if not what.by_project or any(map(what.tells, insides.of_path(path, self._system) or ())):
+            return False
+        return what.is_another(soname, insides.whole.of_path(path, self._system) or [])
 
     def _version(self, realpath: str | None, soname: str) -> Version:
         held = self._insides.of_path(realpath, self._system) if realpath else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cached_property
 
 from linkscope.analysis.facts import file_facts
 from linkscope.contents import embedded
@@ -29,6 +30,11 @@ class Insides:
     def __init__(self, names: frozenset[str] | None = None) -> None:
         self._names = names
         self._known: dict[_Key, list[Content]] = {}
+
+    @cached_property
+    def whole(self) -> Insides:
+        """The same for everything that may be inside."""
+        return self if self._names is None else Insides()
 
     def of_path(self, path: str, system: System) -> list[Content] | None:
         """Of the file at PATH (absolute, as seen from inside); None where it cannot be read."""

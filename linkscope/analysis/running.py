@@ -106,8 +106,11 @@ class _Process:
             return False  # a program's own name says nothing of what is in it
         if not self._what.is_called((one.soname, basename(one.path), basename(one.loaded_as or ""))):
             return False
-        held = self._insides.of_mapped(self._seen.snapshot.through, one)
-        return not self._what.is_another(one.soname or basename(one.path), held or [])
+        pid = self._seen.snapshot.through
+        if not self._what.by_project or any(map(self._what.tells, self._insides.of_mapped(pid, one) or ())):
+            return True
+        found = self._insides.whole.of_mapped(pid, one) or []
+        return not self._what.is_another(one.soname or basename(one.path), found)
 
     def _version(self, one: Mapped) -> Version:
         held = self._insides.of_mapped(self._seen.snapshot.through, one)

@@ -79,21 +79,21 @@ class Sought(msgspec.Struct, frozen=True):
         return content.ecosystem in _NAMED_ALONE and content.name == self.name
 
     def is_another(self, soname: str, found: list[Content]) -> bool:
-        """Whether a library called SONAME is another project's of the same soname, by what was FOUND there.
+        """Whether a library called SONAME, in which everything was looked for and FOUND, is another project's.
 
         So there are libjpeg and libjpeg-turbo, OpenSSL and LibreSSL. Somebody who gave a soname means any of them.
         """
-        if not self.by_project or any(map(self.tells, found)):
-            return False
         names = {content.name for content in found if content.ecosystem == "generic"}
         rivals = {library.name for library in libraries() if library.name in names and is_called(library, soname)}
-        return bool(rivals or any(names & _FORKS.get(project, frozenset()) for project in self.projects))
+        return bool(
+            rivals - self.projects or any(names & _FORKS.get(project, frozenset()) for project in self.projects)
+        )
 
 
 def sought(name: str, system: System) -> Sought:
     """What NAME means: the file at a path, a soname, or a project; `libssl` is what sonames begin with.
 
-    A name with a slash is a path, unless nothing stands there and it does not begin as one: Go's modules have such
+    A name with a slash is a path, unless nothing stands there and it does not look like one: Go's modules have such
     names. Contents of another ecosystem are named with it (`cargo:openssl`).
     """
     path = _path(name, system)
@@ -119,7 +119,8 @@ def _path(name: str, system: System) -> str | None:
     real = system.realpath(inside, "/")
     if real is not None:
         return real
-    return os.path.normpath(inside) if name.startswith(("/", "./", "../")) else None
+    is_path = name.startswith(("/", "./", "../")) or _SONAME.search(name)
+    return os.path.normpath(inside) if is_path else None
 
 
 def _of_soname(soname: str) -> tuple[Library, ...]:
