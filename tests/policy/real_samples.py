@@ -90,9 +90,4 @@ OF_TARGETS: Final = (
         tuple(DEBIAN)[:2],
     ),
     Difference("brings-absent-now", "a symbol without a version may be in any library", tuple(DEBIAN)),
-    Difference(
-        "interpreter-other interpreter-link",
-        "a target has its loader where the ABI has it; other names of it are not known",
-        tuple(DEBIAN),
-    ),
 )

@@ -165,12 +165,12 @@ def test_whether_a_file_of_another_machine_is_static_is_told_by_the_file(
 
 
 def test_how_a_packed_program_is_linked_is_not_claimed(fixture_file: FixtureFile, tmp_path: Path) -> None:
-    """Neither that it is static, nor that it is not: a note, and the warning that it is packed."""
+    """Whoever asked for a linkage is told that it cannot be told, which is an error, and why: that it is packed."""
     copy = tmp_path / "copy"
     shutil.copy(fixture_file("hello/hello-static"), copy)
     packed(copy)
     levels = {one.rule: one.level for one in findings(copy, symbols=False, linkage="static")}
-    assert levels["wrong-linkage"] == "note"
+    assert levels["wrong-linkage"] == "error"
     assert levels["packed"] == "warning"
 
 

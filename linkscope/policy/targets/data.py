@@ -57,6 +57,7 @@ class Source(Row, frozen=True):
 class _Machine(Row, frozen=True):
     source: str
     interpreter: str | None = None
+    also: tuple[str, ...] = ()  # other names of the same file
     cpu: int = 0
 
 
@@ -181,7 +182,9 @@ class _Reading:
         for name, row in self._machines.items():
             if name not in ARCHITECTURES:
                 raise self._fault("machines", f"no architecture is called {name}")
-            yield Machine(name, *ARCHITECTURES[name], row.interpreter, row.cpu, self._evidence(row.source, name))
+            yield Machine(
+                name, *ARCHITECTURES[name], row.interpreter, row.also, row.cpu, self._evidence(row.source, name)
+            )
 
     def _libraries(self) -> Mapping[str, Mapping[str, Library]]:
         known: dict[str, dict[str, Library]] = {name: {} for name in self._machines}

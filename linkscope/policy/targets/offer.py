@@ -25,8 +25,8 @@ class Machine(msgspec.Struct, frozen=True):
     """One architecture of a release.
 
     name: as wheels call it (`x86_64`, `ppc64le`). machine, elf_class, endian: as in the document of a file.
-    interpreter: the path of its dynamic loader; None where none is prescribed. cpu: the x86-64 level that every
-    computer of this system has (1 to 4), 0 on other architectures.
+    interpreter: the path of its dynamic loader; None where none is prescribed. also: other paths that lead to it.
+    cpu: the x86-64 level that every computer of this system has (1 to 4), 0 on other architectures.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Machine(msgspec.Struct, frozen=True):
     elf_class: int
     endian: str
     interpreter: str | None
+    also: tuple[str, ...]
     cpu: int
     evidence: Evidence
 

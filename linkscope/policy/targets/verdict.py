@@ -62,7 +62,8 @@ def _of_static(wanted: Requirements) -> Iterator[Reason]:
 
 def _of_dynamic(target: Target, machine: Machine, wanted: Requirements) -> Iterator[Reason]:
     interpreter = wanted.interpreter
-    if interpreter is not None and machine.interpreter is not None and interpreter != machine.interpreter:
+    known = (machine.interpreter, *machine.also)
+    if interpreter is not None and machine.interpreter is not None and interpreter not in known:
         message = f"asks for the loader {interpreter}; that of {target.name} is {machine.interpreter}"
         yield Reason(code="interpreter", weight="fatal", subject=interpreter, message=message)
         if ("/ld-musl-" in interpreter) != (target.libc == "musl"):
