@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from linkscope.contents import embedded, golang, packagenote, rust
+from linkscope.contents import embedded, golang, packagenote, rust, symbols
 from linkscope.elf import constants as c
 from linkscope.elf.notes import NT_GNU_ABI_TAG, segment_notes
 from linkscope.elf.packing import packed
@@ -31,6 +31,7 @@ def identify(reader: Reader, image: Image, file: File) -> list[Content]:
         [
             *_c_library(reader, image, file),
             *embedded.contents(reader, image),
+            *symbols.contents(reader, image),
             *(golang.contents(build) if build else ()),
             *rust.contents(reader, image),
             *packagenote.contents(packagenote.package_notes(reader, image)),

@@ -46,7 +46,7 @@ def test_a_wheel_holds_what_its_package_says(package: str) -> None:
     for name, version in released.says(SAYS[package]).items():
         number = re.search(r"\d+\.\d+\.\d+[a-z]?", version)
         assert number is not None
-        assert found[name] == {number[0]}, name
+        assert found[name] - {None} == {number[0]}, name  # symbols tell no version
 
 
 @pytest.mark.parametrize("package", UNTOLD)
@@ -77,7 +77,7 @@ def test_node_holds_what_it_says_itself(require_tool: RequireTool) -> None:
     if path.stat().st_size < 1 << 24:
         pytest.skip("this node is a small program with its libraries outside")
     keys = {"nodejs": "node", "openssl": "openssl", "v8": "v8", "icu": "icu", "c-ares": "ares", "libuv": "uv"}
-    keys |= {"nghttp2": "nghttp2", "zlib": "zlib", "brotli": "brotli"}
+    keys |= {"nghttp2": "nghttp2", "zlib": "zlib", "brotli": "brotli", "llhttp": "llhttp"}
     found = found_in(path)
     assert {"nodejs", "v8", "openssl", "zlib"} <= set(found) <= set(keys)
     for name, content in found.items():
