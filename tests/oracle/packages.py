@@ -45,6 +45,33 @@ def download(folder: Path, suite: str, architecture: str, packages: Sequence[str
 
     Raises Unavailable where apt, a Debian archive, its key or the network is missing.
     """
+    apt = _apt_get(folder, suite, architecture)
+    run([*apt, "install", "--download-only", "--no-install-recommends", *packages])
+    return sorted((folder / "cache/archives").glob("*.deb"))
+
+
+def download_alone(folder: Path, suite: str, architecture: str, packages: Sequence[str]) -> list[Path]:
+    """The archives of those of the packages that the suite has, without what they depend on; otherwise as `download`.
+
+    A newer archive of a package stands in the place of an older one.
+    """
+    apt = _apt_get(folder, suite, architecture)
+    there = set(run(["apt-cache", "-c", os.fspath(folder / "apt.conf"), "pkgnames"]).split())
+    wanted = [name for name in packages if name in there]
+    rows = run([*apt, "download", "--print-uris", *wanted]).splitlines()
+    names = {row.split()[1] for row in rows if row.startswith("'")}
+    archives = folder / "alone"
+    archives.mkdir(exist_ok=True)
+    for old in archives.glob("*.deb"):
+        if old.name not in names:
+            old.unlink()
+    if len(names) > len(list(archives.iterdir())):
+        run([*apt, "download", *wanted], folder=archives)
+    return [archives / name for name in sorted(names)]
+
+
+def _apt_get(folder: Path, suite: str, architecture: str) -> list[str]:
+    """The beginning of a command line of apt-get that has its state below `folder`, whose lists are up to date."""
     for part in ("state/lists/partial", "cache/archives/partial"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     (folder / "status").touch()
@@ -55,8 +82,7 @@ def download(folder: Path, suite: str, architecture: str, packages: Sequence[str
     configuration.write_text(_CONFIGURATION.format(folder=folder, architecture=architecture))
     apt = ["apt-get", "-q", "-y", "-c", os.fspath(configuration)]
     run([*apt, "update"])
-    run([*apt, "install", "--download-only", "--no-install-recommends", *packages])
-    return sorted((folder / "cache/archives").glob("*.deb"))
+    return apt
 
 
 def unpack(archive: Path, target: Path) -> None:
@@ -71,13 +97,16 @@ def unpack(archive: Path, target: Path) -> None:
     files.unlink()
 
 
-def run(command: Sequence[str], output: IO[bytes] | None = None) -> str:
-    """A tool's standard output, unless it goes to a file. Raises Unavailable where the tool is not there or fails."""
+def run(command: Sequence[str], output: IO[bytes] | None = None, folder: Path | None = None) -> str:
+    """A tool's standard output, unless it goes to a file. folder: its working directory, if not our own.
+
+    Raises Unavailable where the tool is not there or fails.
+    """
     if shutil.which(command[0]) is None:
         raise Unavailable(f"{command[0]} is not here")
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(
-        command, stdout=output or subprocess.PIPE, stderr=subprocess.PIPE, check=False, env=environment
+        command, stdout=output or subprocess.PIPE, stderr=subprocess.PIPE, check=False, env=environment, cwd=folder
     )
     if done.returncode:
         said = " ".join(os.fsdecode(done.stderr or done.stdout).split("\n")[-_LAST_LINES - 1 :]).strip()
