@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from linkscope.analysis.code import about_memory, about_text
 from linkscope.analysis.family import Families
@@ -23,6 +24,10 @@ from linkscope.process.surroundings.scripts import Script
 from linkscope.process.surroundings.units import placement_of
 from linkscope.process.usage import process_memory
 
+if TYPE_CHECKING:
+    from linkscope.analysis.inside import Insides
+    from linkscope.model.inspect import Content
+
 _NO_LIBRARIES: frozenset[Origin] = frozenset(("executable", "interpreter", "vdso"))
 
 
@@ -37,6 +42,21 @@ class Answers:
     def tree(self, pid: int) -> FamilyTree:
         """The whole family of one process."""
         return self._families.tree(pid)
+
+    @cached_property
+    def _insides(self) -> Insides:
+        from linkscope.analysis.inside import Insides  # not wanted by most
+
+        return Insides()
+
+    def _contents(self, observation: Observation) -> list[Content] | None:
+        """What is inside the program's own file; None where that was not asked for, or the file cannot be read."""
+        program, pid = observation.program, observation.snapshot.through
+        if not self._looking.contents or program is None:
+            return None
+        if observation.ran is not None and observation.ran.loader is not None:
+            return self._insides.of_mapped(pid, program)  # the kernel started the loader
+        return self._insides.of_program(pid, program.path)
 
     @cached_property
     def _families(self) -> Families:
@@ -77,6 +97,7 @@ class Answers:
             unit=placement.unit,
             container=placement.container,
             root=text(shown) if shown is not None else None,
+            contents=self._contents(observation),
         )
 
 

@@ -30,7 +30,7 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
     objects: list them. memory: what they cost (smaps, which takes the kernel time). verify_text: compare code in memory
     with the files. tree: the whole family, with the channels inside. stale_only: nothing but what must be restarted.
     scripts: whether an interpreter's script changed. kernel: whether a newer kernel is installed. user: only processes
-    of this user, a name as the document has it; None: everybody's.
+    of this user, a name as the document has it; None: everybody's. contents: what is inside the program's own file.
     """
 
     objects: bool = True
@@ -41,6 +41,7 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
     scripts: bool = False
     kernel: bool = False
     user: str | None = None
+    contents: bool = False
 
 
 class Depth(msgspec.Struct, frozen=True, kw_only=True):

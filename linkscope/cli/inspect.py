@@ -22,17 +22,19 @@ from linkscope.model.inspect import File
 from linkscope.report.escape import exact, quoted
 
 _MOST_WORKERS = 8  # each keeps its own tables of what it has read: 40 MiB
+_LONGEST_EPOCH = 11  # digits: the year 5138
 _EXAMPLES = examples(
     "linkscope inspect ./app",
     "linkscope inspect --root ./image /usr/bin/app",
     "linkscope inspect --format paths -0 ./app | cpio -0 -o -H newc > app.cpio",
+    "linkscope inspect --format cyclonedx ./app > app.cdx.json",
     "find . -type f -print0 | linkscope inspect -0 --files-from - --format jsonl",
 )
 
 
 @click.command(cls=Command, epilog=_EXAMPLES)
 @click.argument("paths", metavar="PATH...", nargs=-1, shell_complete=files)
-@formats("text", "json", "jsonl", "paths")
+@formats("text", "json", "jsonl", "paths", "cyclonedx")
 @names_from
 @click.option("--symbols", is_flag=True, help="Bind every undefined symbol, as `ldd -r` and `ldd -u` would.")
 @click.option("--contents", is_flag=True, help="Say what was linked into each file itself: libraries, Go modules.")
@@ -56,7 +58,8 @@ def command(
 
     Formats: text for people; json, one document; jsonl, one line for each file; paths, the bare list of the files
     themselves and all that the loader would open for them. On a narrow terminal a library's path is only its folder
-    where the file is called what was asked for.
+    where the file is called what was asked for. cyclonedx, an SBOM (CycloneDX 1.6, JSON) with --contents, what proves
+    them, and the libraries; the same files give the same bytes, and its time is SOURCE_DATE_EPOCH, if that is set.
 
     Exit code: 0 if nothing is wrong, 1 if a file would not start or a symbol stays unresolved, 2 if something could
     not be analysed.
@@ -65,12 +68,18 @@ def command(
     chosen = [*paths, *(listed_in(files_from, b"\0" if null else b"\n") if files_from is not None else ())]
     if not paths and files_from is None:
         raise click.UsageError("Name at least one file, or give a list of them with --files-from.")
-    depth = Depth(symbols=symbols, contents=contents, cross_check=cross_check, follow_scripts=follow_scripts)
+    inside = contents or form == "cyclonedx"
+    depth = Depth(symbols=symbols, contents=inside, cross_check=cross_check, follow_scripts=follow_scripts)
     output = Output()
     outcome = _Outcome(form, output)
     workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
     results = shown(inspect_each(chosen, assumptions, depth, workers), len(chosen), output)
-    for piece in _pieces(outcome.watching(results), form, output, as_given(assumptions), b"\0" if null else b"\n"):
+    watched = outcome.watching(results)
+    if form == "cyclonedx":
+        pieces: Iterable[bytes | str] = _sbom(watched, assumptions)
+    else:
+        pieces = _pieces(watched, form, output, as_given(assumptions), b"\0" if null else b"\n")
+    for piece in pieces:
         output.write(piece)
     output.flush()
     return outcome.exit_code
@@ -96,6 +105,25 @@ def _pieces(
 
     encoded = json.streamed(results) if form == "json" else json.lines(results)
     return map(json.visible, encoded) if output.terminal else encoded
+
+
+def _sbom(results: Iterable[File | AnalysisError], assumptions: Assumptions) -> Iterator[str]:
+    """RESULTS as a CycloneDX document, by a library that is only there if it was asked for."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if epoch and not (epoch.isascii() and epoch.isdecimal() and len(epoch) <= _LONGEST_EPOCH):
+        raise click.UsageError(f"SOURCE_DATE_EPOCH is no number of seconds: {epoch!r}")
+    try:
+        from linkscope.report import cyclonedx
+    except ModuleNotFoundError as absent:
+        raise click.UsageError(
+            f"--format cyclonedx needs {absent.name}, which is not installed: pip install 'linkscope[sbom]'"
+        ) from absent
+    from linkscope import __version__
+    from linkscope.analysis.digests import Digests
+
+    digests = Digests(assumptions)
+    files = (result for result in results if isinstance(result, File))
+    yield cyclonedx.render(files, digests.of, __version__, int(epoch) if epoch else None)
 
 
 class _Outcome:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from linkscope.model.inspect import Content, File
 from linkscope.report.escape import escape, exact
 from linkscope.report.page import INDENT, LABEL, Page, Span, cells, cut, padded, words
 
+if TYPE_CHECKING:
+    from linkscope.model.pid import Process  # which `inspect` does not need
+
 _GAP = 2
 # What a narrow page leaves of a name, and of what proves it.
 _NAME, _PROOF = 24, 16
+_NOTHING: list[Span] = [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint"), ("nothing that is known by its traces", "")]
 
 
 def contents(file: File, page: Page) -> Iterator[list[Span]]:
@@ -24,7 +29,20 @@ def contents(file: File, page: Page) -> Iterator[list[Span]]:
         yield [(f"{'':{INDENT}}inside the file itself", "faint")]
         yield from _rows(file.contents, page)
     else:
-        yield [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint"), ("nothing that is known by its traces", "")]
+        yield _NOTHING
+
+
+def program_contents(process: Process, page: Page) -> Iterator[list[Span]]:
+    """The same for the program that a process runs; of a static one how to ask."""
+    executable = process.executable
+    if process.contents:
+        yield [(f"{'':{INDENT}}inside the program itself", "faint")]
+        yield from _rows(process.contents, page)
+    elif process.contents is not None:
+        yield _NOTHING
+    elif executable is not None and executable.linkage == "static":
+        start = [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint")]
+        yield from words(f"not looked for; `linkscope pid --contents {process.pid}` does", "faint", page, start)
 
 
 def _asking(file: File, given: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from linkscope.model.pid import FamilyTree, Process, ProcessError
+from linkscope.report.contents import program_contents
 from linkscope.report.family import family, tree
 from linkscope.report.findings import findings, is_stale
 from linkscope.report.lines import clipped, painted
@@ -55,7 +56,7 @@ def _count(processes: int, stale: int, partly: int, failed: int, page: Page) -> 
 
 def process_lines(process: Process, page: Page, moment: Moment) -> Iterator[list[Span]]:
     """The whole report of one process."""
-    about = [*facts(process, page), *family(process, page, moment)]
+    about = [*facts(process, page), *family(process, page, moment), *program_contents(process, page)]
     parts = [about, _mapped(process, page), _cost(process, page), findings(process, page)]
     yield from _headed(process, page, moment, parts)
 

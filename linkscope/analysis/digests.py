@@ -1,0 +1,37 @@
+"""Digests of the files that an answer names."""
+
+from __future__ import annotations
+
+import hashlib
+
+from linkscope.analysis.circumstances import place, system_for
+from linkscope.analysis.request import Assumptions
+from linkscope.elf.reader import Reader
+from linkscope.errors import LinkScopeError
+
+_PIECE = 1 << 20
+
+
+class Digests:
+    """SHA-256 of files by the paths that an answer under ASSUMPTIONS has for them. Raises RootUnusable."""
+
+    def __init__(self, assumptions: Assumptions) -> None:
+        self._system = system_for(assumptions)
+        self._known: dict[str, str | None] = {}
+
+    def of(self, path: str) -> str | None:
+        """64 hexadecimal digits; None where the file cannot be read."""
+        if path not in self._known:
+            try:
+                with self._system.open(place(path, self._system).inside, path) as reader:
+                    self._known[path] = _sha256(reader)
+            except (LinkScopeError, ValueError):
+                self._known[path] = None
+        return self._known[path]
+
+
+def _sha256(reader: Reader) -> str:
+    digest = hashlib.sha256()
+    for at in range(0, reader.size, _PIECE):
+        digest.update(reader.read(at, min(_PIECE, reader.size - at)))
+    return digest.hexdigest()

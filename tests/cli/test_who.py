@@ -1,0 +1,136 @@
+"""`linkscope who`: its formats, its exit codes, its looks on a narrow and a wide page, and what it refuses."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+
+from linkscope.model.who import Match, WhoDocument
+from tests.cli.conftest import Linkscope
+from tests.cli.processes import as_nobody
+from tests.contents.samples import texts, with_constants
+from tests.oracle.elfwriter import shared_object
+from tests.process.started import started
+
+FixtureFile = Callable[[str], Path]
+_ZLIB = (
+    " deflate 1.2.11 Copyright 1995-2017 Jean-loup Gailly and Mark Adler ",
+    " inflate 1.2.11 Copyright 1995-2017 Mark Adler ",
+)
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Path:
+    """A folder with a static program that has zlib 1.2.11 inside, and one that has nothing."""
+    (tmp_path / "files").mkdir()
+    with_constants(tmp_path / "files/holds", texts(*_ZLIB))
+    with_constants(tmp_path / "files/plain", texts("nothing of note"))
+    return tmp_path / "files"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("zlib", "{}"), 0),
+        (("libz.so.1", "{}"), 0),
+        (("bzip2", "{}"), 1),
+        (("zlib", "{}/plain"), 1),
+        (("zlib", "--older-than", "1.2.12", "{}"), 0),
+        (("zlib", "--older-than", "1.2.11", "{}"), 1),
+        (("zlib", "{}", "nothing-here"), 2),
+        (("./nothing-here.so", "{}"), 2),
+        (("zlib", "--older-than", "new", "{}"), 2),
+        (("zlib", "--root", "/nowhere", "{}"), 2),
+        (("zlib", "--root", "{}", "--processes", "/"), 2),
+        (("zlib", "--root", "{}"), 2),
+        ((), 2),
+    ],
+)
+def test_the_exit_code_tells_whether_something_holds_it(
+    linkscope: Linkscope, inside: Path, arguments: tuple[str, ...], code: int
+) -> None:
+    ran = linkscope("who", *(word.format(inside) for word in arguments))
+    assert ran.returncode == code
+    assert b"Traceback" not in ran.stderr
+
+
+def test_json_is_one_document_of_the_published_schema(linkscope: Linkscope, inside: Path) -> None:
+    ran = linkscope("who", "--format", "json", "zlib", inside)
+    document = json.loads(ran.stdout)
+    jsonschema.Draft202012Validator(json.loads(linkscope("schema", "who").stdout)).validate(document)
+    assert msgspec.json.encode(msgspec.json.decode(ran.stdout, type=WhoDocument)) + b"\n" == ran.stdout
+    (match,) = document["matches"]
+    assert match.keys() >= {"path", "pid", "how", "library", "version", "via"}
+    path = str(inside / "holds")
+    assert (match["path"], match["pid"], match["how"], match["library"]) == (path, None, "inside", None)
+    assert (match["version"], match["via"]) == ("1.2.11", [path])
+
+
+def test_jsonl_is_a_line_for_each_match(linkscope: Linkscope, inside: Path) -> None:
+    ran = linkscope("who", "--format", "jsonl", "zlib", inside)
+    assert [msgspec.json.decode(line, type=Match).version for line in ran.stdout.splitlines()] == ["1.2.11"]
+
+
+def test_text_names_the_version_the_file_and_how_many_hold_it(linkscope: Linkscope, inside: Path) -> None:
+    lines = linkscope("who", "zlib", inside).stdout.decode().splitlines()
+    assert lines[0] == "inside, linked in  zlib  1.2.11"
+    assert lines[1].split()[0] == str(inside / "holds")
+    assert lines[-1] == "zlib: held by 1 of 2 files · 1 has it inside"
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+def test_no_line_is_wider_than_the_page(
+    linkscope: Linkscope, fixture_file: FixtureFile, inside: Path, columns: int
+) -> None:
+    app = fixture_file("chain/middle-rpath-serves-below/app")
+    for name in ("zlib", "libleaf.so", "libc.so.6"):
+        text = linkscope("who", name, inside, app.parent, env={"COLUMNS": str(columns)}).stdout.decode()
+        assert max(map(len, text.splitlines())) <= columns, text
+
+
+def test_a_version_that_is_not_known_is_marked(linkscope: Linkscope, tmp_path: Path) -> None:
+    shared_object(tmp_path / "libz.so.1", soname="libz.so.1")
+    text = linkscope("who", "zlib", "--older-than", "1.2.12", tmp_path / "libz.so.1").stdout.decode()
+    assert "version unknown" in text
+    assert "may be older" in text
+
+
+def test_a_name_that_nearly_fits_is_answered_with_the_one_that_was_meant(linkscope: Linkscope, inside: Path) -> None:
+    assert b"did you mean openssl?" in linkscope("who", "opensl", inside).stderr
+
+
+def test_a_list_of_names_is_read(linkscope: Linkscope, inside: Path) -> None:
+    ran = linkscope("who", "zlib", "-0", "--files-from", "-", stdin=b"\0".join((bytes(inside / "holds"), b"")))
+    assert ran.returncode == 0
+
+
+def test_a_process_whose_library_was_replaced_is_told(
+    linkscope: Linkscope, fixture_file: FixtureFile, tmp_path: Path
+) -> None:
+    app = Path(tmp_path / "holder")
+    app.write_bytes(fixture_file("process/holder").read_bytes())
+    app.chmod(0o755)
+    library = tmp_path / "libheld.so"
+    library.write_bytes(fixture_file("process/libheld.so").read_bytes())
+    with started([app], cwd=tmp_path) as holder:
+        holder.expect("ready")
+        library.unlink()
+        ran = linkscope("who", "libheld.so")
+        text = ran.stdout.decode()
+        by_path = linkscope("who", "--format", "json", str(library))
+    assert ran.returncode == 0
+    assert f"{holder.pid}  holder" in text
+    assert "deleted" in text
+    assert "1 to be restarted" in text
+    assert [match["pid"] for match in json.loads(by_path.stdout)["matches"]] == [holder.pid]
+
+
+def test_what_others_run_is_counted_and_no_failure(fixture_file: FixtureFile) -> None:
+    with started([fixture_file("process/holder")]) as holder:
+        holder.expect("ready")
+        ran = as_nobody("who", "libnobody-has-this.so.1", "--format", "json")
+        document = msgspec.json.decode(ran.stdout, type=WhoDocument)
+    assert (ran.returncode, document.errors, document.matches) == (1, [], [])

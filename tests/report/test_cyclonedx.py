@@ -1,0 +1,167 @@
+"""SBOMs: valid by CycloneDX's own strict schema, read back by its own library, the same bytes for the same files."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linkscope.model.inspect import Content, Evidence
+from tests.cli.conftest import Linkscope, environment
+from tests.cli.conftest import linkscope as linkscope
+from tests.contents.samples import linked
+from tests.oracle.availability import Unavailable
+from tests.report.documents import hostile, library, program
+
+try:
+    from cyclonedx.model.bom import Bom
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+    from packageurl import PackageURL
+
+    from linkscope.report.cyclonedx import purl_of, render
+except ModuleNotFoundError:
+    pytestmark = pytest.mark.skip("cyclonedx-python-lib is not installed (linkscope[sbom])")
+
+FixtureFile = Callable[[str], Path]
+
+
+def _content(name: str, version: str | None = None, ecosystem: str = "generic", *proofs: Evidence) -> Content:
+    return Content(name=name, ecosystem=ecosystem, version=version, evidence=list(proofs))
+
+
+def _valid(text: str) -> dict[str, Any]:
+    """The document, after the strict validator has found nothing wrong with it."""
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    try:
+        assert validator.validate_str(text) is None
+    except Exception as error:
+        if "MissingOptionalDependency" in type(error).__name__:
+            raise Unavailable("cyclonedx-python-lib[json-validation] is not installed") from error
+        raise
+    document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def _rendered(*files: Any, epoch: int | None = None) -> str:
+    return render(files, lambda path: hashlib.sha256(path.encode()).hexdigest(), "1.0", epoch)
+
+
+BANNER = Evidence(kind="banner", text="deflate 1.2.13 Copyright")
+PRINTED = Evidence(kind="fingerprint", archive="libz.a", sections_matched=6, sections_total=15, bytes_matched=36030)
+ZLIB = _content("zlib", "1.2.13", "generic", BANNER, PRINTED)
+
+
+def test_a_program_from_the_command_line_is_a_valid_sbom(linkscope: Linkscope, tmp_path: Path) -> None:
+    source = "#include <zlib.h>\nint main(int n, char **v) { unsigned long m = n; return compress(*v, &m, *v, 1); }\n"
+    app = linked(tmp_path / "app", source, ["-static", "-lz"])
+    ran = linkscope("inspect", "--format", "cyclonedx", "app")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    parts = {part["bom-ref"]: part for part in _valid(ran.stdout.decode())["components"]}
+    file = parts["file:app"]
+    assert file["hashes"] == [{"alg": "SHA-256", "content": hashlib.sha256(app.read_bytes()).hexdigest()}]
+    (zlib,) = (part for part in parts.values() if part["name"] == "zlib")
+    assert PackageURL.from_string(zlib["purl"]).version == zlib["version"]
+
+
+def test_libraries_of_the_closure_are_what_a_program_depends_on(
+    linkscope: Linkscope, fixture_file: FixtureFile
+) -> None:
+    app = fixture_file("chain/diamond/app")
+    document = _valid(linkscope("inspect", "--format", "cyclonedx", str(app)).stdout.decode())
+    edges = {edge["ref"]: edge.get("dependsOn", []) for edge in document["dependencies"]}
+    names = {Path(reference).name for reference in edges[f"file:{app}"]}
+    judge = subprocess.run(["readelf", "-dW", app], capture_output=True, text=True, check=True).stdout
+    assert names >= {"libleft.so", "libright.so", "libleaf.so"}
+    assert all(f"[{name}]" in judge for name in ("libleft.so", "libright.so"))
+    assert {part["bom-ref"] for part in document["components"]} == set(edges)
+    for part in document["components"]:
+        path = Path(part["bom-ref"].removeprefix("file:"))
+        assert part["hashes"][0]["content"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_it_is_read_back_with_its_evidence() -> None:
+    document = _valid(_rendered(program([], path="app", contents=[ZLIB])))
+    bom = Bom.from_json(document)  # type: ignore[attr-defined]  # made by a decorator
+    (part,) = (part for part in bom.components if part.name == "zlib")
+    assert part.purl == PackageURL("generic", None, "zlib", "1.2.13")
+    (identity,) = part.evidence.identity
+    assert {method.technique.value for method in identity.methods} == {"binary-analysis", "hash-comparison"}
+    assert any("6 of 15 sections" in method.value and "libz.a" in method.value for method in identity.methods)
+    assert str(identity.confidence) == "0.95"
+    assert [occurrence.location for occurrence in part.evidence.occurrences] == ["app"]
+    assert bom.validate()
+
+
+def test_what_two_files_hold_is_one_component_with_both_occurrences() -> None:
+    document = _valid(_rendered(*(program([], path=name, contents=[ZLIB]) for name in ("one", "two"))))
+    (part,) = (part for part in document["components"] if part["name"] == "zlib")
+    assert [occurrence["location"] for occurrence in part["evidence"]["occurrences"]] == ["one", "two"]
+    edges = {edge["ref"]: edge.get("dependsOn") for edge in document["dependencies"]}
+    assert edges == {"file:one": [part["bom-ref"]], "file:two": [part["bom-ref"]], part["bom-ref"]: None}
+
+
+@pytest.mark.parametrize(
+    ("content", "purl"),
+    [
+        (_content("zlib", "1.2.13"), "pkg:generic/zlib@1.2.13"),
+        (_content("zlib"), "pkg:generic/zlib"),
+        (_content("golang.org/x/Crypto", "v0.17.0", "go"), "pkg:golang/golang.org/x/crypto@v0.17.0"),
+        (_content("stdlib", "1.22.1", "go"), "pkg:golang/stdlib@1.22.1"),
+        (_content("rustls", "0.23.5", "cargo"), "pkg:cargo/rustls@0.23.5"),
+        (
+            _content("hello", "2.10-3", "deb", Evidence(kind="note", text="deb hello 2.10-3 (debian)")),
+            "pkg:deb/debian/hello@2.10-3",
+        ),
+        (
+            _content("bash", "1:5.2-1", "rpm", Evidence(kind="note", text="rpm bash 1:5.2-1 (fedora)")),
+            "pkg:rpm/fedora/bash@5.2-1?epoch=1",
+        ),
+        (_content("something", "1", "no such ecosystem"), None),
+        (_content("", "1"), None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_package_urls_are_those_of_their_types(content: Content, purl: str | None) -> None:
+    found = purl_of(content)
+    assert (None if found is None else found.to_string()) == purl
+    if purl is not None:
+        assert PackageURL.from_string(purl) == found
+    _valid(_rendered(program([], contents=[content])))
+
+
+def test_the_same_files_give_the_same_bytes_and_others_another_number() -> None:
+    files = [program([library("libz.so.1", ["app"])], contents=[ZLIB]), program([], path="other", contents=[])]
+    assert _rendered(*files) == _rendered(*files)
+    first, second = (json.loads(_rendered(*some)) for some in (files, files[:1]))
+    assert first["serialNumber"] != second["serialNumber"]
+    assert "timestamp" not in first["metadata"]
+
+
+def test_the_time_is_what_the_build_says(linkscope: Linkscope, fixture_file: FixtureFile) -> None:
+    arguments = ("inspect", "--format", "cyclonedx", str(fixture_file("hello/hello-static")))
+    ran = linkscope(*arguments, env={"SOURCE_DATE_EPOCH": "1700000000"})
+    assert _valid(ran.stdout.decode())["metadata"]["timestamp"] == "2023-11-14T22:13:20+00:00"
+    refused = linkscope(*arguments, env={"SOURCE_DATE_EPOCH": "yesterday"})
+    assert (refused.returncode, refused.stdout) == (2, b"")
+
+
+def test_a_file_that_cannot_be_read_has_no_digest_and_names_out_of_files_do_no_harm() -> None:
+    text = render([hostile('\x1b[31m"\n<x> \u202e\U0001f600')], lambda _: None, "1.0", None)
+    assert all("hashes" not in part for part in _valid(text)["components"])
+
+
+def test_without_the_library_one_line_says_what_to_install(fixture_file: FixtureFile) -> None:
+    code = (
+        "import sys; sys.modules['cyclonedx'] = None\n"
+        "from linkscope.cli.invocation import run\nsys.exit(run(sys.argv[1:]))"
+    )
+    arguments = ["inspect", "--format", "cyclonedx", str(fixture_file("hello/hello-static"))]
+    ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment())
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "pip install 'linkscope[sbom]'" in ran.stderr
+    assert "Traceback" not in ran.stderr
