@@ -196,8 +196,8 @@ def _named(path: str, known: Owners, labels: Labels, refused: list[Refused]) -> 
 
 
 def _installed(root: Root, known: Owners, labels: Labels) -> Iterator[Source]:
-    """Every archive of a root, each file once."""
-    seen: set[tuple[int, int]] = set()
+    """Every archive of a root, each file once: of its names the one that a package has, or else the first."""
+    found: dict[tuple[int, int], Source] = {}
     for folder in _INSTALLED:
         try:
             if root.real(folder) != folder:  # /lib is /usr/lib
@@ -207,10 +207,12 @@ def _installed(root: Root, known: Owners, labels: Labels) -> Iterator[Source]:
             continue
         for location in _below(top, (_ARCHIVE,), []):
             status = os.lstat(location)
-            if (status.st_dev, status.st_ino) not in seen:
-                seen.add((status.st_dev, status.st_ino))
-                inside = os.path.join(folder, os.path.relpath(location, top))
-                yield _with_owner(inside, location, known, labels, named=False)
+            inside = os.path.join(folder, os.path.relpath(location, top))
+            source = _with_owner(inside, location, known, labels, named=False)
+            before = found.get((status.st_dev, status.st_ino))
+            if before is None or (before.owner is None and source.owner is not None):
+                found[status.st_dev, status.st_ino] = source
+    yield from found.values()
 
 
 def _with_owner(path: str, location: str, known: Owners, labels: Labels, named: bool) -> Source:

@@ -1,0 +1,180 @@
+"""`linkscope sigs`: learnt, listed, forgotten and exchanged as a user does it."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from linkscope.contents.packs import SHIPPED, Store
+from linkscope.model.sigs import SignedArchive, SigsDocument
+from tests.cli.conftest import Linkscope
+from tests.contents.test_learning import tree
+from tests.contents.test_packs import archive
+from tests.elf.samples import tool
+from tests.oracle.availability import Unavailable
+from tests.packages import makers
+
+Sigs = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def sigs(linkscope: Linkscope) -> Sigs:
+    """The command with a store of its own, in `tmp_path`."""
+
+    def run(*arguments: str | Path) -> "subprocess.CompletedProcess[bytes]":
+        return linkscope("sigs", *arguments, env={"LINKSCOPE_STORE": "own.db"})
+
+    return run
+
+
+def archives(sigs: Sigs, *arguments: str | Path) -> list[SignedArchive]:
+    """What is listed of the own store."""
+    ran = sigs("list", "--no-shipped", "--format", "json", *arguments)
+    return msgspec.json.decode(ran.stdout, type=SigsDocument).archives
+
+
+def test_what_is_learnt_is_listed_shown_and_forgotten(sigs: Sigs, tmp_path: Path) -> None:
+    path = archive(tmp_path, "foo")
+    added = sigs("add", path, "--library", "foo", "--library-version", "1.2", "--distribution", "mine 3")
+    assert (added.stdout, added.returncode) == (b"1 archive added to own.db\n", 0)
+    (row,) = archives(sigs)
+    assert (row.name, row.library, row.version, row.distribution) == ("libfoo.a", "foo", "1.2", "mine 3")
+    assert (row.architecture, row.members, row.package) == (os.uname().machine, 3, None)
+    (line,) = [one for one in sigs("list", "--no-shipped").stdout.decode().splitlines() if one.startswith("foo")]
+    assert line.split()[1] == "1.2"
+    shown = sigs("show", "foo").stdout.decode()
+    assert row.id in shown
+    assert str(path) in shown
+    again = sigs("add", path, "--library", "foo", "--library-version", "1.2", "--distribution", "mine 3")
+    assert again.stdout == b"0 archives added to own.db, 1 were there already\n"
+    assert sigs("remove", row.id[:8]).stdout == b"1 archive forgotten\n"
+    assert archives(sigs) == []
+
+
+def test_a_folder_gives_its_archives_and_packages(sigs: Sigs, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    archive(folder / "deep", "one")
+    makers.deb(tree(tmp_path / "tree"), folder / "app_2.0_amd64.deb")
+    (folder / "libtext.a").write_text("GROUP ( libone.a )\n")
+    (folder / "liblink.a").symlink_to("deep/libone.a")
+    ran = sigs("add", folder)
+    assert {(one.name, one.package) for one in archives(sigs)} == {("libone.a", None), ("libfoo.a", "app")}
+    assert (ran.returncode, ran.stderr.count(b"\n")) == (2, 1)
+    assert b"libtext.a: is neither an archive (.a) nor a package" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["add"], b"Name at least one archive"),
+        (["add", "gone.a"], b"gone.a: no such file or directory"),
+        (["add", "empty"], b"empty: holds no archive (.a) and no package"),
+        (["add", "text"], b"text: is neither an archive (.a) nor a package"),
+        (["add", "--root", ".", "text"], b"--root goes with --installed"),
+        (["add", "--installed", "--root", "gone"], b"gone: no such file or directory"),
+        (["list", "nothing"], b"nothing: no library, package or archive of that name is known"),
+        (["show", "nothing"], b"nothing: no library"),
+        (["remove", "nothing"], b"nothing: no library"),
+        (["import", "text"], b"text: is no file that `linkscope sigs export` makes"),
+        (["import", "gone"], b"gone: no such file or directory"),
+        (["export", "gone/file"], b"gone/file: no such file or directory"),
+        (["list", "--store", "text"], b"text: is no store of signatures, or damaged"),
+        (["list", "--store", "empty"], b"empty: is a directory"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_gets_one_line_and_exit_code_2(sigs: Sigs, tmp_path: Path, arguments: list[str], said: bytes) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").write_text("some text\n" * 100)
+    ran = sigs(*arguments)
+    assert ran.returncode == 2
+    assert said in ran.stderr
+    assert b"Traceback" not in ran.stderr
+    assert not (tmp_path / "own.db").exists()
+
+
+def test_a_damaged_archive_among_good_ones_is_told_and_the_others_are_learnt(sigs: Sigs, tmp_path: Path) -> None:
+    good, bad = archive(tmp_path, "good"), archive(tmp_path, "bad")
+    bad.write_bytes(bad.read_bytes()[:-100])
+    ran = sigs("add", good, bad)
+    assert ran.returncode == 2
+    assert re.fullmatch(rb"linkscope: \S*libbad.a: is truncated: [^\n]*\n", ran.stderr)
+    assert [one.name for one in archives(sigs)] == ["libgood.a"]
+
+
+def test_an_archive_for_an_optimiser_alone_is_told(sigs: Sigs, tmp_path: Path) -> None:
+    ran = sigs("add", archive(tmp_path, "lto", options=("-flto",)))
+    assert ran.returncode == 2
+    assert b"link-time optimiser" in ran.stderr
+    assert not (tmp_path / "own.db").exists()
+
+
+def test_every_archive_of_a_root_is_learnt_with_its_owner(sigs: Sigs, tmp_path: Path) -> None:
+    """Each file once, whatever its links; what belongs to nobody as well."""
+    root = tmp_path / "root"
+    (root / "usr/lib").mkdir(parents=True)
+    (root / "lib").symlink_to("usr/lib")
+    (root / "usr/local").mkdir()
+    (root / "var/lib/dpkg/info").mkdir(parents=True)
+    (root / "etc").mkdir()
+    (root / "etc/os-release").write_text('ID="debian"\nVERSION_ID="12"\n')
+    (root / "var/lib/dpkg/status").write_text(
+        "Package: libowned-dev\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2-1\n\n"
+    )
+    (root / "var/lib/dpkg/info/libowned-dev.list").write_text("/lib/libowned.a\n")
+    shutil.copy(archive(tmp_path, "owned"), root / "usr/lib")
+    (root / "usr/lib/libagain.a").hardlink_to(root / "usr/lib/libowned.a")
+    (root / "usr/lib/liblink.a").symlink_to("/usr/lib/libowned.a")
+    shutil.copy(archive(tmp_path, "own"), root / "usr/local")
+    ran = sigs("add", "--installed", "--root", root)
+    assert ran.returncode == 0, ran.stderr
+    found = {(one.origin, one.package, one.package_version, one.distribution) for one in archives(sigs)}
+    assert found == {
+        ("/usr/lib/libowned.a", "libowned-dev", "2-1", "debian 12"),
+        ("/usr/local/libown.a", None, None, None),
+    }
+
+
+def test_an_archive_of_this_machine_is_filed_under_its_package(sigs: Sigs) -> None:
+    path = Path("/usr/lib/x86_64-linux-gnu/libz.a")
+    if not path.exists() or shutil.which("dpkg-query") is None:
+        raise Unavailable("zlib1g-dev is not installed")
+    sigs("add", path)
+    (row,) = archives(sigs)
+    said = tool("dpkg-query", "-W", "-f", "${Package} ${Version}", "zlib1g-dev")
+    assert f"{row.package} {row.package_version}" == said
+
+
+def test_what_is_exported_is_imported_elsewhere(sigs: Sigs, tmp_path: Path) -> None:
+    sigs("add", archive(tmp_path, "one"), archive(tmp_path, "two"))
+    before = archives(sigs)
+    assert sigs("export", "all.sigs").stdout == b"2 archives written to all.sigs\n"
+    assert sigs("export", "one.sigs", "libone").stdout == b"1 archive written to one.sigs\n"
+    assert sigs("import", "one.sigs", "--store", "other.db").stdout == b"1 archive added to other.db\n"
+    assert sigs("import", "all.sigs", "--store", "other.db").stdout == (
+        b"1 archive added to other.db, 1 were there already\n"
+    )
+    assert archives(sigs, "--store", "other.db") == before
+
+
+def test_two_commands_at_the_same_time_both_succeed(sigs: Sigs, tmp_path: Path) -> None:
+    paths = [archive(tmp_path / name, name) for name in ("left", "right", "middle")]
+    with ThreadPoolExecutor(3) as pool:
+        assert [ran.returncode for ran in pool.map(lambda path: sigs("add", path), paths)] == [0, 0, 0]
+    assert {one.name for one in archives(sigs)} == {path.name for path in paths}
+
+
+def test_the_shipped_pack_is_listed_with_its_sources(sigs: Sigs) -> None:
+    ran = sigs("list", "--format", "json", "zlib")
+    rows = msgspec.json.decode(ran.stdout, type=SigsDocument).archives
+    assert all(row.shipped and row.library == "zlib" for row in rows)
+    found = {(row.distribution, row.architecture) for row in rows if row.name == "libz.a"}
+    assert found >= {(f"debian {n}", machine) for n in (11, 12, 13) for machine in ("x86_64", "aarch64")}
+    assert all(re.match(r"[^/]+\.deb!/", row.origin) for row in rows)
+    assert len(Store(SHIPPED, fixed=True).filed()) > 800
