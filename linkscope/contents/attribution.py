@@ -9,11 +9,12 @@ another's sources is then not accused. Among the releases of a library, the one 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from linkscope.contents.copied import is_copied
 from linkscope.contents.fingerprints import Archive
 from linkscope.contents.matcher import Match, executable_ranges, matches
 from linkscope.elf import constants as c
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
 
-# Fixed bytes from which on a section tells one library from all others. Below that, equal code comes out of compilers
-# for unrelated sources: accessors, wrappers, thunks.
+# Fixed bytes up to which compilers make the same code of unrelated sources: accessors, loops over an array, functions
+# that collect their variable arguments for another one (up to 180 bytes of x86-64). Of what is longer, as many as it is
+# longer count as proof, once for the same code; so many of them prove that a library is inside. Measured over the 2,300
+# programs and libraries of a Debian 12 against 290 archives that nearly none of them holds: what remains are copies.
+_COMMON = 128
+_PROOF = 256
+# The same for the archives of a library that is proven.
 _TELLING = 32
-# Fixed bytes, in telling sections that no library with more evidence explains, which prove that a library is inside.
-_PROOF = 96
+_ARCHIVE = 96
 _ANOTHER_RELEASE = 20  # a share of 1/20 that only another release explains: it is neither of the two
 
 
@@ -50,8 +55,9 @@ class LinkedLibrary(msgspec.Struct, frozen=True):
     """A library that is linked in, once for each version of it.
 
     name: the upstream project; where no pack knows it, the package's or the archive's name. archives: those of the
-    release that fits best, by the bytes found. version: that release's, None where others fit as well or it fits
-    badly; fits: the versions that fit equally well, in the packs' order. size: the bytes in the file that it explains.
+    release that fits best, by the bytes found. version: that release's. None where others fit as well, or another one
+    explains what this one does not, or where no pack knows another one and so little is there that it may be of any.
+    fits: the versions that fit equally well, in the packs' order. size: the bytes in the file that it explains.
     """
 
     name: str
@@ -82,12 +88,17 @@ class _Holder(msgspec.Struct, frozen=True):
 
 
 class _Region(msgspec.Struct, frozen=True):
-    """Bytes of the file that are known code, and who holds it. weight: how much of a proof they are, alone."""
+    """Bytes of the file that are known code, and who holds it.
+
+    code: by what it is the same as elsewhere. telling: whether it can prove anything: it is no header's code, and in
+    no archive a copy.
+    """
 
     start: int
     length: int
     fixed: int
-    weight: int
+    code: tuple[int, int]
+    telling: bool
     holders: tuple[_Holder, ...]
 
 
@@ -101,9 +112,9 @@ def linked_in(reader: Reader, image: Image, packs: Sequence[Pack]) -> Found:
     architecture = machine_name(image.machine)
     regions = _regions(found, architecture, packs)
     archives = _archives(regions, packs)
-    libraries = []
-    for name, own in _by_library(regions, archives):
-        libraries += _releases(name, own, archives)
+    proven = list(_by_library(regions, archives))
+    versions = _versions(architecture, packs) if proven else {}
+    libraries = [one for name, own in proven for one in _releases(name, own, archives, versions.get(name, set()))]
     return Found(size, tuple(sorted(libraries, key=lambda library: (-library.size, library.name))))
 
 
@@ -155,18 +166,24 @@ def _regions(settled: list[list[Match]], architecture: str, packs: Sequence[Pack
                 shared.add((number, place.code))
     regions = []
     for same in settled:
-        codes = {(match.pack, match.code) for match in same}
-        telling = same[0].fixed >= _TELLING and not codes & shared
+        codes = sorted({(match.pack, match.code) for match in same})
+        there = dict.fromkeys(holder for code in codes for holder in holders.get(code, ()))
         regions.append(
             _Region(
                 start=same[0].start,
                 length=same[0].length,
                 fixed=same[0].fixed,
-                weight=same[0].fixed if telling else 0,
-                holders=tuple(dict.fromkeys(holder for code in sorted(codes) for holder in holders.get(code, ()))),
+                code=codes[0],
+                telling=shared.isdisjoint(codes) and not any(is_copied(holder.member) for holder in there),
+                holders=tuple(there),
             )
         )
     return [region for region in regions if region.holders]
+
+
+def _proof(regions: Iterable[_Region], common: int = _COMMON) -> int:
+    """How much the regions prove together: their fixed bytes beyond COMMON in each, once for the same code."""
+    return sum({r.code: r.fixed - common for r in regions if r.telling and r.fixed > common}.values())
 
 
 def _archives(regions: list[_Region], packs: Sequence[Pack]) -> dict[tuple[int, int], Archive]:
@@ -177,6 +194,16 @@ def _archives(regions: list[_Region], packs: Sequence[Pack]) -> dict[tuple[int, 
         for archive, said in zip(numbers, pack.archives(numbers), strict=True):
             archives[number, archive] = said
     return archives
+
+
+def _versions(architecture: str, packs: Sequence[Pack]) -> dict[str, set[str | None]]:
+    """The versions of each library that the packs know."""
+    versions: dict[str, set[str | None]] = {}
+    for pack in packs:
+        for filed in pack.filed():
+            if filed.archive.architecture == architecture:
+                versions.setdefault(_library(filed.archive), set()).add(filed.archive.version)
+    return versions
 
 
 def _library(archive: Archive) -> str:
@@ -200,7 +227,7 @@ def _by_library(
             claims.setdefault(name, []).append(number)
     left = set(range(len(regions)))
     while claims:
-        weights = {name: sum(regions[n].weight for n in numbers if n in left) for name, numbers in claims.items()}
+        weights = {name: _proof(regions[n] for n in numbers if n in left) for name, numbers in claims.items()}
         best = max(weights, key=lambda name: (weights[name], -sizes[name], name))
         if weights[best] < _PROOF:
             return
@@ -215,75 +242,83 @@ def _release(archive: Archive) -> _Release:
     return archive.version, archive.package_version, archive.distribution
 
 
-def _releases(name: str, regions: list[_Region], archives: dict[tuple[int, int], Archive]) -> list[LinkedLibrary]:
-    """The library in each version of it that is in the file; nearly always there is one."""
-    mine = {number for number, archive in archives.items() if _library(archive) == name}
-    claims: dict[_Release, set[int]] = {}
-    for number, region in enumerate(regions):
-        for holder in region.holders:
-            if holder.archive in mine:
-                claims.setdefault(_release(archives[holder.archive]), set()).add(number)
-    left = set(range(len(regions)))
-    found: list[tuple[_Release, set[int], tuple[str, ...]]] = []
-    while left:
-        fixed = {release: sum(regions[n].fixed for n in claimed & left) for release, claimed in claims.items()}
-        best = max(fixed, key=lambda release: fixed[release])
-        own = claims[best] & left
-        if found and not _is_second_copy(regions, best, own, found, archives):
-            break
-        equal = (release[0] for release in fixed if fixed[release] == fixed[best])
-        found.append((best, own, tuple(dict.fromkeys(version for version in equal if version))))
-        left -= own
-    inexact = sum(regions[n].weight for n in left) * _ANOTHER_RELEASE > sum(regions[n].weight for n in found[0][1])
+class _Part(msgspec.Struct, frozen=True):
+    """What one release of a library explains: the numbers of the regions. fits: the versions that explain as much."""
+
+    release: _Release
+    regions: set[int]
+    fits: tuple[str, ...]
+
+
+def _releases(
+    name: str, regions: list[_Region], archives: dict[tuple[int, int], Archive], versions: set[str | None]
+) -> list[LinkedLibrary]:
+    """The library in each version of it that is in the file; nearly always there is one. versions: all that are known.
+
+    What only a release explains that is not there itself is the library all the same, and counts to the first.
+    """
+    mine = {number: archive for number, archive in archives.items() if _library(archive) == name}
+    parts, left = _parts(regions, mine)
     libraries = []
-    for place, (release, own, fits) in enumerate(found):
-        explained = own | left if place == 0 else own  # what only another release has is this library all the same
+    for part in parts:
+        own = [regions[number] for number in sorted(part.regions)]
+        linked = _linked_archives(own, {n: a for n, a in mine.items() if _release(a) == part.release})
+        rest = [regions[number] for number in left] if part is parts[0] else []
+        exact = len(part.fits) == 1 and _proof(rest) * _ANOTHER_RELEASE <= _proof(own)
+        telling = len(versions) > 1 or 2 * sum(a.size for a in linked) >= sum(a.archive.size for a in linked)
         libraries.append(
             LinkedLibrary(
                 name=name,
-                version=fits[0] if len(fits) == 1 and not (inexact and place == 0) else None,
-                fits=fits,
-                archives=_linked_archives(
-                    [regions[n] for n in sorted(own)],
-                    {number: archives[number] for number in mine if _release(archives[number]) == release},
-                ),
-                size=sum(regions[n].length for n in explained),
+                version=part.fits[0] if exact and telling else None,
+                fits=part.fits,
+                archives=linked,
+                size=sum(region.length for region in (*own, *rest)),
             )
         )
     return libraries
 
 
+def _parts(regions: list[_Region], archives: dict[tuple[int, int], Archive]) -> tuple[list[_Part], set[int]]:
+    """The releases that are there, the one that explains most first, and the regions that none of them explains."""
+    claims: dict[_Release, set[int]] = {}
+    for number, region in enumerate(regions):
+        for holder in region.holders:
+            if holder.archive in archives:
+                claims.setdefault(_release(archives[holder.archive]), set()).add(number)
+    left = set(range(len(regions)))
+    parts: list[_Part] = []
+    while left:
+        fixed = {release: sum(regions[n].fixed for n in claimed & left) for release, claimed in claims.items()}
+        best = max(fixed, key=lambda release: fixed[release])
+        equal = (release[0] for release in fixed if fixed[release] == fixed[best])
+        part = _Part(best, claims[best] & left, tuple(dict.fromkeys(version for version in equal if version)))
+        if parts and not _is_second_copy(regions, part, parts, archives):
+            break
+        parts.append(part)
+        left -= part.regions
+    return parts, left
+
+
 def _is_second_copy(
-    regions: list[_Region],
-    release: _Release,
-    own: set[int],
-    found: list[tuple[_Release, set[int], tuple[str, ...]]],
-    archives: dict[tuple[int, int], Archive],
+    regions: list[_Region], part: _Part, parts: list[_Part], archives: dict[tuple[int, int], Archive]
 ) -> bool:
     """Whether another release is in the file as well, and not just one that lies between the two.
 
     Then sections are there twice that a program has once: in this release's form, and in the one found before.
     """
-    there = {
-        _section(holder, archives)
-        for before, numbers, _ in found
-        for n in numbers
-        for holder in regions[n].holders
-        if _release(archives[holder.archive]) == before
-    }
-    twice = sum(
-        regions[n].weight
-        for n in own
-        if any(
-            _release(archives[holder.archive]) == release and _section(holder, archives) in there
-            for holder in regions[n].holders
-        )
-    )
-    return twice >= _PROOF
+    there = {section for one in parts for n in one.regions for section in _sections(regions[n], one.release, archives)}
+    twice = (regions[n] for n in part.regions if not there.isdisjoint(_sections(regions[n], part.release, archives)))
+    return _proof(twice) >= _PROOF
 
 
-def _section(holder: _Holder, archives: dict[tuple[int, int], Archive]) -> tuple[str, str, str]:
-    return archives[holder.archive].name, holder.member, holder.section
+def _sections(
+    region: _Region, release: _Release, archives: dict[tuple[int, int], Archive]
+) -> Iterator[tuple[str, str, str]]:
+    """The names of archive, member and section under which a release has the region's code."""
+    for holder in region.holders:
+        archive = archives.get(holder.archive)
+        if archive is not None and _release(archive) == release:
+            yield archive.name, holder.member, holder.section
 
 
 def _linked_archives(regions: list[_Region], archives: dict[tuple[int, int], Archive]) -> tuple[LinkedArchive, ...]:
@@ -296,8 +331,9 @@ def _linked_archives(regions: list[_Region], archives: dict[tuple[int, int], Arc
     found: list[LinkedArchive] = []
     while claims:
         own = {number: [r for r in one if r.start not in explained] for number, one in claims.items()}
-        best = max(own, key=lambda number: (sum(r.weight for r in own[number]), -archives[number].size))
-        if not any(region.weight for region in own[best]):
+        proofs = {number: _proof((r for r in one if r.fixed >= _TELLING), 0) for number, one in own.items()}
+        best = max(own, key=lambda number: (proofs[number], -archives[number].size))
+        if proofs[best] < _ARCHIVE:
             break
         found.append(_linked_archive(own[best], best, archives[best]))
         explained.update(region.start for region in own[best])

@@ -44,6 +44,14 @@ class Place(msgspec.Struct, frozen=True):
     shared: bool = False
 
 
+class Filed(Protocol):
+    """An archive that a pack knows."""
+
+    @property
+    def archive(self) -> Archive:
+        """What is known of it, without its signatures."""
+
+
 class Pack(Protocol):
     """One collection of archives' fingerprints, open."""
 
@@ -58,3 +66,6 @@ class Pack(Protocol):
 
     def archives(self, numbers: Sequence[int]) -> Sequence[Archive]:
         """What the pack says of archives, in their order, without the signatures (an empty tuple)."""
+
+    def filed(self) -> Sequence[Filed]:
+        """Every archive that the pack knows."""
