@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +17,7 @@ from linkscope.analysis.facts import FileFacts, file_facts
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.elf.image import read_image
 from linkscope.elf.reader import Reader, open_reader
-from linkscope.errors import FileUnreadable, LinkScopeError, NotElf
+from linkscope.errors import FileUnreadable, LinkScopeError, NotElf, StoreUnusable
 from linkscope.loader.environment import Environment
 from linkscope.loader.program import Program, Start
 from linkscope.loader.start import start
@@ -25,6 +26,7 @@ from linkscope.model.document import AnalysisError, exact_bytes, text
 from linkscope.model.inspect import Dlopen, File, InspectDocument, Script
 
 if TYPE_CHECKING:
+    from linkscope.contents.known import Pack
     from linkscope.loader.binding import Binding
 
 _AS_THE_CALLER, _PLAIN = Assumptions(), Depth()
@@ -76,6 +78,13 @@ class Run:
         self.environment = environment
         self._depth = depth
         self._facts: dict[tuple[int, int], FileFacts] = {}
+
+    @cached_property
+    def _packs(self) -> Sequence[Pack]:
+        """The signatures with which contents are found; imported only where they are asked for."""
+        from linkscope.analysis.signatures import packs
+
+        return packs(self._depth.store, self._depth.shipped)
 
     def beside(self, system: System, *, secure: bool = False) -> Run:
         """The same for another system. secure: its programs have rights of their own, if nothing else was assumed."""
@@ -163,7 +172,7 @@ class Run:
                 self.system.remember(image, reader.head)
                 known = file_facts(reader, image)
                 if self._depth.contents:
-                    known = _with_contents(known, reader)
+                    known = _with_contents(known, reader, self._packs)
                 self._facts[image.identity] = known
         return known
 
@@ -198,12 +207,16 @@ class Run:
         return Examined(file, facts, where, location, program, started, binding)
 
 
-def _with_contents(facts: FileFacts, reader: Reader) -> FileFacts:
+def _with_contents(facts: FileFacts, reader: Reader, packs: Sequence[Pack]) -> FileFacts:
     """FACTS with what is inside the file, which is looked for here: only where it was asked for."""
-    from linkscope.contents.identify import identify
+    from linkscope.contents.identify import inside
 
-    found = identify(reader, facts.image, facts.file)
-    return msgspec.structs.replace(facts, file=msgspec.structs.replace(facts.file, contents=found))
+    try:
+        found = inside(reader, facts.image, facts.file, packs)
+    except StoreUnusable as error:  # it is no fault of the file
+        raise LinkScopeError(reader.path, f"what is inside cannot be told: {error}") from error
+    file = msgspec.structs.replace(facts.file, contents=found.contents, code=found.code)
+    return msgspec.structs.replace(facts, file=file)
 
 
 def error_of(path: str, reason: str, script: str | None = None) -> AnalysisError:

@@ -38,6 +38,13 @@ _EXAMPLES = examples(
 @names_from
 @click.option("--symbols", is_flag=True, help="Bind every undefined symbol, as `ldd -r` and `ldd -u` would.")
 @click.option("--contents", is_flag=True, help="Say what was linked into each file itself: libraries, Go modules.")
+@click.option(
+    "--store",
+    metavar="FILE",
+    shell_complete=files,
+    help="With --contents: the signatures to use, instead of the user's own store (see `linkscope sigs`).",
+)
+@click.option("--no-shipped", "own", is_flag=True, help="With --contents: without the signatures brought along.")
 @click.option("--cross-check", is_flag=True, help="Read each file with three readers and report where they disagree.")
 @click.option("--follow-scripts", is_flag=True, help="For a script, inspect the interpreter that its #! line names.")
 @assumptions
@@ -48,6 +55,8 @@ def command(
     null: bool,
     symbols: bool,
     contents: bool,
+    store: str | None,
+    own: bool,
     cross_check: bool,
     follow_scripts: bool,
     assumptions: Assumptions,
@@ -69,7 +78,20 @@ def command(
     if not paths and files_from is None:
         raise click.UsageError("Name at least one file, or give a list of them with --files-from.")
     inside = contents or form == "cyclonedx"
-    depth = Depth(symbols=symbols, contents=inside, cross_check=cross_check, follow_scripts=follow_scripts)
+    if not inside and (store is not None or own):
+        raise click.UsageError("--store and --no-shipped go with --contents.")
+    if store is not None:
+        from linkscope.analysis.signatures import packs  # which `inspect` does not need
+
+        packs(store)  # that it is not there is no matter of each file
+    depth = Depth(
+        symbols=symbols,
+        contents=inside,
+        cross_check=cross_check,
+        follow_scripts=follow_scripts,
+        store=store,
+        shipped=not own,
+    )
     output = Output()
     outcome = _Outcome(form, output)
     workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)

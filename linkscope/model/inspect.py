@@ -112,7 +112,12 @@ class Unresolved(Document, frozen=True, kw_only=True):
 
 
 class Evidence(Document, frozen=True, kw_only=True, omit_defaults=True):
-    """One proof that something is inside the file."""
+    """One proof that something is inside the file.
+
+    Of a fingerprint: `archive` is the static library whose code was found, `package` and `distribution` whose it is;
+    of its executable sections and of its members with code, how many were found and how many there are. bytes_matched:
+    of the file, those that are the archive's. fits: the versions that fit equally well, where there are several.
+    """
 
     kind: Literal[
         "fingerprint", "banner", "symbol", "go-buildinfo", "rust-audit", "rust-path", "note", "comment", "bundle"
@@ -123,6 +128,10 @@ class Evidence(Document, frozen=True, kw_only=True, omit_defaults=True):
     sections_matched: int | None = None
     sections_total: int | None = None
     bytes_matched: int | None = None
+    members_matched: int | None = None
+    members_total: int | None = None
+    distribution: str | None = None
+    fits: list[str] | None = None
 
 
 class Content(Document, frozen=True, kw_only=True):
@@ -132,6 +141,25 @@ class Content(Document, frozen=True, kw_only=True):
     ecosystem: str
     version: str | None
     evidence: list[Evidence]
+
+
+class CodeShare(Document, frozen=True, kw_only=True):
+    """How many bytes of the file's code are a library's; `version` as in Content."""
+
+    name: str
+    version: str | None
+    size: int
+
+
+class Code(Document, frozen=True, kw_only=True):
+    """The file's machine code: its bytes, how many of them are accounted for, and by which libraries, most first.
+
+    No byte counts twice. What no fingerprint explains is the program's own, or a library's that nobody has learnt.
+    """
+
+    size: int
+    attributed: int
+    libraries: list[CodeShare]
 
 
 class Hardening(Document, frozen=True, kw_only=True):
@@ -163,7 +191,7 @@ class Script(Document, frozen=True, kw_only=True):
 
 
 class File(Document, frozen=True, kw_only=True):
-    """One ELF file. Keys whose work was not asked for are None."""
+    """One ELF file. Keys whose work was not asked for are None; `code` also for a machine without fingerprints."""
 
     path: str
     kind: Kind
@@ -186,6 +214,7 @@ class File(Document, frozen=True, kw_only=True):
     unresolved: list[Unresolved] | None = None
     unused: list[str] | None = None
     contents: list[Content] | None = None
+    code: Code | None = None
     hardening: Hardening
     toolchain: Toolchain | None = None
     script: Script | None = None

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from linkscope.model.inspect import Content, File
+from linkscope.model.inspect import Code, Content, Evidence, File
 from linkscope.report.escape import escape, exact
 from linkscope.report.page import INDENT, LABEL, Page, Span, cells, cut, padded, words
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _GAP = 2
 # What a narrow page leaves of a name, and of what proves it.
 _NAME, _PROOF = 24, 16
+_SHARES = 8  # libraries whose share of the code is told, the largest ones
 _NOTHING: list[Span] = [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint"), ("nothing that is known by its traces", "")]
 
 
@@ -25,11 +26,29 @@ def contents(file: File, page: Page) -> Iterator[list[Span]]:
         if file.linkage == "static":
             start = [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint")]
             yield from words(f"not looked for; `{_asking(file, page.given)}` does", "faint", page, start)
-    elif file.contents:
+        return
+    yield from _accounted(file.code, page)
+    if file.contents:
         yield [(f"{'':{INDENT}}inside the file itself", "faint")]
         yield from _rows(file.contents, page)
     else:
         yield _NOTHING
+
+
+def _accounted(code: Code | None, page: Page) -> Iterator[list[Span]]:
+    """`4.9 MiB, 91 % attributed: openssl 47 %, glibc 15 %, …, 9 % its own`; nothing where nothing is attributed."""
+    if code is None or not code.attributed:
+        return
+    from linkscope.report.memory import percent, size  # a file whose contents are not asked for does not need it
+
+    shares = [f"{one.name} {percent(one.size, code.size)}" for one in code.libraries[:_SHARES]]
+    rest = sum(one.size for one in code.libraries[_SHARES:])
+    others = len(code.libraries) - _SHARES
+    if others > 0:
+        shares.append(f"{others} more {percent(rest, code.size)}")
+    shares.append(f"{percent(code.size - code.attributed, code.size)} its own")
+    said = f"{size(code.size)}, {percent(code.attributed, code.size)} attributed: {', '.join(shares)}"
+    yield from words(said, "", page, [(f"{'':{INDENT}}{'code':<{LABEL}}", "faint")])
 
 
 def program_contents(process: Process, page: Page) -> Iterator[list[Span]]:
@@ -80,6 +99,23 @@ def _proof(content: Content, page: Page, used: int) -> str:
         return ""
     first = content.evidence[0]
     more = f" (and {len(content.evidence) - 1} more)" if len(content.evidence) > 1 else ""
-    text = escape(first.text or first.archive or first.kind)
+    text = escape(_told(first))
     room = None if page.width is None else max(page.width - used - len(more), _PROOF)
     return (text if room is None else cut(text, room)) + more
+
+
+def _told(evidence: Evidence) -> str:
+    """`libz.a: 6 of 15 sections, 35 KiB, as in zlib1g-dev 1:1.2.13.dfsg-1 of debian 12` for code that was found."""
+    if evidence.archive is None or evidence.sections_matched is None:
+        return evidence.text or evidence.archive or evidence.kind
+    from linkscope.report.memory import size  # as above
+
+    parts = [
+        f"{evidence.archive}: {evidence.sections_matched} of {evidence.sections_total} sections",
+        size(evidence.bytes_matched or 0),
+    ]
+    if evidence.package:
+        parts.append(f"as in {evidence.package}" + (f" of {evidence.distribution}" if evidence.distribution else ""))
+    if evidence.fits:
+        parts.append(f"fits {', '.join(evidence.fits)}")
+    return ", ".join(parts)
