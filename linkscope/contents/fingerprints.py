@@ -22,7 +22,7 @@ _ANCHOR, _CHECK = 8, 4
 _LEAST_FIXED = 16  # bytes: what is shorter stands everywhere
 _LEAST_DISTINCT = 4  # values among an anchor's bytes: less are fillings, and stand in rows
 _LOOKED_THROUGH = 4096  # bytes from the section's beginning among which anchor and check are chosen
-_LOOKED_AT = 512  # places among these
+_ANCHORS, _CHECKS = 256, 64  # so many places among these
 
 
 class Signature(msgspec.Struct, frozen=True):
@@ -141,10 +141,10 @@ def signature(architecture: str, member: str, section: Code) -> Signature | None
     if fixed < _LEAST_FIXED:
         return None
     rarity = _Rarity(architecture, code[:_LOOKED_THROUGH], ranges)
-    anchor_at = rarity.best(_ANCHOR, STEP[architecture], _LEAST_DISTINCT)
+    anchor_at = rarity.best(_ANCHOR, _ANCHORS, STEP[architecture], _LEAST_DISTINCT)
     if anchor_at is None:
         return None
-    check_at = rarity.best(_CHECK, 1, 1, (anchor_at, anchor_at + _ANCHOR))
+    check_at = rarity.best(_CHECK, _CHECKS, 1, 1, (anchor_at, anchor_at + _ANCHOR))
     if check_at is None:  # no other four bytes are fixed in one piece
         check_at = anchor_at
     packed = changeable.pack(ranges)
@@ -200,16 +200,17 @@ class _Rarity:
         self._bits = [int(digit, 16) for digit in _SELDOM[architecture]]
         self._stretches = list(_between(ranges, len(code)))
 
-    def best(self, size: int, step: int, distinct: int, outside: Range = (0, 0)) -> int | None:
+    def best(self, size: int, most: int, step: int, distinct: int, outside: Range = (0, 0)) -> int | None:
         """The offset of the rarest SIZE bytes in a row; None where there are none with so many DISTINCT values.
 
-        step: the offset is a multiple of it. outside: bytes that it must not touch.
+        most: so many places are looked at, and one in each stretch at least. step: the offset is a multiple of it.
+        outside: bytes that it must not touch.
         """
         code, bits = self._code, self._bits
-        step *= max(len(code) // (_LOOKED_AT * step), 1)
+        stride = step * max(len(code) // (most * step), 1)
         best: tuple[int, int] | None = None
         for start, end in self._stretches:
-            for at in range(start + -start % step, end - size + 1, step):
+            for at in range(start + -start % step, end - size + 1, stride):
                 if at < outside[1] and at + size > outside[0]:
                     continue
                 values = set(code[at : at + size])
