@@ -35,11 +35,14 @@ _ENVIRONMENT = {
     "COLUMNS": "The width to lay text out for, instead of the terminal's.",
     "TERM": "A `dumb` terminal gets no colour.",
     "LC_ALL, LC_CTYPE, LANG": "Lines are drawn with ASCII characters where the locale is C or POSIX, or has no others.",
+    "LINKSCOPE_STORE": "The file in which `linkscope sigs` keeps what it has learnt, where --store names no other.",
     "SOURCE_DATE_EPOCH": "The date of the page that `linkscope man` prints, in seconds since 1970; without it the page "
     "has none.",
 }
 _FILES = {
     "linkscope.toml": "The policy of `linkscope check`, where it lies in the working directory and no other is named.",
+    "$XDG_DATA_HOME/linkscope/signatures.db": "What `linkscope sigs` has learnt; in ~/.local/share where the variable "
+    "is not set.",
     "/etc/ld.so.cache": "Where glibc's loader finds most libraries. It is read in every format that there is.",
     "/etc/ld.so.conf": "The folders that ldconfig puts into the cache; read for advice only.",
     "/etc/ld.so.preload": "Libraries that glibc's loader maps into every program.",

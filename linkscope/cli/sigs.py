@@ -34,8 +34,6 @@ _EXAMPLES = examples(
     "linkscope sigs add libfoo-dev_1.2-1_amd64.deb",
     "linkscope sigs add --installed",
     "linkscope sigs list zlib openssl",
-    note="The store is the file that --store or the variable LINKSCOPE_STORE names, else "
-    "linkscope/signatures.db in XDG_DATA_HOME (~/.local/share).",
 )
 _ADD = examples(
     "linkscope sigs add build/libfoo.a --library foo --library-version 1.2",
@@ -57,6 +55,9 @@ def command() -> None:
 
     LinkScope brings along what it takes to recognise the most linked libraries of Debian. Others are learnt from
     archives (.a) and packages, and kept in a store of the user's own: no code, only digests of it.
+
+    The store is the file that --store names, or the variable LINKSCOPE_STORE, or else linkscope/signatures.db below
+    XDG_DATA_HOME (~/.local/share).
     """
 
 

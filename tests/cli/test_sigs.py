@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -178,3 +179,58 @@ def test_the_shipped_pack_is_listed_with_its_sources(sigs: Sigs) -> None:
     assert found >= {(f"debian {n}", machine) for n in (11, 12, 13) for machine in ("x86_64", "aarch64")}
     assert all(re.match(r"[^/]+\.deb!/", row.origin) for row in rows)
     assert len(Store(SHIPPED, fixed=True).filed()) > 800
+
+
+# Long enough to be nobody else's: a chain of sums and products with numbers of its own.
+_STEPS = " ".join(
+    f"x = (x ^ {number * 2654435761 % 4294967296}u) * {number * 40503 + 7}u + (x >> {number % 23 + 3});"
+    for number in range(1, 120)
+)
+_LIBRARY = f"unsigned secret(unsigned x) {{ {_STEPS} return x; }}\n"
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A stripped program with a library of ours inside, whose archive lies beside it."""
+    (tmp_path / "secret.c").write_text(_LIBRARY)
+    (tmp_path / "main.c").write_text("unsigned secret(unsigned); int main(int n, char **v) { return secret(n); }\n")
+    tool("gcc", "-O2", "-c", tmp_path / "secret.c", "-o", tmp_path / "secret.o")
+    tool("ar", "rcs", tmp_path / "libsecret.a", tmp_path / "secret.o")
+    tool("gcc", "-O2", "-s", tmp_path / "main.c", tmp_path / "libsecret.a", "-o", tmp_path / "app")
+    return tmp_path / "app"
+
+
+def test_a_library_of_ones_own_is_recognised_once_it_is_learnt(
+    sigs: Sigs, linkscope: Linkscope, program: Path, tmp_path: Path
+) -> None:
+    def inspected(*options: str) -> dict[str, Any]:
+        ran = linkscope("inspect", "--contents", "--format", "json", *options, program)
+        assert ran.returncode == 0, ran.stderr
+        (file,) = msgspec.json.decode(ran.stdout)["files"]
+        return {one["name"]: one for one in file["contents"]} | {"code": file["code"]}
+
+    assert "secret" not in inspected()
+    sigs("add", "libsecret.a", "--library", "secret", "--library-version", "7", "--distribution", "ours")
+    found = inspected("--store", "own.db")
+    assert found["secret"]["version"] == "7"
+    (proof,) = found["secret"]["evidence"]
+    sizes = tool("size", "-A", tmp_path / "secret.o")
+    (size,) = re.findall(r"^\.text +(\d+)", sizes, re.MULTILINE)
+    assert (proof["archive"], proof["sections_matched"], proof["bytes_matched"]) == ("libsecret.a", 1, int(size))
+    shares = {one["name"]: one["size"] for one in found["code"]["libraries"]}
+    assert shares["secret"] == int(size)
+    assert sum(shares.values()) == found["code"]["attributed"] <= found["code"]["size"]
+    text = linkscope("inspect", "--contents", "--store", "own.db", "--no-shipped", program).stdout.decode()
+    (row,) = [line for line in text.splitlines() if line.strip().startswith("code")]
+    assert re.search(r"(\d+) % attributed: secret \1 %, \d+ % its own$", row)
+
+
+def test_a_store_that_cannot_be_read_is_told_and_not_passed_over(linkscope: Linkscope, program: Path) -> None:
+    program.with_name("broken").write_text("no store\n" * 100)
+    gone = linkscope("inspect", "--contents", "--store", "gone", program)
+    assert (gone.returncode, gone.stderr) == (2, b"linkscope: gone: no such file or directory\n")
+    broken = linkscope("inspect", "--contents", "--store", "broken", program)
+    assert broken.returncode == 2
+    assert re.fullmatch(rb"linkscope: \S*app: [^\n]*broken: is no store of signatures[^\n]*\n", broken.stderr)
+    alone = linkscope("inspect", "--store", "broken", program)
+    assert (alone.returncode, b"go with --contents" in alone.stderr) == (2, True)

@@ -63,9 +63,9 @@ def download_alone(folder: Path, suite: str, architecture: str, packages: Sequen
     archives = folder / "alone"
     archives.mkdir(exist_ok=True)
     for old in archives.glob("*.deb"):
-        if old.name not in names:
+        if old.name not in names and old.name.partition("_")[0] in wanted:
             old.unlink()
-    if len(names) > len(list(archives.iterdir())):
+    if not all((archives / name).exists() for name in names):
         run([*apt, "download", *wanted], folder=archives)
     return [archives / name for name in sorted(names)]
 
