@@ -132,6 +132,7 @@ class Symbol(msgspec.Struct, frozen=True, gc=False):
     value: int
     version: int
     hidden: bool
+    size: int
 
     @property
     def bind(self) -> int:
@@ -176,14 +177,14 @@ def read_symbols(reader: Reader, image: Image) -> Symbols:
     count = len(table.records) // records.size
     columns = zip(*records.iter_unpack(table.records), strict=True) if count else ((),) * 6
     if table.word == 8:
-        at, info, other, shndx, value, _ = columns
+        at, info, other, shndx, value, size = columns
     else:
-        at, value, _, info, other, shndx = columns
+        at, value, size, info, other, shndx = columns
     names = _names(table.strings, at, image.path)
     indices = _version_indices(reader, image, count)
     plain = [index & 0x7FFF for index in indices] if indices else [1] * count
     hidden = [index > 0x7FFF for index in indices] if indices else [False] * count
-    entries = map(Symbol, names, info, other, shndx, value, plain, hidden)
+    entries = map(Symbol, names, info, other, shndx, value, plain, hidden, size)
     return Symbols(tuple(entries), _versions(image), indices is not None)
 
 

@@ -25,6 +25,7 @@ ChangeCode = Literal[
     "symbol-added",
     "symbol-removed",
     "symbol-version",
+    "symbol-size",
     "contents-added",
     "contents-removed",
     "contents-version",

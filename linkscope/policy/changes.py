@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
+from linkscope.elf.exports import Export
 from linkscope.model.diff import Change, ChangeCode, Impact
 from linkscope.model.inspect import File
 from linkscope.policy.subject import Privilege
@@ -32,7 +33,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     file: File
     size: int
-    exports: Mapping[str, frozenset[str]] | None
+    exports: Mapping[str, Export] | None
     sections: Mapping[str, int]
     stripped: bool
     privileges: tuple[Privilege, ...]
@@ -175,19 +176,40 @@ def _number(version: str) -> tuple[int, ...]:
 def _symbols(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     if old.exports is None or new.exports is None:
         return
+    broken: Impact = "abi-break" if _is_linked_against(old) else "none"
     for name in sorted(new.exports.keys() - old.exports.keys()):
-        mark = _marks(new.exports[name])
+        mark = _marks(new.exports[name].versions)
         yield _change("symbol-added", new, name, None, f"{name}{mark}", f"offers {name}{mark} now")
     for name in sorted(old.exports.keys() - new.exports.keys()):
-        mark = _marks(old.exports[name])
+        mark = _marks(old.exports[name].versions)
         message = f"does not offer {name}{mark} any more"
-        yield _change("symbol-removed", new, name, f"{name}{mark}", None, message, "abi-break")
+        yield _change("symbol-removed", new, name, f"{name}{mark}", None, message, broken)
     for name in sorted(old.exports.keys() & new.exports.keys()):
-        before, after = old.exports[name], new.exports[name]
-        if before != after:
-            impact: Impact = "none" if _versions(before) <= _versions(after) else "abi-break"
-            message = f"offers {name} as {_marks(after) or 'unversioned'}, was {_marks(before) or 'unversioned'}"
-            yield _change("symbol-version", new, name, _marks(before), _marks(after), message, impact)
+        yield from _symbol(name, old.exports[name], new.exports[name], new, broken)
+
+
+def _symbol(name: str, before: Export, after: Export, new: Snapshot, broken: Impact) -> Iterator[Change]:
+    """What changed of one symbol that both offer.
+
+    A program that was linked before has a copy of a variable (R_*_COPY), of the size that it had then: glibc warns
+    "different size in shared object", and what lies behind is not there (elf/dl-lookup.c, elf/dl-reloc.c).
+    """
+    if before.versions != after.versions:
+        impact: Impact = "none" if _kept(before.versions) <= _kept(after.versions) else broken
+        ours, theirs = _marks(before.versions), _marks(after.versions)
+        message = f"offers {name} as {theirs or 'unversioned'}, was {ours or 'unversioned'}"
+        yield _change("symbol-version", new, name, ours, theirs, message, impact)
+    if before.size and after.size and before.size != after.size:
+        message = f"the variable {name} has {after.size} bytes, had {before.size}: programs may hold a copy of it"
+        yield _change("symbol-size", new, name, str(before.size), str(after.size), message, broken)
+
+
+def _is_linked_against(old: Snapshot) -> bool:
+    """Whether programs can have been linked with it.
+
+    A module has no DT_SONAME and is not called lib*: it is opened by its path (dlopen), as Python's extensions are.
+    """
+    return old.file.soname is not None or old.file.path.rpartition("/")[2].startswith("lib")
 
 
 def _marks(marks: frozenset[str]) -> str:
@@ -195,7 +217,7 @@ def _marks(marks: frozenset[str]) -> str:
     return ", ".join(sorted(marks, key=lambda mark: (not mark.startswith("@@"), mark)))
 
 
-def _versions(marks: frozenset[str]) -> frozenset[str]:
+def _kept(marks: frozenset[str]) -> frozenset[str]:
     """The versions that a program linked before can ask for.
 
     A reference without version is served by any default version (glibc elf/dl-lookup.c, check_match).
