@@ -9,7 +9,8 @@ another's sources is then not accused. Among the releases of a library, the one 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -36,7 +37,13 @@ _PROOF = 256
 # The same for the archives of a library that is proven.
 _TELLING = 32
 _ARCHIVE = 96
-_ANOTHER_RELEASE = 20  # a share of 1/20 that only another release explains: it is neither of the two
+# A release is not the one that is linked where only another one explains a share of 1/20 of what it does itself, or
+# where code that nobody knows stands between its sections, which a linker puts one behind the other. In programs of an
+# archive that is known, such code is 0.15 % of it and 2.1 % of libstdc++.a (templates of its header files); of the
+# security update next to it, 7.5 % of OpenSSL, 14 % of xz, 32 % of libpng (Debian 12, measured).
+_ANOTHER_RELEASE = 20
+_UNKNOWN = 32
+_PADDING = 64  # bytes: the alignment of sections
 
 
 class LinkedArchive(msgspec.Struct, frozen=True):
@@ -56,7 +63,8 @@ class LinkedLibrary(msgspec.Struct, frozen=True):
 
     name: the upstream project; where no pack knows it, the package's or the archive's name. archives: those of the
     release that fits best, by the bytes found. version: that release's. None where others fit as well, or another one
-    explains what this one does not, or where no pack knows another one and so little is there that it may be of any.
+    explains what this one does not, or code that is not known stands between its sections, or where no pack knows
+    another one and so little is there that it may be of any.
     fits: the versions that fit equally well, in the packs' order. size: the bytes in the file that it explains.
     """
 
@@ -114,7 +122,10 @@ def linked_in(reader: Reader, image: Image, packs: Sequence[Pack]) -> Found:
     archives = _archives(regions, packs)
     proven = list(_by_library(regions, archives))
     versions = _versions(architecture, packs) if proven else {}
-    libraries = [one for name, own in proven for one in _releases(name, own, archives, versions.get(name, set()))]
+    before = {region.start: previous for previous, region in pairwise(regions)}
+    libraries = [
+        library for name, own in proven for library in _releases(name, own, archives, versions.get(name, set()), before)
+    ]
     return Found(size, tuple(sorted(libraries, key=lambda library: (-library.size, library.name))))
 
 
@@ -251,10 +262,15 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 def _releases(
-    name: str, regions: list[_Region], archives: dict[tuple[int, int], Archive], versions: set[str | None]
+    name: str,
+    regions: list[_Region],
+    archives: dict[tuple[int, int], Archive],
+    versions: set[str | None],
+    before: dict[int, _Region],
 ) -> list[LinkedLibrary]:
-    """The library in each version of it that is in the file; nearly always there is one. versions: all that are known.
+    """The library in each version of it that is in the file; nearly always there is one.
 
+    versions: all that are known. before: what is known of the code before each region, by that one's start.
     What only a release explains that is not there itself is the library all the same, and counts to the first.
     """
     mine = {number: archive for number, archive in archives.items() if _library(archive) == name}
@@ -262,9 +278,15 @@ def _releases(
     libraries = []
     for part in parts:
         own = [regions[number] for number in sorted(part.regions)]
-        linked = _linked_archives(own, {n: a for n, a in mine.items() if _release(a) == part.release})
+        release = {number: archive for number, archive in mine.items() if _release(archive) == part.release}
+        linked = _linked_archives(own, release)
         rest = [regions[number] for number in left] if part is parts[0] else []
-        exact = len(part.fits) == 1 and _proof(rest) * _ANOTHER_RELEASE <= _proof(own)
+        unknown = sum(_unknown_before(region, before.get(region.start), release) for region in own)
+        exact = (
+            len(part.fits) == 1
+            and _proof(rest) * _ANOTHER_RELEASE <= _proof(own)
+            and unknown * _UNKNOWN <= sum(region.length for region in own)
+        )
         telling = len(versions) > 1 or 2 * sum(a.size for a in linked) >= sum(a.archive.size for a in linked)
         libraries.append(
             LinkedLibrary(
@@ -276,6 +298,15 @@ def _releases(
             )
         )
     return libraries
+
+
+def _unknown_before(region: _Region, previous: _Region | None, archives: Container[tuple[int, int]]) -> int:
+    """The bytes of code, more than padding, between two sections of the same one of ARCHIVES; 0 for others."""
+    if previous is None:
+        return 0
+    both = {holder.archive for holder in previous.holders} & {holder.archive for holder in region.holders}
+    gap = region.start - previous.start - previous.length
+    return gap if gap >= _PADDING and any(archive in archives for archive in both) else 0
 
 
 def _parts(regions: list[_Region], archives: dict[tuple[int, int], Archive]) -> tuple[list[_Part], set[int]]:
