@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from linkscope.contents import embedded, golang, packagenote, rust, symbols
+from linkscope.contents import bundles, embedded, golang, languages, packagenote, rust, symbols
 from linkscope.elf import constants as c
 from linkscope.elf.machines import machine_name
 from linkscope.elf.notes import NT_GNU_ABI_TAG, segment_notes
@@ -50,6 +50,8 @@ def inside(reader: Reader, image: Image, file: File, packs: Sequence[Pack] = ())
         *symbols.contents(reader, image),
         *(golang.contents(build) if build else ()),
         *rust.contents(reader, image),
+        *languages.contents(reader, image),
+        *bundles.contents(reader, image),
         *packagenote.contents(packagenote.package_notes(reader, image)),
     ]
     if found is None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from linkscope.contents import spans, texts
-from linkscope.elf import constants as c
+from linkscope.contents.unloaded import unloaded
 from linkscope.model.inspect import Content, Evidence
 
 if TYPE_CHECKING:
@@ -124,11 +124,8 @@ def _unpacked(data: bytes) -> list[Package] | None:
 
 def _by_signature(reader: Reader, image: Image) -> Iterator[list[Package]]:
     """Every list that begins behind the segments, where what is not loaded stands, or in the read-only data."""
-    loaded = [segment.offset + segment.filesz for segment in image.segments if segment.type == c.PT_LOAD]
-    end = min(max(loaded, default=0), reader.size)
-    places = [texts.Area(end, reader.size - end)] if end < reader.size else []
     tries = 0
-    for offset, data, size in spans.pieces(reader, [*places, *texts.areas(reader, image)], _BEGINNING):
+    for offset, data, size in spans.pieces(reader, [*unloaded(reader, image), *texts.areas(reader, image)], _BEGINNING):
         for header in _ZLIB_HEADERS:
             at = data.find(header, 0, size)
             while at >= 0 and tries < _MOST_TRIES:

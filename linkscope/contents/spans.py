@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from linkscope.contents.texts import Area
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
+    from linkscope.elf.sections import Section
 
 _PIECE = 1 << 22
 _LONGEST_COMMENT = 1 << 16  # bytes of .comment that are read
@@ -31,13 +32,30 @@ def pieces(reader: Reader, places: Iterable[Area], overlap: int) -> Iterator[tup
 
 def section_bytes(reader: Reader, image: Image, name: bytes, limit: int) -> bytes | None:
     """What a section holds, at most LIMIT bytes of it; None where the headers, or the section, are not in the file."""
+    section = _section(reader, image, name)
     try:
-        section = sections_named(reader, image, frozenset((name,))).get(name)
-        if section is None or section.type == c.SHT_NOBITS or section.flags & c.SHF_COMPRESSED:
-            return None
-        return reader.read(section.offset, min(section.size, limit))
+        return reader.read(section.offset, min(section.size, limit)) if section else None
     except MalformedElf:
         return None
+
+
+def section_end(reader: Reader, image: Image, name: bytes, limit: int) -> bytes | None:
+    """The last bytes of a section, at most LIMIT of them; None as for `section_bytes`."""
+    section = _section(reader, image, name)
+    size = min(section.size, limit) if section else 0
+    try:
+        return reader.read(section.offset + section.size - size, size) if section else None
+    except MalformedElf:
+        return None
+
+
+def _section(reader: Reader, image: Image, name: bytes) -> Section | None:
+    try:
+        section = sections_named(reader, image, frozenset((name,))).get(name)
+    except MalformedElf:
+        return None
+    usable = section is not None and section.type != c.SHT_NOBITS and not section.flags & c.SHF_COMPRESSED
+    return section if usable else None
 
 
 def comments(reader: Reader, image: Image) -> list[str]:

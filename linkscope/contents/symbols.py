@@ -80,7 +80,7 @@ def libraries() -> tuple[Library, ...]:
 def contents(reader: Reader, image: Image) -> list[Content]:
     """The libraries of which the file defines functions, by name; a library is found in itself, too."""
     wanted = frozenset(name.encode() for row in libraries() for name in (*row.symbols, *row.without))
-    defined = {name.decode() for table in _tables(reader, image) for name in defined_functions(table, wanted)}
+    defined = {name.decode() for table in tables(reader, image) for name in defined_functions(table, wanted)}
     return [
         Content(name=row.name, ecosystem="generic", version=None, evidence=[_proof(row, defined)])
         for row in sorted(libraries(), key=lambda row: row.name)
@@ -136,7 +136,7 @@ def _whole_strings(strings: bytes, wanted: frozenset[bytes]) -> dict[int, bytes]
     return places
 
 
-def _tables(reader: Reader, image: Image) -> list[SymbolTable]:
+def tables(reader: Reader, image: Image) -> list[SymbolTable]:
     """The symbol tables that the file has and that can be read."""
     try:
         dynamic = dynamic_table(reader, image)
