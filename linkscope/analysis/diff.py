@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -24,24 +25,22 @@ _WITH_EXPORTS = ("shared-library", "interpreter")
 def diff(old: str, new: str, assumptions: Assumptions = _AS_IT_IS) -> DiffDocument:
     """Every difference from OLD to NEW, each a file, a folder or a package. Raises RootUnusable and BadAssumption.
 
-    Two files are compared whatever they are called; of folders and packages see `policy.pairing`.
+    Two files are compared whatever they are called, as is the only one of a folder or package; of folders and packages
+    see `policy.pairing`.
     """
     sides: list[dict[str, Snapshot]] = []
     errors: list[AnalysisError] = []
     for path in (old, new):
-        snapshots: dict[str, Snapshot] = {}
-        for result in _snapshots(path, assumptions):
-            if isinstance(result, AnalysisError):
-                errors.append(result)
-            else:
-                snapshots[result.name] = result
-        sides.append(snapshots)
+        results = list(_snapshots(path, assumptions))
+        errors += [result for result in results if isinstance(result, AnalysisError)]
+        snapshots = [result for result in results if isinstance(result, Snapshot)]
+        sides.append({one.name or os.path.basename(path): one for one in snapshots})
     found = [] if errors and not all(sides) else list(_compared(*sides))
     return DiffDocument(old=text(old), new=text(new), changes=found, errors=errors)
 
 
 def _compared(old: dict[str, Snapshot], new: dict[str, Snapshot]) -> Iterator[Change]:
-    if len(old) == len(new) == 1 and ("" in old or "" in new):
+    if len(old) == len(new) == 1:
         yield from changes(*old.values(), *new.values())
         return
     sonames = [{name: one.file.soname for name, one in side.items()} for side in (old, new)]

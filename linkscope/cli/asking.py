@@ -38,7 +38,11 @@ _OPTIONS = (
     ),
     click.option("--allow", metavar="A,B", multiple=True, help="The libraries that may be needed (globs); no others."),
     click.option("--forbid", metavar="A,B", multiple=True, help="Libraries that may be neither needed nor inside."),
-    click.option("--no-build-paths", is_flag=True, help="No path in a file may lead into a build or home folder."),
+    click.option(
+        "--no-build-paths",
+        is_flag=True,
+        help="No search path, needed name or interpreter may lead into a build or home folder.",
+    ),
     click.option(
         "--rule",
         "levels",

@@ -74,3 +74,13 @@ def offered(pairs: Iterable[tuple[str, str]], incomplete: str, kind: str = "plai
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(word, kind, help_ or None) for word, help_ in pairs if word.startswith(incomplete)]
+
+
+def several(names: Iterable[str]) -> Offering:
+    """The last of some NAMES that stand with commas between them."""
+
+    def offer(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        before, comma, _ = incomplete.rpartition(",")
+        return offered(((f"{before}{comma}{name}", "") for name in names), incomplete)
+
+    return offer

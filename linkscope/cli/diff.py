@@ -8,8 +8,7 @@ import click
 
 from linkscope.analysis.diff import diff
 from linkscope.analysis.request import Assumptions
-from linkscope.cli import exit_codes, interrupts
-from linkscope.cli.completion import files
+from linkscope.cli import completion, exit_codes, interrupts
 from linkscope.cli.help import Command, examples
 from linkscope.cli.options import assumptions, formats
 from linkscope.cli.output import Output, complain
@@ -22,6 +21,7 @@ _EXAMPLES = examples(
     "linkscope diff --fail-on abi-break,floor-raised old.whl new.whl",
     "linkscope diff --max-growth 5 build/previous build/now",
 )
+# The codes of changes, and what they mean, as --fail-on takes them.
 _NAMES = (*get_args(ChangeCode), *(impact for impact in get_args(Impact) if impact != "none"))
 
 
@@ -39,15 +39,16 @@ def _names(_context: click.Context, _option: click.Parameter, value: str | None)
 
 
 @click.command(cls=Command, epilog=_EXAMPLES)
-@click.argument("old", shell_complete=files)
-@click.argument("new", shell_complete=files)
+@click.argument("old", shell_complete=completion.files)
+@click.argument("new", shell_complete=completion.files)
 @formats("text", "json")
 @click.option(
     "--fail-on",
     metavar="NAMES",
     callback=_names,
-    help="The changes that make the exit code 1, by code (floor-raised) or by what they mean "
-    f"({', '.join(get_args(Impact)[:-1])}), with commas between them.",
+    shell_complete=completion.several(_NAMES),
+    help="The changes that make the exit code 1, with commas between them: by what they mean "
+    f"({', '.join(get_args(Impact)[:-1])}) or by code ({', '.join(get_args(ChangeCode))}).",
 )
 @click.option(
     "--max-growth",

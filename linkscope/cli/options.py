@@ -37,9 +37,9 @@ _ASSUMPTIONS = (
     click.option(
         "--library-path",
         metavar="P1:P2",
-        help="The LD_LIBRARY_PATH to assume, instead of the caller's own.",
+        help="The LD_LIBRARY_PATH to assume; without it `inspect` and `why` take the caller's own, others none.",
     ),
-    click.option("--preload", metavar="A:B", help="The LD_PRELOAD to assume, instead of the caller's own."),
+    click.option("--preload", metavar="A:B", help="The LD_PRELOAD to assume; as --library-path."),
     click.option("--clean-env", is_flag=True, help="Assume that no variable of the environment is set."),
     click.option(
         "--cpu",

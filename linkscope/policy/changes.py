@@ -47,13 +47,17 @@ def changes(old: Snapshot, new: Snapshot) -> list[Change]:
 
 def added(new: Snapshot) -> Change:
     """That a file is new."""
-    return _change("file-added", new, "", None, new.name, f"{new.name} is new ({_what(new)})")
+    return _change("file-added", new, "", None, _called(new), f"{_called(new)} is new ({_what(new)})")
 
 
 def removed(old: Snapshot) -> Change:
     """That a file is gone: for a library, programs that need it do not start any more."""
     impact: Impact = "abi-break" if old.file.kind == "shared-library" else "none"
-    return _change("file-removed", old, "", old.name, None, f"{old.name} is gone ({_what(old)})", impact)
+    return _change("file-removed", old, "", _called(old), None, f"{_called(old)} is gone ({_what(old)})", impact)
+
+
+def _called(one: Snapshot) -> str:
+    return one.name or one.file.path.rpartition("/")[2]
 
 
 def failing(found: Iterable[Change], asked: Collection[str], growth: float | None) -> list[Change]:

@@ -18,7 +18,7 @@ _CALLED = {impact: (called, style) for impact, called, style in _IMPACTS}
 _ORDER = [impact for impact, _, _ in _IMPACTS]
 # Of these there can be hundreds: they are told by name, several in a line.
 _LISTED: dict[ChangeCode, str] = {"symbol-added": "added", "symbol-removed": "removed"}
-_MOST = 40
+_MOST = 12
 _SECTIONS = 6
 
 
@@ -82,15 +82,16 @@ def _sizes(sizes: list[Change], page: Page) -> Iterator[list[Span]]:
 def _summary(document: DiffDocument) -> list[Span]:
     if not document.changes:
         return [("nothing changed", "good")]
+    counted = [change for change in document.changes if change.code != "size" or not change.subject]
     counts = dict.fromkeys(_ORDER, 0)
-    for change in document.changes:
+    for change in counted:
         counts[change.impact] += 1
     told = [
         f"{counts[impact]} {called}{'s' if counts[impact] != 1 and called != 'security' else ''}"
         for impact, called, _ in _IMPACTS
         if called and counts[impact]
     ]
-    total = len(document.changes)
+    total = len(counted)
     return [(f"{total} {_plural('change', total)}", "title"), (f": {', '.join(told)}" if told else "", "bad")]
 
 

@@ -24,6 +24,12 @@ def test_numbers_and_the_hashes_of_auditwheel_do_not_part_files() -> None:
     assert pairs(old, new) == list(zip(old, new, strict=True))
 
 
+def test_the_folder_that_an_archive_puts_around_all_files_parts_none() -> None:
+    old = {"app": None, "lib/liba.so": None, "lib/libb.so": None}
+    new = {"dist/app": None, "dist/lib/liba.so": None, "dist/lib/libb.so": None}
+    assert pairs(old, new) == list(zip(old, new, strict=True))
+
+
 def test_where_two_could_be_meant_nothing_is_guessed() -> None:
     assert pairs({"a1": None, "a2": None}, {"a3": None}) == [(None, "a3"), ("a1", None), ("a2", None)]
 
