@@ -132,10 +132,12 @@ def test_what_a_page_calls_a_command_or_an_option_is_one(page: Path) -> None:
     """The page of the scoreboard is about other programs' options as well."""
     text = page.read_text()
     context = click.Context(commands)
+    top = [_command(name, context) for name in COMMANDS]
+    below = [each for group in top if isinstance(group, click.Group) for each in group.commands.values()]
     options = {
         option
-        for name in COMMANDS
-        for parameter in (*_command(name, context).params, _command(name, context).get_help_option(context))
+        for command in (*top, *below)
+        for parameter in (*command.params, command.get_help_option(context))
         if parameter is not None
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
@@ -143,10 +145,10 @@ def test_what_a_page_calls_a_command_or_an_option_is_one(page: Path) -> None:
         assert name in COMMANDS, name
     typed = [line for line in re.findall(r"`([^`\n]+)`", text) if line.startswith(("--", "linkscope "))]
     typed += [command for _, command, _ in _examples(page)]
-    for command in typed:
-        own = command.partition(" | jq")[0]
+    for line in typed:
+        own = line.partition(" | jq")[0]
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", own):
-            assert option in options, f"{option} in: {command}"
+            assert option in options, f"{option} in: {line}"
 
 
 def _command(name: str, context: click.Context) -> click.Command:
