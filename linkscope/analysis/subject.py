@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from linkscope.analysis import debugfile
+from linkscope.analysis.brought import Release, brought_along
 from linkscope.analysis.inspect import Examined, Run
 from linkscope.elf import constants as c
 from linkscope.elf import sections as section_headers
@@ -61,7 +62,7 @@ class FileSubject:
         self._examined = examined
         self._mode = kept.mode if kept else self.image.mode
         self._has_capabilities = kept.capabilities if kept else None
-        self._bundle = bundle
+        self._release = Release(bundle, top, rooted)
 
     @functools.cached_property
     def foreign(self) -> bool:
@@ -78,11 +79,11 @@ class FileSubject:
 
     def within(self, name: str) -> str | None:
         """The first in the order of the folders. Nothing of a file that was named itself."""
-        if self._bundle is None and self.top is None:
+        if self._release.bundle is None and self.top is None:
             return None
         system = self._run.system
         try:
-            folder = self._bundle or system.root.locate(self.top or "/")
+            folder = self._release.bundle or system.root.locate(self.top or "/")
         except OSError:
             return None
         known = cast("dict[str, dict[str, str]]", system.memory.setdefault("names below", {}))
@@ -108,20 +109,7 @@ class FileSubject:
     @functools.cached_property
     def _brought_along(self) -> list[Loaded]:
         started = self._examined.started
-        return [one for one in started.link_map.objects if self._is_brought(one)] if started else []
-
-    def _is_brought(self, loaded: Loaded) -> bool:
-        """Found by a search path of the release's own, outside the folders that every system has."""
-        finding = loaded.finding
-        if loaded.role != "library" or finding is None or finding.candidate is None or loaded.image is None:
-            return False
-        if self._bundle is not None and finding.candidate.location.startswith(self._bundle + "/"):
-            return True
-        if finding.found_by not in ("rpath", "runpath", "path"):
-            return False
-        started = self._examined.started
-        rules = started.rules if started else None
-        return rules is None or os.path.dirname(finding.candidate.path) not in rules.system_folders
+        return brought_along(self._run.system, started, self._release) if started else []
 
     @functools.cached_property
     def parts(self) -> list[Part]:

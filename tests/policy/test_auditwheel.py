@@ -51,6 +51,7 @@ EXTENSIONS = {
     "uses-a-private-symbol-of-zlib": ("inflate_table();", ("-lz", "-Wl,--unresolved-symbols=ignore-all")),
     "uses-what-only-some-pythons-have": ("PyFPE_dummy();", ("-Wl,--unresolved-symbols=ignore-all",)),
     "asks-for-x86-64-v3": ("puts(0);", ("-Wl,-z,x86-64-v3",)),
+    "finds-a-library-of-the-build": ("vendored();", ("-L{vendor}", "-lvendored", "-Wl,-rpath,{vendor}")),
 }
 
 
@@ -87,6 +88,14 @@ def same(theirs: str, ours: list[str]) -> bool:
     return bool(ours) and theirs.startswith(f"{ours[0]}_")
 
 
+def vendored(folder: Path, compiler: str | Path) -> None:
+    """A library outside of any wheel."""
+    folder.mkdir()
+    (folder / "vendored.c").write_text("void vendored(void) {}\n")
+    command = [compiler, "-shared", "-fPIC", "-Wl,-soname,libvendored.so", "-o", folder / "libvendored.so"]
+    subprocess.run([*command, folder / "vendored.c"], check=True)
+
+
 @pytest.mark.parametrize("row", WHEELS, ids=lambda row: f"{row[0]}-{row[1]}")
 def test_a_wheel_of_the_registry_is_allowed_what_auditwheel_allows_it(row: tuple[str, str, str, str]) -> None:
     wheel = fetched(row)
@@ -111,6 +120,8 @@ def test_a_wheel_that_was_never_repaired_is_refused_as_auditwheel_refuses_it(
         library,
         source,
     ]
+    vendored(tmp_path / "vendor", compiler[0])
+    options = tuple(option.format(vendor=tmp_path / "vendor") for option in options)
     done = subprocess.run([*compiler, *options], capture_output=True, text=True)
     if done.returncode:
         raise Unavailable(f"gcc: {done.stderr.strip()[-300:]}")
