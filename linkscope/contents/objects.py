@@ -91,6 +91,8 @@ def _sections(content: bytes, layout: Layout, header: tuple[int, ...], name: str
         return []
     if shentsize != fields.size:
         raise MalformedElf(name, f"section headers of {shentsize} bytes, {fields.size} expected", shoff)
+    if shoff + fields.size > len(content):
+        raise MalformedElf(name, "truncated: no section headers", shoff)
     first = fields.unpack_from(content, shoff)
     count = shnum or first[5]
     if count > _MOST_SECTIONS or shoff + count * fields.size > len(content):
