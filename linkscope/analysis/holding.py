@@ -72,7 +72,7 @@ class Holding:
             version = other if version.number is None and other is not None else version
             yield self._match("inside", None, version, [file.path], soname=file.soname, itself=True)
             return
-        for content in held:
+        for content in () if what.is_part(file.soname) else held:
             if what.is_inside(content):
                 yield self._match("inside", None, told_by(content), [file.path], ecosystem=content.ecosystem)
 
@@ -89,7 +89,7 @@ class Holding:
 
     def _within(self, entry: ClosureEntry) -> Iterator[Match]:
         """A library of the closure that is another one has it inside."""
-        if entry.realpath is None or self._what.path is not None:
+        if entry.realpath is None or self._what.path is not None or self._what.is_part(entry.soname):
             return
         for content in self._insides.of_path(entry.realpath, self._system) or ():
             if self._what.is_inside(content):

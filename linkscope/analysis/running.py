@@ -23,9 +23,9 @@ _TRIES = 3
 class Running:
     """One look at all processes; what was read of a file for one serves the others."""
 
-    def __init__(self, what: Sought) -> None:
+    def __init__(self, what: Sought, *, thorough: bool = False) -> None:
         self._what = what
-        self._insides = Insides(what.names)
+        self._insides = Insides(what.names, thorough=thorough)
         self._observer = Observer(Views())
         self._booted = procfs.boot_time()
 
@@ -89,7 +89,7 @@ class _Process:
                 if version.number is None and other is not None:
                     version = other
                 yield self._match("mapped", one, version, self._way(one)[:-1] or self._way(one), None)
-            elif not one.is_vdso and self._what.path is None:
+            elif not one.is_vdso and self._what.path is None and not self._what.is_part(one.soname):
                 yield from self._inside(one)
 
     def _inside(self, one: Mapped) -> Iterator[Match]:

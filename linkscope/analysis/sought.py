@@ -68,6 +68,10 @@ class Sought(msgspec.Struct, frozen=True):
             return any(is_called(library, name) for library in self.libraries)
         return self.stem is not None and bool(re.fullmatch(rf"{re.escape(self.stem)}(-[\d.]+)?\.so(\..*)?", name))
 
+    def is_part(self, soname: str | None) -> bool:
+        """Whether a library called SONAME is of the same project: what is inside of it is itself, and nothing more."""
+        return soname is not None and any(is_called(library, soname) for library in self.libraries)
+
     def is_inside(self, content: Content) -> bool:
         """Whether CONTENT, out of some file, is the library."""
         return self.path is None and (self.tells(content) or self._is_named(content))

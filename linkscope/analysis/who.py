@@ -36,18 +36,20 @@ def who(
     *,
     processes: bool | None = None,
     older_than: str | None = None,
+    thorough: bool = False,
 ) -> WhoDocument:
     """All of PATHS that hold the library NAME, and the running processes that do, in one document.
 
     processes: whether those are asked, too; None: only where there are no PATHS. older_than: only what is below that
-    version, or may be. Raises RootUnusable and BadAssumption.
+    version, or may be. thorough: the library's machine code is looked for in dynamic files, too, as in static ones.
+    Raises RootUnusable and BadAssumption.
     """
     asked = processes if processes is not None else not paths
     with ExitStack() as opened:
         files = list(members_of(paths, assumptions, Depth(), opened)) if paths else []
-        results = [*who_of(name, files, assumptions, older_than)]
+        results = [*who_of(name, files, assumptions, older_than, thorough=thorough)]
     if asked:
-        results += who_runs(name, older_than)
+        results += who_runs(name, older_than, thorough=thorough)
     return document(name, results, older_than, assumptions)
 
 
@@ -57,20 +59,24 @@ def who_of(
     assumptions: Assumptions,
     older_than: str | None = None,
     workers: int = 1,
+    *,
+    thorough: bool = False,
 ) -> Iterator[Held | AnalysisError]:
     """One answer for each of FILES (see `release.members_of`), in their order, made when asked for.
 
     workers: processes among which many files are divided, for a caller without other threads. Raises BadAssumption.
     """
-    return divided(_Question(sought(name, system_for(assumptions)), Bound(older_than)), files, workers)
+    return divided(
+        _Question(sought(name, system_for(assumptions)), Bound(older_than), thorough=thorough), files, workers
+    )
 
 
-def who_runs(name: str, older_than: str | None = None) -> Iterator[Held | AnalysisError]:
+def who_runs(name: str, older_than: str | None = None, *, thorough: bool = False) -> Iterator[Held | AnalysisError]:
     """One answer for each process that is there now. Raises BadAssumption and NoProcfs."""
     from linkscope.analysis.running import Running  # most questions are about files
 
     bound = Bound(older_than)
-    for held in Running(sought(name, system_for(_AS_IT_IS))).each():
+    for held in Running(sought(name, system_for(_AS_IT_IS)), thorough=thorough).each():
         yield msgspec.structs.replace(held, matches=bound.kept(held.matches)) if isinstance(held, Held) else held
 
 
@@ -131,10 +137,10 @@ class _Question:
 
     kinds: tuple[type[Held | AnalysisError], ...] = (Held, AnalysisError)
 
-    def __init__(self, what: Sought, bound: Bound) -> None:
+    def __init__(self, what: Sought, bound: Bound, *, thorough: bool) -> None:
         self._what = what
         self._bound = bound
-        self._insides = Insides(what.names)
+        self._insides = Insides(what.names, thorough=thorough)
 
     def answer(self, item: Member | AnalysisError) -> Held | AnalysisError:
         """What one file holds, or why that cannot be told."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
 import click
+import msgspec
 
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.cli import exit_codes, interrupts
@@ -29,6 +30,16 @@ _EXAMPLES = examples(
 )
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line asks for. files: paths were named, though a list of them may be empty."""
+
+    name: str
+    older_than: str | None
+    thorough: bool
+    processes: bool
+    files: bool
+
+
 @click.command(cls=Command, epilog=_EXAMPLES)
 @click.argument("name", metavar="NAME")
 @click.argument("paths", metavar="[PATH...]", nargs=-1, shell_complete=files)
@@ -39,6 +50,11 @@ _EXAMPLES = examples(
     metavar="VERSION",
     help="Only what is below VERSION, or does not tell: both are marked.",
 )
+@click.option(
+    "--thorough",
+    is_flag=True,
+    help="Look for its machine code in dynamic files too, not for its texts and symbols alone. Slow.",
+)
 @names_from
 @assumptions
 def command(
@@ -47,6 +63,7 @@ def command(
     form: str,
     processes: bool,
     older_than: str | None,
+    thorough: bool,
     files_from: str | None,
     null: bool,
     assumptions: Assumptions,
@@ -58,8 +75,9 @@ def command(
     too; a path means that very file. PATHs are files, folders and packages; without any, all running processes are
     asked, also for files that were deleted or replaced since they were mapped.
 
-    A version is what the code itself tells: a distribution may have mended it without a new one. Formats: text for
-    people; json, one document; jsonl, one line for each match.
+    A static program is searched for its texts, symbols and machine code; a dynamic file for its texts and symbols,
+    and with --thorough for all of them. A version is what the code itself tells: a distribution may have mended it
+    without a new one. Formats: text for people; json, one document; jsonl, one line for each match.
 
     Exit code: 0 if something holds it, 1 if nothing does, 2 if something could not be analysed. Processes that may not
     be looked into are counted, and do not change it.
@@ -70,7 +88,8 @@ def command(
     if assumptions.root != "/" and (processes or not named):
         raise click.UsageError("--root is about files: name some, and leave --processes out.")
     output = Output()
-    found = _document(name, chosen, assumptions, older_than, output, processes=processes or not named, files=named)
+    asked = Asked(name=name, older_than=older_than, thorough=thorough, processes=processes or not named, files=named)
+    found = _document(asked, chosen, assumptions, output)
     for piece in _pieces(found, form, output):
         output.write(piece)
     output.flush()
@@ -82,29 +101,22 @@ def command(
     return exit_codes.FAILED if found.errors else exit_codes.FINE if found.matches else exit_codes.WRONG
 
 
-def _document(
-    name: str,
-    paths: list[str],
-    assumptions: Assumptions,
-    older_than: str | None,
-    output: Output,
-    *,
-    processes: bool,
-    files: bool,
-) -> WhoDocument:
+def _document(asked: Asked, paths: list[str], assumptions: Assumptions, output: Output) -> WhoDocument:
     from linkscope.analysis.holding import Held
     from linkscope.analysis.release import members_of
     from linkscope.analysis.who import document, who_of, who_runs
 
     results: list[Held | AnalysisError] = []
     with ExitStack() as opened:
-        if files:
+        if asked.files:
             listed = list(waited_for(members_of(paths, assumptions, Depth(), opened), "files"))
             workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
-            results += shown(who_of(name, listed, assumptions, older_than, workers), len(listed), output)
-        if processes:
-            results += waited_for(who_runs(name, older_than), "processes")
-    return document(name, results, older_than, assumptions)
+            found = who_of(asked.name, listed, assumptions, asked.older_than, workers, thorough=asked.thorough)
+            results += shown(found, len(listed), output)
+        if asked.processes:
+            running = who_runs(asked.name, asked.older_than, thorough=asked.thorough)
+            results += waited_for(running, "processes")
+    return document(asked.name, results, asked.older_than, assumptions)
 
 
 def _pieces(found: WhoDocument, form: str, output: Output) -> Iterable[bytes | str]:

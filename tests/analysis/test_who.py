@@ -211,7 +211,9 @@ def test_what_is_found_by_name_is_what_inspect_finds_among_everything(zlib_users
     expected = {
         path: (one.version, one.evidence) for path, found in contents.items() for one in found if one.name == "zlib"
     }
-    inside = [match for match in who("zlib", files).matches if match.how == "inside" and match.library is None]
+    inside = [
+        match for match in who("zlib", files, thorough=True).matches if match.how == "inside" and match.library is None
+    ]
     assert {match.path: (match.version, match.evidence) for match in inside} == expected
 
 
@@ -311,3 +313,12 @@ def test_what_was_opened_leads_to_what_it_needs(fixture_file: FixtureFile) -> No
         (match,) = (match for match in who("libneeded.so").matches if match.pid == host.pid)
     assert match.via == [str(fixture_file("process/dlopen")), str(plugin)]
     assert match.library == str(plugin.with_name("libneeded.so"))
+
+
+def test_a_part_of_the_same_project_does_not_have_it_inside(zlib_users: Path) -> None:
+    """The loader and the C library are both glibc, and whoever asks for one soname does not mean the other."""
+    loader = "ld-linux-x86-64.so.2"
+    files = [str(zlib_users / "dynamic"), f"/lib64/{loader}"]
+    if not os.path.exists(files[1]):
+        raise Unavailable("this machine is no x86-64 one")
+    assert _ways(who("libc.so.6", files)) == {"dynamic": ["needed"]}
