@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from linkscope.model.check import CheckDocument, Finding, Level, RuleText
+from linkscope.model.check import CheckDocument, Finding, Level, RuleText, Waived
 
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 """The gravest first."""
@@ -57,6 +57,20 @@ def count_of(number: int, word: str) -> str:
 def all_well(document: CheckDocument) -> bool:
     """Whether nothing was found that anybody should do something about."""
     return not (document.summary.errors or document.summary.warnings or document.errors)
+
+
+def waived_for(document: CheckDocument) -> dict[tuple[str, str], list[Finding]]:
+    """The findings that waivers accept, by rule and reason, the reason with its last day."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in document.findings:
+        if finding.waived is not None:
+            groups.setdefault((finding.rule, reason_of(finding.waived)), []).append(finding)
+    return groups
+
+
+def reason_of(waived: Waived) -> str:
+    """Why a finding is accepted, and until when."""
+    return f"{waived.reason} (until {waived.until})" if waived.until else waived.reason
 
 
 def summary_line(document: CheckDocument) -> str:

@@ -36,6 +36,10 @@ What mends it (linkscope explain RULE says more)
   executable-stack  Add `.section .note.GNU-stack,"",@progbits` to assembly
                     sources, or link with `-z noexecstack`.
 
+Waived
+  missing-library  dist/app.whl!/pkg/_ext.so: until the next release (until
+                   2027-01-31)
+
 15 files: 1 error, 2 warnings, 13 notes, 1 waived, 1 in the baseline,
           1 not analysed
 """
@@ -88,9 +92,19 @@ def test_what_was_not_analysed_is_not_well() -> None:
     assert _shown(failed) == "0 files: 1 not analysed\n"
 
 
-def test_what_is_accepted_is_counted_only() -> None:
-    accepted = [finding("missing-library", status="waived"), finding("executable-stack", status="baseline")]
-    assert _shown(document(accepted)) == "3 files: ok, 1 waived, 1 in the baseline\n"
+def test_what_the_baseline_accepts_is_counted_only() -> None:
+    accepted = [finding("executable-stack", status="baseline")]
+    assert _shown(document(accepted)) == "3 files: ok, 1 in the baseline\n"
+
+
+def test_what_is_waived_stands_with_its_reason() -> None:
+    (row,) = _shown(document([finding("missing-library", "a", status="waived")])).splitlines()[1:2]
+    assert row == "  missing-library  a: until the next release (until 2027-01-31)"
+
+
+def test_more_than_a_few_notes_of_a_file_are_told_by_their_rules() -> None:
+    notes = [finding(rule, "a", level="note") for rule in ("no-canary", "executable-stack", "missing-library")]
+    assert _shown(document(notes)).splitlines()[1] == "  notes    no-canary, executable-stack, missing-library"
 
 
 def test_a_few_notes_stand_with_their_files_without_evidence_and_remedy() -> None:

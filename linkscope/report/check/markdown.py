@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from linkscope.model.check import CheckDocument, Finding, RuleText
@@ -11,7 +11,7 @@ from linkscope.report.escape import exact
 from linkscope.report.lines import clipped
 from linkscope.report.markup import block, code, prose, sentence
 from linkscope.report.page import cut
-from linkscope.report.verdict import bounded, by_rule, count_of, open_findings, rules_by_id, summary_line
+from linkscope.report.verdict import bounded, by_rule, count_of, open_findings, rules_by_id, summary_line, waived_for
 
 _ROOM = 65_000
 """Characters of the whole: GitHub refuses a comment of more than 65,536."""
@@ -40,7 +40,18 @@ def render(document: CheckDocument) -> Iterator[str]:
     sheet.each("rules with what shows and mends it", groups, lambda found: _details(found, rules))
     if notes:
         sheet.each("the notes", [by_rule(notes)], lambda noted: _notes(noted, rules))
+    if waived := waived_for(document):
+        sheet.each("what is waived", [waived], _waived)
     yield sheet.text()
+
+
+def _waived(groups: Mapping[tuple[str, str], Sequence[Finding]]) -> str:
+    """What is accepted, and why."""
+    rows = [
+        f"- {code(rule)}, {_files(list(alike))}: {sentence(clipped(reason, _MESSAGE))}\n"
+        for (rule, reason), alike in groups.items()
+    ]
+    return _folded(f"{count_of(sum(map(len, groups.values())), 'finding')} waived", rows)
 
 
 class _Sheet:

@@ -11,7 +11,7 @@ from linkscope.model.check import CheckDocument, Finding, RuleText
 from linkscope.model.document import AnalysisError
 from linkscope.report.escape import escape
 from linkscope.report.places import Place, message_of, place_of
-from linkscope.report.verdict import LEVELS, bounded, marks
+from linkscope.report.verdict import LEVELS, bounded, marks, reason_of
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 # The folder that relative URIs are relative to; what it is, the reader knows (3.14.14, GitHub's name for its checkout).
@@ -94,8 +94,7 @@ def _suppressions(finding: Finding) -> list[Json]:
         return []
     reason = "It is in the baseline."
     if finding.waived is not None:
-        until = f" (until {finding.waived.until})" if finding.waived.until else ""
-        reason = escape(finding.waived.reason) + until
+        reason = escape(reason_of(finding.waived))
     return [{"kind": "external", "status": "accepted", "justification": reason}]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from linkscope.model.check import CheckDocument, Finding
 from linkscope.report.escape import escape, exact
@@ -18,11 +18,14 @@ from linkscope.report.verdict import (
     counts,
     open_findings,
     rules_by_id,
+    waived_for,
 )
 
 _EVIDENCE = 8
 # Notes of one rule about more files than this are summed up; so it shows what all files of a kind have in common.
 _NOTES = 3
+# More notes than this about one file are told by the names of their rules alone.
+_FEW = 2
 _STYLES = {"error": "bad", "warning": "warn", "note": "faint", "failed": "warn"}
 _LEVEL = max(map(len, LEVELS)) + 2
 _LEAST = 24  # columns that a wrapped sentence needs to be readable beside a name
@@ -31,7 +34,7 @@ _LEAST = 24  # columns that a wrapped sentence needs to be readable beside a nam
 def render(document: CheckDocument, page: Page) -> Iterator[str]:
     """The report in pieces: a file each, the notes that many files share, the remedies, and a line with the counts.
 
-    What is accepted is counted only, and so is what could not be analysed, which the caller has complained of.
+    What the baseline accepts is counted only, and so is what could not be analysed, which the caller has complained of.
     """
     open_ = open_findings(document)
     shared = {rule: notes for rule, notes in by_rule(_notes(open_)).items() if len(notes) > _NOTES}
@@ -42,6 +45,8 @@ def render(document: CheckDocument, page: Page) -> Iterator[str]:
         parts.append(_shared(document, shared, page))
     if remedies := _remedies(document, shown):
         parts.append(_mending(remedies, page))
+    if waived := waived_for(document):
+        parts.append(_waived(waived, page))
     for part in parts:
         yield painted([*part, []], page)
     yield painted(_counts(document, page), page)
@@ -61,8 +66,13 @@ def _in_order(document: CheckDocument, findings: Sequence[Finding]) -> list[Find
 
 def _file(findings: Sequence[Finding], page: Page) -> Iterator[list[Span]]:
     yield [(exact(findings[0].path, findings[0].path_bytes), "title")]
-    for finding in findings:
+    notes = _notes(findings)
+    told = findings if len(notes) <= _FEW else [finding for finding in findings if finding.level != "note"]
+    for finding in told:
         yield from _finding(finding, page)
+    if len(told) < len(findings):
+        first: list[Span] = [(" " * INDENT, ""), padded("notes", _STYLES["note"], _LEVEL)]
+        yield from flow([(rule, "faint") for rule in by_rule(notes)], page, first, [], ", ")
 
 
 def _finding(finding: Finding, page: Page) -> Iterator[list[Span]]:
@@ -98,6 +108,16 @@ def _remedies(document: CheckDocument, shown: Sequence[Finding]) -> list[tuple[s
 def _mending(remedies: Sequence[tuple[str, str]], page: Page) -> Iterator[list[Span]]:
     yield from words("(linkscope explain RULE says more)", "faint", page, [("What mends it ", "title")])
     yield from _rows(remedies, "how", page)
+
+
+def _waived(groups: Mapping[tuple[str, str], Sequence[Finding]], page: Page) -> Iterator[list[Span]]:
+    yield [("Waived", "title")]
+    rows = []
+    for (rule, reason), alike in groups.items():
+        paths = list(dict.fromkeys(exact(finding.path, finding.path_bytes) for finding in alike))
+        where = paths[0] if len(paths) == 1 else count_of(len(paths), "file")
+        rows.append((rule, f"{escape(where)}: {reason}"))
+    yield from _rows(rows, "faint", page)
 
 
 def _rows(rows: Sequence[tuple[str, str]], style: str, page: Page) -> Iterator[list[Span]]:
