@@ -24,7 +24,8 @@ from linkscope.errors import FileUnreadable, LinkScopeError, MalformedElf
 
 _MAGIC, _THIN = b"!<arch>\n", b"!<thin>\n"
 _HEADER = 60
-_SYMBOLS = (b"/", b"/SYM64/", b"__.SYMDEF", b"__.SYMDEF SORTED", b"__.SYMDEF_64", b"__.SYMDEF_64 SORTED")
+_SYMBOLS = (b"/", b"/SYM64/")
+_BSD_SYMBOLS = "__.SYMDEF"  # also `__.SYMDEF SORTED`, `__.SYMDEF_64`
 _MOST_MEMBERS = 1 << 18
 _LARGEST_MEMBER = 1 << 30
 _LONGEST_NAME = 1 << 12
@@ -63,8 +64,10 @@ def members(reader: Reader, folder: str | None) -> Iterator[Member]:
             raise BadArchive(reader.path, f"has more than {_MOST_MEMBERS} members")
         if name == b"//":
             names = _read(reader, at, size)
-        elif name.removesuffix(b" ") not in _SYMBOLS:
-            yield _member(reader, names, (name, at, size), folder if thin else None)
+        elif name not in _SYMBOLS:
+            member = _member(reader, names, (name, at, size), folder if thin else None)
+            if not member.name.startswith(_BSD_SYMBOLS):
+                yield member
 
 
 def _headers(reader: Reader, thin: bool) -> Iterator[tuple[bytes, int, int]]:
