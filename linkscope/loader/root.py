@@ -29,6 +29,8 @@ class Root:
     """
 
     def __init__(self, directory: str = "/") -> None:
+        if not directory:
+            raise RootUnusable("--root", "names nothing; a folder that is to be seen as / is meant")
         try:
             real = os.path.realpath(directory, strict=True)
         except OSError as error:
@@ -148,6 +150,8 @@ class Root:
             return absolute
         parent = os.path.dirname(absolute)
         if not self._by_process:
+            if os.path.realpath(absolute) == self.directory:
+                return "/"
             parent = os.path.realpath(parent)
         if parent != self.directory and not parent.startswith(self.directory + "/"):
             return None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from linkscope.elf.reader import open_reader
-from linkscope.errors import FileUnreadable
+from linkscope.errors import FileUnreadable, RootUnusable
 from linkscope.loader.root import Root
 
 CONFINED = """
@@ -84,3 +84,16 @@ def test_a_part_swapped_for_a_link_after_it_was_looked_up_is_not_followed(swappe
     (tmp_path / "root" / swapped).symlink_to(tmp_path / "outside" / swapped.removeprefix("folder").lstrip("/"))
     with pytest.raises(FileUnreadable):
         open_reader(location, "inner", root.open)
+
+
+def test_the_root_itself_is_what_it_is_from_inside(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "link").symlink_to("tree")
+    root = Root(str(tmp_path / "tree"))
+    assert {root.inside(str(tmp_path / name)) for name in ("tree", "tree/", "link")} == {"/"}
+    assert root.inside(str(tmp_path)) is None
+
+
+def test_a_root_without_a_name_is_refused() -> None:
+    with pytest.raises(RootUnusable, match="names nothing"):
+        Root("")
