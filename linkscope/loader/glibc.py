@@ -104,6 +104,10 @@ class Glibc:
 
     # -- names ------------------------------------------------------------------------------------------------------
 
+    def origin_of(self, program: str) -> str | None:
+        """The folder of the file that /proc/self/exe leads to."""
+        return origin_of(self.system, program, self.cwd)
+
     def expand_name(self, name: str, tag: int, requester: Loaded) -> str | Refusal | None:
         """dl-deps.c, expand_dst. A needed name whose token has no value is passed over, a filtee's is fatal."""
         if "$" not in name or not has_token(name):
@@ -395,6 +399,11 @@ def split_search_path(text: str, separators: str) -> list[str]:
     for other in separators[1:]:
         text = text.replace(other, separators[0])
     return text.split(separators[0])
+
+
+def origin_of(system: System, program: str, cwd: str) -> str:
+    """$ORIGIN of a program that the kernel starts by a path: the folder of the file that /proc/self/exe leads to."""
+    return folder_of(system.realpath(program, cwd) or program, cwd)
 
 
 def folder_of(path: str, cwd: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from linkscope.elf import constants as c
 from linkscope.loader import preload, problems
 from linkscope.loader.environment import Environment, has_file_privileges, tunable
-from linkscope.loader.glibc import Glibc, folder_of
+from linkscope.loader.glibc import Glibc, folder_of, origin_of
 from linkscope.loader.isa import check_isa_levels
 from linkscope.loader.ldso import LoaderFacts
 from linkscope.loader.linkmap import Finding, LinkMap, Loaded, take_in, walk
@@ -67,7 +67,7 @@ def start_with_glibc(
     privileged = secure or has_file_privileges(program.image, program.location)
     link_map.problems += check_isa_levels(link_map, facts, cpu)
     link_map.problems += unsafe_search_paths(link_map, rules, privileged)
-    return Start(link_map, rules, interpreter, secure)
+    return Start(link_map, rules, interpreter, secure, privileged)
 
 
 def _origin(system: System, program: Program, environment: Environment, explicit_keeps_links: bool) -> str | None:
@@ -81,8 +81,7 @@ def _origin(system: System, program: Program, environment: Environment, explicit
         return folder_of(explicit.program, environment.cwd)
     if explicit_keeps_links and (explicit is not None or program.image.interpreter is None):
         return folder_of(program.path, environment.cwd)
-    real = system.realpath(program.path, environment.cwd)
-    return folder_of(real or program.path, environment.cwd)
+    return origin_of(system, program.path, environment.cwd)
 
 
 def _place_interpreter(link_map: LinkMap, ldso: Loaded, always: bool) -> None:

@@ -35,6 +35,7 @@ class LayeredRoot(Root):
         self._over: dict[str, str] = {}
         self._names: dict[str, list[str]] = {}
         self._inside: dict[str, str] = {}
+        self.at = at.rstrip("/")
         parent, _, name = at.rstrip("/").rpartition("/")
         try:
             above = base.real(parent or "/").rstrip("/")
@@ -124,6 +125,7 @@ class LayeredSystem(System):
 
     def __init__(self, root: LayeredRoot, folder: str, modes: Mapping[str, int]) -> None:
         super().__init__(root)
+        self._at = root.at
         self._said: dict[tuple[int, int], int] = {}
         for path, mode in modes.items():
             try:
@@ -131,6 +133,13 @@ class LayeredSystem(System):
             except OSError:
                 continue
             self._said[status.st_dev, status.st_ino] = mode
+
+    def unsettled(self, path: str) -> str | None:
+        """`dist.zip!/lib` for /dist.zip/lib: what is not laid at / is there only to be looked at."""
+        plain = os.path.normpath(path)
+        if not self._at or not f"{plain}/".startswith(f"{self._at}/"):
+            return None
+        return f"{self._at[1:]}!{plain[len(self._at) :]}"
 
     def installed(self, image: Image) -> Image:
         """IMAGE with the mode that its file would have."""

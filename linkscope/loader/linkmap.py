@@ -139,6 +139,9 @@ class Rules(Protocol):
     cwd: str
     without_relr: str | None
 
+    def origin_of(self, program: str) -> str | None:
+        """$ORIGIN of a program that the kernel starts by this path; None where the loader cannot tell."""
+
     def expand_name(self, name: str, tag: int, requester: Loaded) -> str | Refusal | None:
         """The dependency's name with its tokens replaced; None where the loader passes over the entry in silence."""
 

@@ -33,6 +33,7 @@ _LIBC_SYMBOLS = ("__libc_start_main", "stdin")
 
 _NAME_MAX = 255
 _PATH_ROOM = 2 * _NAME_MAX + 2  # the buffer that paths are made in, with the NUL; a path that does not fit is no path
+_ORIGIN_ROOM = 512  # bytes that fixup_rpath has for what /proc/self/exe says
 _PASSED_OVER = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG)
 _PAGE = 4096
 # musl src/errno/__strerror.h: the loader's own words.
@@ -113,6 +114,10 @@ class Musl:
         return os.fsdecode(content.split(b"\0", 1)[0])
 
     # -- names ------------------------------------------------------------------------------------------------------
+
+    def origin_of(self, program: str) -> str | None:
+        """The folder of the file that /proc/self/exe leads to."""
+        return origin_of(self.system, program, self.cwd)
 
     def expand_name(self, name: str, tag: int, requester: Loaded) -> str | Refusal | None:  # noqa: ARG002 (one tag only)
         """A name has no tokens. Nothing that the loader itself needs is loaded."""
@@ -308,6 +313,15 @@ class Musl:
         if candidate.identity not in memory:
             memory[candidate.identity] = _defines_libc(candidate, self.system.root)
         return bool(memory[candidate.identity])
+
+
+def origin_of(system: System, program: str, cwd: str) -> str | None:
+    """$ORIGIN of a program that the kernel starts by a path: the folder of the file that /proc/self/exe leads to.
+
+    None where its name is too long.
+    """
+    path = system.realpath(program, cwd) or program
+    return path.rpartition("/")[0] if len(os.fsencode(path)) < _ORIGIN_ROOM else None
 
 
 def _folders(text: str, of: str | None, written: str | None = None) -> tuple[Folder, ...]:

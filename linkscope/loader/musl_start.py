@@ -5,14 +5,12 @@ Source: musl ldso/dynlink.c, __dls3, load_preload, load_deps.
 
 from __future__ import annotations
 
-import os
-
 from linkscope.elf import constants as c
 from linkscope.elf.machines import machine_name
 from linkscope.loader import preload, problems
 from linkscope.loader.environment import Environment, has_file_privileges
 from linkscope.loader.linkmap import Finding, LinkMap, Loaded, take_in, walk
-from linkscope.loader.musl import Musl
+from linkscope.loader.musl import Musl, origin_of
 from linkscope.loader.musl_ldso import MuslFacts
 from linkscope.loader.program import Program, Start
 from linkscope.loader.safety import unsafe_search_paths
@@ -21,7 +19,6 @@ from linkscope.model.inspect import Problem
 
 # What the loader does with an object before the program runs: relocations, all of them at once, and constructors.
 _DONE_AT_START = (c.DT_REL, c.DT_RELA, c.DT_JMPREL, c.DT_INIT, c.DT_INIT_ARRAY)
-_ORIGIN_ROOM = 512  # bytes that fixup_rpath has for what /proc/self/exe says
 
 
 def start_with_musl(
@@ -50,7 +47,7 @@ def start_with_musl(
     link_map.problems += _for_other_machines(link_map, program.image.machine)
     privileged = secure or has_file_privileges(program.image, program.location)
     link_map.problems += unsafe_search_paths(link_map, rules, privileged)
-    return Start(link_map, rules, interpreter, secure)
+    return Start(link_map, rules, interpreter, secure, privileged)
 
 
 def _origin(system: System, program: Program, environment: Environment) -> str | None:
@@ -63,8 +60,7 @@ def _origin(system: System, program: Program, environment: Environment) -> str |
         folder, slash, _ = explicit.program.rpartition("/")
         return folder if slash else "."
     if program.image.interpreter is not None:
-        path = system.realpath(program.path, cwd) or program.path
-        return path.rpartition("/")[0] if len(os.fsencode(path)) < _ORIGIN_ROOM else None
+        return origin_of(system, program.path, cwd)
     given = program.shown if f"{cwd.rstrip('/')}/{program.shown}" == program.path else program.path
     folder, slash, _ = given.rpartition("/")
     return folder if slash else "."

@@ -20,13 +20,15 @@ class Program(msgspec.Struct, frozen=True):
 class Start(msgspec.Struct, frozen=True):
     """A start: its link map, and the circumstances that were settled on the way.
 
-    rules: None where there is no loader that could be asked (then the link map holds the program alone).
+    rules: None where there is no loader that could be asked (then the link map holds the program alone). privileged:
+    in secure execution, or of a file that is in secure execution when somebody else starts it.
     """
 
     link_map: LinkMap
     rules: Rules | None
     interpreter: str | None
     secure: bool
+    privileged: bool = False
 
     def would_dlopen(self, name: str) -> str | None:
         """The path of what the program itself would get for dlopen(NAME) after its start; None where nothing."""

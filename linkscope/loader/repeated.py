@@ -20,13 +20,18 @@ _ORIGIN = ("$ORIGIN", "${ORIGIN}")  # whose value is absolute
 
 
 class Repeated:
-    """The starts that were made in one root with a given outcome of `is_secure`, and how to find one of them again."""
+    """The starts that were made in one root, and how to find one of them again.
 
-    def __init__(self, system: System, program: Program, environment: Environment, secure: bool) -> None:
+    privileges: whether it is a start in secure execution, and whether the file makes it one for others.
+    """
+
+    def __init__(
+        self, system: System, program: Program, environment: Environment, privileges: tuple[bool, bool]
+    ) -> None:
         self._starts = system.memory.setdefault("starts", {})
         self._program = program
         self._environment = environment
-        self._key = _same_start(program.image, environment, secure)
+        self._key = _same_start(program.image, environment, privileges)
 
     def known(self) -> Start | None:
         """The start of this program, where one that differs in nothing but the program's name was made before."""
@@ -41,6 +46,7 @@ class Repeated:
         rules = None if made.rules is None else _twin(made.rules)
         if rules is not None:
             rules.main, rules.cwd = main, cwd
+            main.origin = rules.origin_of(self._program.path)
         return msgspec.structs.replace(made, link_map=made.link_map.copy_for(main), rules=rules)
 
     def remember(self, made: Start) -> None:
@@ -58,7 +64,7 @@ def _twin(rules: Rules) -> Rules:
     return twin
 
 
-def _same_start(image: Image, environment: Environment, secure: bool) -> object | None:
+def _same_start(image: Image, environment: Environment, privileges: tuple[bool, bool]) -> object | None:
     """Equal for programs whose start differs in nothing but their own name; None where $ORIGIN or the like matters.
 
     The working directory is left out: only the start itself shows whether it counts.
@@ -73,7 +79,7 @@ def _same_start(image: Image, environment: Environment, secure: bool) -> object 
     nodeflib = image.dt_flags_1 & c.DF_1_NODEFLIB
     kind = (id(image.layout), image.machine, image.type, image.flags, image.interpreter, image.soname, nodeflib)
     anywhere = msgspec.structs.replace(environment, cwd="")
-    return (kind, image.x86_isa_needed, image.dependencies, anywhere, secure)
+    return (kind, image.x86_isa_needed, image.dependencies, anywhere, privileges)
 
 
 def _places(made: Start, environment: Environment) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from linkscope.elf.image import Image
 from linkscope.loader import loaders, problems
-from linkscope.loader.environment import Environment, is_secure
+from linkscope.loader.environment import Environment, has_file_privileges, is_secure
 from linkscope.loader.glibc_start import start_with_glibc
 from linkscope.loader.linkmap import LinkMap, Loaded
 from linkscope.loader.program import Program, Start
@@ -31,7 +31,8 @@ def start(system: System, program: Program, environment: Environment) -> Start:
     image = program.image
     has_loader = image.interpreter is not None or environment.explicit is not None
     secure = has_loader and is_secure(program.location, environment)
-    repeated = Repeated(system, program, environment, secure)
+    privileged = has_loader and has_file_privileges(image, program.location)
+    repeated = Repeated(system, program, environment, (secure, privileged))
     known = repeated.known()
     if known is not None:
         return known

@@ -380,6 +380,23 @@ SECURE_CASES = {
         "'$ORIGIN/../leaf' of @/bin/app, which leads to libleaf.so, does not count in secure execution (setuid, file "
         "capabilities): write @/bin/../leaf without $ORIGIN",
     ),
+    "a relative element in secure execution": Case(
+        _forest(_app(needed=("libleaf.so",), runpath="leaf"), _library("bin/leaf/libleaf.so"), setuid=True),
+        "replace 'leaf' in the RUNPATH of @/bin/app by '@/bin/leaf', which leads to libleaf.so (a relative folder is "
+        "taken from the working directory, and $ORIGIN does not count in secure execution)",
+    ),
+    "beside a program in secure execution": Case(
+        _forest(_app(needed=("libleaf.so",), rpath="@/none"), _library("lib/libleaf.so"), setuid=True),
+        "@/lib holds libleaf.so, and @/bin/app does not look there: add '@/lib' to the RPATH of @/bin/app",
+    ),
+    "beside a library in secure execution, whose own $ORIGIN counts": Case(
+        _forest(_app(needed=("libmid.so",), runpath="@/lib"), MID, _library("lib/deep/libleaf.so"), setuid=True),
+        "@/lib/deep holds libleaf.so, and libmid.so does not look there: link libmid.so with -Wl,-rpath,'$ORIGIN/deep'",
+    ),
+    "beside a program in secure execution under musl": Case(
+        _forest(_app(interp=MUSL_X86_64, needed=("libleaf.so",)), _library("lib/libleaf.so"), setuid=True),
+        "@/lib holds libleaf.so, and @/bin/app does not look there: link @/bin/app with -Wl,-rpath,'@/lib'",
+    ),
 }
 
 

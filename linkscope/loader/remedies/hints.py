@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from linkscope.loader import ldcache, misfits
 from linkscope.loader.glibc import Folder, Glibc, split_search_path
 from linkscope.loader.linkmap import Loaded
@@ -21,11 +19,14 @@ from linkscope.loader.remedies.wanted import (
     Wanted,
     absolute,
     acceptable,
+    as_meant,
     called,
     expanded,
     in_folder,
+    in_the_end,
     is_relocatable,
     remedy,
+    told,
     wanted,
 )
 from linkscope.loader.switched_off import loaders_of, switched_off_by_musl
@@ -45,14 +46,15 @@ def hints_for_missing(start: Start, missing: Loaded) -> list[str]:
         system, cwd = (start.rules.system, start.rules.cwd) if isinstance(start.rules, Glibc | Musl) else (None, "/")
         is_text = system is not None and misfits.is_text(system.candidate(refusal.path, cwd))
         what = " is text (perhaps a linker script), and" if is_text else ""
-        return [f"{refusal.path}{what} ends the search: take it away, or put the right library in its place"]
+        path = (system.unsettled(refusal.path) if system else None) or refusal.path
+        return [f"{path}{what} ends the search: take it away, or put the right library in its place"]
     asked = missing.needed_by or [start.link_map.main]
     return list(dict.fromkeys(hint for asker in asked for hint in hints_for(missing.requested, asker, start)))
 
 
 def hints_for(name: str, asker: Loaded, start: Start) -> list[str]:
     """What would let ASKER find NAME (tokens expanded) by itself."""
-    want = wanted(name, asker, start.rules)
+    want = wanted(name, asker, start)
     if want is None:
         return []
     if "/" in name:
@@ -103,7 +105,7 @@ def _of_a_path(want: Wanted) -> Iterator[str]:
     where = f"{asker} needs it by a relative path, which is taken from the working directory ({cwd})"
     for origin in (want.asker.origin, want.rules.main.origin):
         if origin is not None and acceptable(want, f"{origin}/{name}") is not None:
-            yield f"{where}: it would be found from {origin}"
+            yield f"{where}: it would be found from {told(want, origin)}"
             return
     yield where
 
@@ -124,11 +126,11 @@ def _unusable(want: Wanted) -> Iterator[Hint]:
     """Files of that name where the loader looks, which nobody could open."""
     for path, outcome, reason in _tried(want):
         if outcome == "no-permission":
-            yield None, f"{path} is passed over: there is no permission to read it"
+            yield None, f"{told(want, path)} is passed over: there is no permission to read it"
         target = want.system.link_target(absolute(want, path)) if outcome == "absent" else None
         if target is not None:
             ends = "that leads back to itself" if reason == "ELOOP" else f"to {target}, and that does not exist"
-            yield None, f"{path} is a link {ends}"
+            yield None, f"{told(want, path)} is a link {ends}"
 
 
 def _of_another_kind(want: Wanted) -> Iterator[str]:
@@ -137,7 +139,7 @@ def _of_another_kind(want: Wanted) -> Iterator[str]:
         if outcome in ("wrong-class", "wrong-machine"):
             candidate, main = want.system.candidate(path, want.rules.cwd), want.rules.main.image
             if main is not None:
-                yield f"{path} is passed over: it is {misfits.of_another_kind(candidate, main)}"
+                yield f"{told(want, path)} is passed over: it is {misfits.of_another_kind(candidate, main)}"
 
 
 def _first(want: Wanted, folders: tuple[Folder, ...]) -> tuple[Folder, Candidate] | None:
@@ -168,7 +170,7 @@ def _rpaths_that_do_not_count(want: Wanted, rules: Glibc) -> Iterator[Hint]:
             continue
         folder, candidate = found
         mended = remedy(want, _folder(candidate), is_relocatable(folder.element))
-        holds = f"whose folder {_folder(candidate)} holds {want.name},"
+        holds = f"whose folder {told(want, _folder(candidate))} holds {want.name},"
         if image.runpath is not None:
             both = f"{called(owner)} has an RPATH and a RUNPATH, so that its RPATH, {holds} is ignored"
             yield candidate.identity, f"{both}: {mended}"
@@ -189,7 +191,7 @@ def _runpaths_of_others(want: Wanted, rules: Glibc, start: Start) -> Iterator[Hi
             continue
         tag = finding.found_by.upper()
         mended = remedy(want, _folder(candidate), is_relocatable(finding.element or ""))
-        there = f"whose folder {_folder(candidate)} holds {want.name},"
+        there = f"whose folder {told(want, _folder(candidate))} holds {want.name},"
         if owner not in chain or tag == "RPATH":
             sentence = f"the {tag} of {called(owner)}, {there} does not serve {called(want.asker)}: {mended}"
         elif own is None or own.runpath is None:
@@ -209,18 +211,19 @@ def _secure_execution(want: Wanted, rules: Glibc) -> Iterator[Hint]:
     secure = "does not count in secure execution (setuid, file capabilities)"
     found = _first(want, rules.folders(rules.given_library_path or "", ":;", rules.main))
     if found is not None:
-        where = f"LD_LIBRARY_PATH, whose folder {_folder(found[1])} holds {want.name}, {secure}"
+        where = f"LD_LIBRARY_PATH, whose folder {told(want, _folder(found[1]))} holds {want.name}, {secure}"
         yield found[1].identity, f"{where}: {remedy(want, _folder(found[1]))}"
     for owner in loaders_of(want.asker, rules.main):
         if owner.image is None:
             continue
-        values = msgspec.structs.replace(rules.tokens(owner), origin_only_if_trusted=False)
         for element in split_search_path(owner.image.runpath or owner.image.rpath or "", ":"):
-            trusting = expand(element, values)
+            trusting = as_meant(want, element, owner)
             candidate = in_folder(want, trusting) if trusting and not expand(element, rules.tokens(owner)) else None
             if candidate is not None:
                 where = f"'{element}' of {called(owner)}, which leads to {want.name}, {secure}"
-                yield candidate.identity, f"{where}: write {_folder(candidate)} without $ORIGIN"
+                folder = _folder(candidate)
+                write = in_the_end(want, folder) or folder
+                yield candidate.identity, f"{where}: write {write} without $ORIGIN"
 
 
 def _no_default_folders(want: Wanted, rules: Glibc) -> Iterator[Hint]:
@@ -233,7 +236,8 @@ def _no_default_folders(want: Wanted, rules: Glibc) -> Iterator[Hint]:
         found = _first(want, rules.default_folders)
         candidate = found[1] if found else None
     if candidate is not None:
-        without = f"{called(want.asker)} is linked with -z nodefaultlib, so that {candidate.path} does not count for it"
+        path = told(want, candidate.path)
+        without = f"{called(want.asker)} is linked with -z nodefaultlib, so that {path} does not count for it"
         yield candidate.identity, f"{without}: {remedy(want, _folder(candidate))}, or link it without that"
 
 

@@ -12,7 +12,7 @@ from linkscope.loader import ldcache
 from linkscope.loader.glibc import Glibc
 from linkscope.loader.program import Start
 from linkscope.loader.remedies import ldconf
-from linkscope.loader.remedies.wanted import Hint, Wanted, absolute, acceptable, called, in_folder, remedy
+from linkscope.loader.remedies.wanted import Hint, Wanted, absolute, acceptable, called, in_folder, remedy, told
 from linkscope.loader.system import Candidate
 from linkscope.model.inspect import FoundBy
 
@@ -47,7 +47,9 @@ def nearby(want: Wanted, start: Start) -> Iterator[str]:
         if not lacking:
             yield sentence
             return
-        unfit.append(f"{found.path} does not serve: it lacks {' and '.join(lacking)}, needed by {called(want.asker)}")
+        unfit.append(
+            f"{told(want, found.path)} does not serve: it lacks {' and '.join(lacking)}, needed by {called(want.asker)}"
+        )
     yield from dict.fromkeys(unfit[:_AT_MOST_VERSIONS])
     yield from _other_versions(want, list(dict.fromkeys([*_searched_folders(want), *_configured(want)])))
 
@@ -109,9 +111,9 @@ def _without_its_link(want: Wanted, searched: list[str], configured: list[str]) 
             if soname == want.name:
                 found = acceptable(want, path)
                 file = path.rpartition("/")[2]
-                link = f"ln -s {file} {folder}/{want.name}" if folder in searched else "ldconfig makes it"
+                link = f"ln -s {file} {told(want, folder)}/{want.name}" if folder in searched else "ldconfig makes it"
                 identity = found.identity if found is not None else None
-                yield identity, f"{path} is this library, and the link to it is missing ({link})"
+                yield identity, f"{told(want, path)} is this library, and the link to it is missing ({link})"
 
 
 def _beside(want: Wanted, start: Start) -> Iterator[tuple[Candidate, str]]:
@@ -125,7 +127,7 @@ def _beside(want: Wanted, start: Start) -> Iterator[tuple[Candidate, str]]:
         found = in_folder(want, folder)
         if found is not None:
             real = want.system.realpath(folder, want.rules.cwd) or folder
-            where = f"{real} holds {want.name}, and {called(want.asker)} does not look there"
+            where = f"{told(want, real)} holds {want.name}, and {called(want.asker)} does not look there"
             yield found, f"{where}: {remedy(want, real, relocatable=folder != want.rules.cwd)}"
 
 
@@ -162,7 +164,8 @@ def _other_versions(want: Wanted, folders: list[str]) -> Iterator[str]:
             if soname is not None and soname != want.name:
                 others.setdefault(soname, path)
     if others:
-        there = " and ".join(f"{soname} ({path})" for soname, path in list(others.items())[:_AT_MOST_VERSIONS])
+        some = list(others.items())[:_AT_MOST_VERSIONS]
+        there = " and ".join(f"{soname} ({told(want, path)})" for soname, path in some)
         yield f"only {there} is here, another version: install {want.name}, or link {called(want.asker)} anew"
 
 

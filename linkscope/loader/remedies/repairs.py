@@ -6,7 +6,18 @@ from collections.abc import Callable, Iterator
 
 from linkscope.loader.glibc import Glibc, folder_of, split_search_path
 from linkscope.loader.linkmap import Loaded
-from linkscope.loader.remedies.wanted import Hint, Wanted, absolute, called, expanded, in_folder
+from linkscope.loader.remedies.wanted import (
+    Hint,
+    Wanted,
+    absolute,
+    as_meant,
+    called,
+    counts,
+    expanded,
+    in_folder,
+    in_the_end,
+    told,
+)
 from linkscope.loader.switched_off import loaders_of
 
 _TOKENS = ("ORIGIN", "LIB", "PLATFORM")
@@ -111,10 +122,14 @@ def _elements(want: Wanted) -> Iterator[tuple[str, Loaded, str]]:
 def _other_spelling(want: Wanted, owner: Loaded, element: str, where: str) -> Iterator[Hint]:
     for repair, why in _REPAIRS:
         meant = repair(element)
-        folder = expanded(want, meant, owner) if meant is not None else None
+        folder = as_meant(want, meant, owner) if meant is not None else None
         found = in_folder(want, folder) if folder else None
-        if found is not None:
-            yield found.identity, f"replace {where} by '{meant}', which leads to {want.name} ({why})"
+        if meant is not None and folder and found is not None:
+            if not counts(want, meant, owner):
+                real = want.system.realpath(folder, want.rules.cwd) or folder
+                meant, why = real, f"{why}, and $ORIGIN does not count in secure execution"
+            by = in_the_end(want, meant) or f"'{meant}'"
+            yield found.identity, f"replace {where} by {by}, which leads to {want.name} ({why})"
             return
 
 
@@ -134,8 +149,9 @@ def _other_origin(want: Wanted, owner: Loaded, element: str, where: str) -> Iter
     folder = element.replace("${ORIGIN}", other).replace("$ORIGIN", other)
     found = in_folder(want, folder)
     if found is not None:
-        origin = f"$ORIGIN of {called(owner)} is {owner.origin}, {is_link} ({other})"
-        yield found.identity, f"{origin}, from which {where} would lead to {want.name}: write {folder}"
+        origin = f"$ORIGIN of {called(owner)} is {told(want, owner.origin)}, {is_link} ({told(want, other)})"
+        write = in_the_end(want, folder) or folder
+        yield found.identity, f"{origin}, from which {where} would lead to {want.name}: write {write}"
 
 
 def _other_separator(want: Wanted, owner: Loaded, element: str, where: str) -> Iterator[Hint]:
