@@ -1,0 +1,208 @@
+"""Where code stands in a file is where the linker's map says that it put it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from linkscope.contents import known, matcher
+from linkscope.contents.fingerprints import Archive
+from tests.contents import linkermaps
+from tests.contents.memorypack import Filed, MemoryPack, read
+from tests.contents.samples import with_constants
+from tests.elf.samples import FixtureFile, RequireTool, opened
+from tests.oracle.availability import Unavailable
+
+_SOURCE = Path(__file__).parents[2] / "fixtures/src/inside/relaxed.c"
+_EXECUTABLE = 5
+
+
+def _program(archive: Path, folder: Path, compiler: str = "gcc") -> tuple[Path, Path]:
+    program, map_file = folder / "program", folder / "program.map"
+    command: list[str | Path] = [
+        compiler,
+        "-fno-pie",
+        _SOURCE,
+        archive,
+        "-static",
+        f"-Wl,-Map={map_file}",
+        "-o",
+        program,
+    ]
+    if subprocess.run(command, capture_output=True).returncode:
+        raise Unavailable(f"{compiler} -static does not link")
+    return program, map_file
+
+
+def _found(program: Path, packs: Sequence[known.Pack]) -> set[tuple[str, str, int, int]]:
+    """(member, section, address, size) of all that is found."""
+    found = set()
+    with opened(program) as (reader, image):
+        for match in matcher.matches(reader, image, packs):
+            (segment,) = [s for s in image.segments if s.type == 1 and s.offset <= match.start < s.offset + s.filesz]
+            pack = packs[match.pack]
+            for place in pack.places("x86_64" if image.machine == 62 else "aarch64", [match.code]):
+                address = match.start - segment.offset + segment.vaddr
+                found.add((place.member, place.section, address, match.length))
+    return found
+
+
+def _expected(program: Path, map_file: Path, archive: Path, known_sections: set[tuple[str, str]]) -> set[object]:
+    return {
+        (one.member, one.section, one.address, one.size)
+        for one in linkermaps.placed(map_file, program)
+        if one.archive == archive.name and (one.member, one.section) in known_sections
+    }
+
+
+def _sections(archives: Sequence[Archive]) -> set[tuple[str, str]]:
+    return {(one.member, one.section) for archive in archives for one in archive.signatures}
+
+
+@pytest.mark.parametrize("piece", [1 << 24, 1 << 16, 4096, 1021])
+def test_sections_are_found_where_the_map_has_them(
+    piece: int, fixture_file: FixtureFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a section stands on the border of two pieces that are read."""
+    archive = fixture_file("inside/libinside.a")
+    program, map_file = _program(archive, tmp_path)
+    learnt = read(archive)
+    monkeypatch.setattr(matcher, "_PIECE", piece)
+    monkeypatch.setattr(matcher, "_BLOCK", min(piece, 1 << 19))
+    expected = _expected(program, map_file, archive, _sections(learnt))
+    assert len(expected) >= 6
+    assert _found(program, [MemoryPack(learnt)]) == expected
+
+
+def test_sections_of_arm64_are_found_where_the_map_has_them(
+    fixture_file: FixtureFile, require_tool: RequireTool, tmp_path: Path
+) -> None:
+    archive = fixture_file("inside/arm64/libinside.a")
+    program, map_file = _program(archive, tmp_path, require_tool("aarch64-linux-gnu-gcc"))
+    learnt = read(archive)
+    expected = _expected(program, map_file, archive, _sections(learnt))
+    assert len(expected) >= 5
+    assert _found(program, [MemoryPack(learnt)]) == expected
+
+
+def test_several_packs_are_one_search(fixture_file: FixtureFile, tmp_path: Path) -> None:
+    archive = fixture_file("inside/libinside.a")
+    program, _ = _program(archive, tmp_path)
+    learnt = read(archive)
+    both = _found(program, [MemoryPack([]), MemoryPack(learnt), MemoryPack(read(fixture_file("inside/libinside.a")))])
+    assert both == _found(program, [MemoryPack(learnt)])
+
+
+def test_code_of_another_machine_is_not_looked_for(fixture_file: FixtureFile, tmp_path: Path) -> None:
+    program, _ = _program(fixture_file("inside/libinside.a"), tmp_path)
+    assert _found(program, [MemoryPack(read(fixture_file("inside/arm64/libinside.a")))]) == set()
+
+
+def test_one_changed_byte_is_other_code(fixture_file: FixtureFile, tmp_path: Path) -> None:
+    archive = fixture_file("inside/libinside.a")
+    program, _ = _program(archive, tmp_path)
+    (learnt,) = read(archive)
+    content = bytearray(program.read_bytes())
+    with opened(program) as (reader, image):
+        first = matcher.matches(reader, image, [MemoryPack([learnt])])[0]
+    (anchor_at,) = {one.anchor_at for one in learnt.signatures if one.length == first.length}
+    content[first.start + anchor_at] ^= 1
+    changed = tmp_path / "changed"
+    changed.write_bytes(content)
+    with opened(changed) as (reader, image):
+        assert first not in matcher.matches(reader, image, [MemoryPack([learnt])])
+
+
+def test_bytes_that_are_not_executable_are_not_looked_at(fixture_file: FixtureFile, tmp_path: Path) -> None:
+    archive = fixture_file("inside/libinside.a")
+    program, _ = _program(archive, tmp_path)
+    with opened(program) as (reader, image):
+        ((start, end),) = matcher.executable_ranges(image)
+        code = reader.read(start, end - start)
+    pack = MemoryPack(read(archive))
+    for flags, there in ((_EXECUTABLE, True), (4, False), (6, False), (7, True)):
+        assert bool(_found(with_constants(tmp_path / str(flags), code, flags), [pack])) == there
+
+
+class _Synthetic:
+    """COUNT signatures of random code, none of which is anywhere."""
+
+    def __init__(self, count: int) -> None:
+        random = np.random.default_rng(7)
+        self._codes = known.Codes(
+            random.integers(0, 1 << 63, count, np.uint64),
+            random.integers(0, 4000, count, np.uint32),
+            random.integers(0, 1 << 32, count, np.uint32),
+            random.integers(0, 4000, count, np.uint32),
+            random.integers(4096, 20000, count, np.uint32),
+        )
+
+    def codes(self, architecture: str) -> known.Codes | None:
+        return self._codes if architecture == "x86_64" else None
+
+    def proofs(self, architecture: str, codes: Sequence[int]) -> Sequence[tuple[bytes, bytes]]:
+        return [(b"", b"")] * len(codes) if architecture else []
+
+    def places(self, architecture: str, codes: Sequence[int]) -> Sequence[known.Place]:
+        raise AssertionError(architecture, codes)
+
+    def archives(self, numbers: Sequence[int]) -> Sequence[Archive]:
+        raise AssertionError(numbers)
+
+    def filed(self) -> Sequence[Filed]:
+        return []
+
+
+def _code_of_this_machine(size: int) -> bytes:
+    """Real code, over and over again."""
+    content = b""
+    for path in (sys.executable, "/usr/bin/gdb", "/usr/bin/perl", "/usr/bin/git", "/bin/bash"):
+        if os.path.exists(path):
+            with opened(os.path.realpath(path)) as (reader, image):
+                for start, end in matcher.executable_ranges(image):
+                    content += reader.read(start, end - start)
+    return (content * (size // len(content) + 1))[:size]
+
+
+def test_twenty_megabytes_a_second_are_searched_for_200000_signatures(tmp_path: Path) -> None:
+    program = with_constants(tmp_path / "large", _code_of_this_machine(40 << 20), _EXECUTABLE)
+    pack = _Synthetic(200_000)
+    with opened(program) as (reader, image):
+        before = time.process_time()
+        assert matcher.matches(reader, image, [pack]) == []
+        taken = time.process_time() - before
+    assert 40 * 1.048576 / taken >= 20, taken
+
+
+_MEASURED = """
+import sys
+sys.path.insert(0, {folder!r})
+from tests.contents.test_matcher import _Synthetic
+from tests.elf.samples import opened
+from linkscope.contents import matcher
+with opened({path!r}) as (reader, image):
+    matcher.matches(reader, image, [_Synthetic(200_000)])
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+
+
+def test_a_hundred_megabytes_take_less_than_300_of_memory(tmp_path: Path) -> None:
+    program = with_constants(tmp_path / "large", _code_of_this_machine(100 << 20), _EXECUTABLE)
+    text = _MEASURED.format(folder=str(Path(__file__).parents[2]), path=str(program))
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert int(done.stdout) * 1024 < 300_000_000
+
+
+def test_segments_that_overlap_are_searched_once(tmp_path: Path) -> None:
+    program = with_constants(tmp_path / "program", b"\x90" * 5000, _EXECUTABLE)
+    with opened(program) as (_, image):
+        (segment,) = image.segments
+        beside = msgspec.structs.replace(segment, offset=segment.offset - 100, filesz=200)
+        both = msgspec.structs.replace(image, segments=(segment, beside, segment))
+        assert matcher.executable_ranges(both) == [(segment.offset - 100, segment.offset + 5000)]
