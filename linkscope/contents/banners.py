@@ -32,7 +32,7 @@ class Banner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     that needs the library as a shared one. beside: texts of the library's own code, all of which must be in the file
     too, for what a client may have as well, or a stranger. unique: a mere number; where two different ones fit, the
     version is unknown.
-    dotless: it has no digit, dot and digit, by which all others are found; its anchor is searched for by itself.
+    dotless: it has no digit, dot and digit, by which those with an anchor of less than seven bytes are found.
     source: the file in the library's source that has it. examples: texts, each with the version that it tells ("" is
     none); refuses: texts that are something else.
     """
@@ -64,6 +64,7 @@ class Row(msgspec.Struct, frozen=True, eq=False):
     library: Library
     banner: Banner
     anchor: bytes
+    beside: tuple[bytes, ...]
 
     def told_by(self, text: bytes) -> tuple[str, str | None] | None:
         """What fits in TEXT, and the version that it tells; None where nothing fits.
@@ -114,7 +115,9 @@ def libraries() -> tuple[Library, ...]:
 def rows() -> tuple[Row, ...]:
     """The banners of all libraries."""
     return tuple(
-        Row(library, banner, banner.anchor.encode("latin-1")) for library in libraries() for banner in library.banner
+        Row(library, banner, banner.anchor.encode("latin-1"), tuple(text.encode("latin-1") for text in banner.beside))
+        for library in libraries()
+        for banner in library.banner
     )
 
 

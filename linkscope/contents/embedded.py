@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from linkscope.contents import banners, texts
+from linkscope.contents.needles import LEAST, needles
 from linkscope.model.inspect import Content, Evidence
 
 if TYPE_CHECKING:
@@ -36,10 +37,9 @@ def contents(reader: Reader, image: Image, names: frozenset[str] | None = None) 
     places = texts.areas(reader, image)
     wanted = [row for row in banners.rows() if names is None or row.library.name in names]
     rows = [row for row in wanted if not (row.banner.header and _is_needed(row.library, image))]
-    sightings = list(_sightings(reader, places, rows))
-    beside = {text.encode("latin-1") for sighting in sightings for text in sighting.row.banner.beside}
-    there = texts.present(reader, places, beside)
-    kept = [seen for seen in sightings if all(text.encode("latin-1") in there for text in seen.row.banner.beside)]
+    there: set[bytes] = set()
+    sightings = [*_by_anchor(reader, places, rows, there), *_by_number(reader, places, rows)]
+    kept = [seen for seen in sightings if there.issuperset(seen.row.beside)]
     by_library: dict[str, list[Sighting]] = {}
     for sighting in kept:
         by_library.setdefault(sighting.row.library.name, []).append(sighting)
@@ -50,25 +50,40 @@ def _is_needed(library: banners.Library, image: Image) -> bool:
     return any(banners.is_called(library, name) for name in image.needed)
 
 
-def _sightings(reader: Reader, places: list[texts.Area], rows: list[banners.Row]) -> Iterator[Sighting]:
-    """What fits each row, once for each text."""
-    dotted = [(row.anchor, row) for row in rows if not row.banner.dotless]
+def _by_anchor(
+    reader: Reader, places: list[texts.Area], rows: list[banners.Row], there: set[bytes]
+) -> Iterator[Sighting]:
+    """What fits the rows that are found by their anchors; THERE gets the texts that must stand beside, of any row."""
+    by_anchor: dict[bytes, list[banners.Row]] = {}
+    for row in rows:
+        if not _is_number(row):
+            by_anchor.setdefault(row.anchor, []).append(row)
+    beside = {text for row in rows for text in row.beside}
+    counts: dict[banners.Row, int] = {}
+    for needle, text in texts.holding(reader, places, needles(frozenset({*by_anchor, *beside}))):
+        if needle in beside:
+            there.add(needle)
+        for row in by_anchor.get(needle, ()):
+            yield from _told(row, text, counts)
+
+
+def _is_number(row: banners.Row) -> bool:
+    """Whether a row's anchor is too short to be found fast, and its text is found by a digit, a dot and a digit."""
+    return len(row.anchor) < LEAST and not row.banner.dotless
+
+
+def _by_number(reader: Reader, places: list[texts.Area], rows: list[banners.Row]) -> Iterator[Sighting]:
+    """What fits the other rows, once for each text."""
+    numbers = [(row.anchor, row) for row in rows if _is_number(row)]
     seen: set[bytes] = set()
     counts: dict[banners.Row, int] = {}
-    for text in texts.dotted(reader, places):
+    for text in texts.dotted(reader, places) if numbers else ():
         if text not in seen:
             if len(text) < _LONGEST_SHOWN:  # only what may well stand there twice
                 seen.add(text)
-            for anchor, row in dotted:
+            for anchor, row in numbers:
                 if anchor in text:
                     yield from _told(row, text, counts)
-    others: dict[bytes, list[banners.Row]] = {}
-    for row in rows:
-        if row.banner.dotless:
-            others.setdefault(row.anchor, []).append(row)
-    for anchor, text in texts.holding(reader, places, others):
-        for row in others[anchor]:
-            yield from _told(row, text, counts)
 
 
 def _told(row: banners.Row, text: bytes, counts: dict[banners.Row, int]) -> Iterator[Sighting]:

@@ -1,4 +1,4 @@
-"""The texts in a file's read-only data, found by what nearly every version has: a digit, a dot and a digit.
+"""The texts in a file's read-only data, found by a part of them or by what nearly every version has: `1.2`.
 
 One pass in bounded pieces. The strings of the dynamic section are left out: the names of other libraries and of
 symbols are no texts of the program.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from linkscope.contents.needles import Needles, needles
 from linkscope.elf import constants as c
 from linkscope.elf.segments import file_offset
 from linkscope.errors import MalformedElf
@@ -121,25 +122,26 @@ def dotted(reader: Reader, places: Iterable[Area]) -> Iterator[bytes]:
                 at = dot + 1
 
 
-def holding(reader: Reader, places: Iterable[Area], anchors: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Every text that has one of the ANCHORS in it: (anchor, text), with the NUL bytes around it."""
-    wanted = tuple(anchors)
+def holding(reader: Reader, places: Iterable[Area], wanted: Needles) -> Iterator[tuple[bytes, bytes]]:
+    """Every text that has one of the WANTED in it: (wanted, text), with the NUL bytes around it.
+
+    What is wanted may reach over the end of a text. One that a text has twice counts once.
+    """
     for data, first, last in _pieces(reader, places):
-        for anchor in wanted:
-            at = data.find(anchor, first)
-            while 0 <= at < last:
-                start, end = _around(data, at)
-                yield anchor, data[start:end]
-                at = data.find(anchor, max(end, at + 1))
+        behind: dict[bytes, int] = {}
+        for needle, at in wanted.find(data):
+            if first <= at < last and at >= behind.get(needle, 0):
+                start, behind[needle] = _around(data, at)
+                yield needle, data[start : behind[needle]]
 
 
 def present(reader: Reader, places: Iterable[Area], texts: Iterable[bytes]) -> set[bytes]:
     """Those of TEXTS, none longer than 512 bytes, that stand in the data."""
     wanted, found = set(texts), set[bytes]()
+    sought = needles(frozenset(wanted))
     for data, _, _ in _pieces(reader, places) if wanted else ():
-        found |= {text for text in wanted if data.rfind(text) >= 0}
-        wanted -= found
-        if not wanted:
+        found.update(text for text, _ in sought.find(data))
+        if len(found) == len(wanted):
             break
     return found
 
