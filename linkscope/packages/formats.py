@@ -112,8 +112,8 @@ def _open_apk(reader: Reader, budget: Budget) -> Opened:
 
 
 def _open_rpm(reader: Reader, budget: Budget) -> Opened:
-    archive = rpm.Rpm(reader)
-    return Opened(archive.members(budget), archive.metadata)
+    archive = rpm.Rpm(reader, budget)
+    return Opened(archive.members(), archive.metadata)
 
 
 def _refuse(_reader: Reader, _budget: Budget) -> Opened:

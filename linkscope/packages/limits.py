@@ -8,12 +8,12 @@ from linkscope.errors import LinkScopeError
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one archive may cost, those inside of it included.
+    """What one archive may cost, those inside of it included; of a run, only one is unpacked at a time.
 
     total: bytes that it unpacks to; member: bytes of one member. members, folders: their number. ratio: how many times
     its own size it may unpack to, once that is above `ratio_from` bytes (deflate reaches 1032 on zeros, programs with
     their debug information seldom 10). header: bytes that describe one member. nesting: how many archives deep is
-    looked. depth, name: components and bytes of one member's path.
+    looked. depth, name: components and bytes of one member's path; names: of all their paths together, which are kept.
 
     The largest packages in practice (CUDA wheels, debug packages of browsers) unpack to some 5 GB, their largest
     member to 2 GB; trees of the largest sources have some 400,000 files, and none is of interest here.
@@ -29,6 +29,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     nesting: int = 1
     depth: int = 128
     name: int = 2048
+    names: int = 64 << 20
 
 
 class Overrun(Exception):
@@ -65,6 +66,7 @@ class Budget:
         self._size = size
         self._read = 0
         self._members = 0
+        self._names = 0
 
     def take(self, count: int) -> None:
         """COUNT more bytes were unpacked. Raises Overrun."""
@@ -75,8 +77,11 @@ class Budget:
         if self._read > limits.ratio_from and self._read > limits.ratio * self._size:
             raise Overrun(f"unpacks to more than {limits.ratio} times its size; the rest is not looked at")
 
-    def member(self) -> None:
-        """One more member was met. Raises Overrun."""
+    def member(self, name: str) -> None:
+        """One more member was met, which is called NAME. Raises Overrun."""
         self._members += 1
+        self._names += len(name)
         if self._members > self.limits.members:
             raise Overrun(f"has more than {self.limits.members} members; the rest is not looked at")
+        if self._names > self.limits.names:
+            raise Overrun(f"has names of more than {self.limits.names} bytes together; the rest is not looked at")

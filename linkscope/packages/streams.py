@@ -45,6 +45,10 @@ class Slice(io.RawIOBase):
         """The same, read in larger pieces."""
         return io.BufferedReader(self, _BUFFER)
 
+    def at(self, offset: int, count: int) -> bytes:
+        """COUNT bytes from OFFSET on, fewer at the end; the position stays. Raises FileUnreadable."""
+        return self._reader.read(self._offset + offset, max(0, min(count, self.size - offset)))
+
     def readable(self) -> bool:
         """Yes."""
         return True
@@ -65,7 +69,7 @@ class Slice(io.RawIOBase):
         """How many bytes were put into BUFFER."""
         count = max(0, min(len(buffer), self.size - self._at))
         if count:
-            buffer[:count] = self._reader.read(self._offset + self._at, count)
+            buffer[:count] = self.at(self._at, count)
             self._at += count
         return count
 
@@ -196,7 +200,8 @@ class Forward:
         return self.position
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """The next SIZE bytes. Raises Broken where the end comes before that, and Overrun."""
+        """The next SIZE bytes. Raises Broken where the end comes before that or SIZE is none, and Overrun."""
+        _refuse_negative(size)
         wanted = min(size, _FIRST)
         while size:
             piece = self._exactly(wanted)
@@ -207,7 +212,8 @@ class Forward:
             wanted = min(size, _PIECE)
 
     def made_up(self, size: int) -> Iterator[bytes]:
-        """SIZE zeros, which no bytes of the archive stand for. Raises Overrun."""
+        """SIZE zeros, which no bytes of the archive stand for. Raises Broken where SIZE is no size, and Overrun."""
+        _refuse_negative(size)
         while size:
             piece = _ZEROS[:size]
             self._budget.take(len(piece))
@@ -215,6 +221,7 @@ class Forward:
             size -= len(piece)
 
     def _exactly(self, size: int) -> bytes:
+        _refuse_negative(size)
         found: list[bytes] = []
         left = size
         while left:
@@ -229,6 +236,12 @@ class Forward:
             self.position += len(piece)
             self._budget.take(len(piece))
         return found[0] if len(found) == 1 else b"".join(found)
+
+
+def _refuse_negative(size: int) -> None:
+    """Of a reader, -1 bytes are all that there are, before anything is taken from the budget."""
+    if size < 0:
+        raise Broken(f"claims a size of {size} bytes")
 
 
 def forward(part: Slice, budget: Budget) -> Forward:

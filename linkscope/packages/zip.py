@@ -1,27 +1,27 @@
 """The members of a zip archive, and what a wheel says of itself.
 
-zipfile reads it. Of a member that is of no interest, only the first bytes are decompressed.
+zipfile reads it, with a part of its table at a time. Of a member that is of no interest, only the first bytes are
+decompressed.
 """
 
 from __future__ import annotations
 
-import io
+import functools
 import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, cast
 
 from linkscope.errors import LinkScopeError
 from linkscope.packages.limits import Broken, Budget, Overrun, reason_of
 from linkscope.packages.member import Member
 from linkscope.packages.metadata import Metadata, fields
 from linkscope.packages.streams import Slice
+from linkscope.packages.ziptable import Table, name_of
 
 _FIRST = 4096
 _PIECE = 1 << 18
-_DIRECTORY = 48 << 20  # bytes of the table of members; 500,000 of them with names of 50 characters
 _UNIX = 3  # APPNOTE.TXT, 4.4.2: the upper half of the external attributes is st_mode
 _LONGEST_TARGET = 4096  # bytes: PATH_MAX
 _READ = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # LZMA's dictionary may be any size
@@ -30,58 +30,54 @@ _FAULTS = (
     *(LinkScopeError, OSError, EOFError, ValueError, LookupError, OverflowError, RuntimeError, NotImplementedError),
 )
 _UTF8 = 1 << 11  # APPNOTE.TXT, 4.4.4: the flag for names in UTF-8; else they are in code page 437
+_OF_WHEELS = (b".dist-info/WHEEL", b".dist-info/METADATA")
 _TEXT = 1 << 20  # bytes of METADATA, long descriptions included
 
 
-class _Bounded(io.BufferedReader):
-    """A file of which no more is read at once than a table of members may have: zipfile reads that in one piece."""
-
-    def __init__(self, part: Slice) -> None:
-        super().__init__(part)
-        self._size = part.size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or size < 0:  # the last 22 bytes, or some 64 KiB
-            size = max(0, self._size - self.tell())
-        if size > _DIRECTORY:
-            raise Overrun(f"has a table of members of more than {_DIRECTORY} bytes; nothing of it is looked at")
-        return super().read(size)
-
-
 class Zip:
-    """An open zip archive. Raises Broken and Overrun where its table of members cannot be read."""
+    """An open zip archive. Raises Broken where its table of members cannot be read, Overrun where that is too long."""
 
     def __init__(self, part: Slice, budget: Budget) -> None:
         self._budget = budget
+        self._wheel: dict[bytes, bytes] = {}  # rows of the table by the names that a wheel says of itself
         try:
-            self._archive = zipfile.ZipFile(cast("IO[bytes]", _Bounded(part)))
+            self._table = Table(part)
+            for number, row in enumerate(self._table.rows()):
+                if number >= budget.limits.members:
+                    raise Overrun(f"has more than {budget.limits.members} members; nothing of it is looked at")
+                name = name_of(row)
+                if name.endswith(_OF_WHEELS) and name.count(b"/") == 1:
+                    self._wheel.setdefault(name.rpartition(b"/")[2], row)
         except _FAULTS as error:
             raise Broken(f"is damaged: {reason_of(error)}") from error
 
     def members(self) -> Iterator[Member]:
-        """The members in the order of the table; a name that comes twice is given twice."""
-        for info in self._archive.infolist():
-            yield self._member(info)
+        """The members in the order of the table; a name that comes twice is given twice. Raises Broken and Overrun."""
+        archives = self._table.archives()
+        while (archive := _next(archives)) is not None:
+            for info in archive.infolist():
+                yield self._member(archive, info)
 
     def metadata(self) -> Metadata:
         """What a wheel says of itself (binary distribution format, PyPA: `*.dist-info`); nothing for any other zip."""
-        names = self._archive.namelist()
-        folder = next((name[: -len("WHEEL")] for name in names if name.endswith(".dist-info/WHEEL")), None)
-        if folder is None or folder.count("/") != 1:
+        wheel, described = self._wheel.get(b"WHEEL"), self._wheel.get(b"METADATA")
+        if wheel is None:
             return Metadata()
-        wheel, described = fields(self._text(folder + "WHEEL")), fields(self._text(folder + "METADATA"))
-        return Metadata(
-            name=described.get("name"), version=described.get("version"), tags=tuple(wheel.get("tag", "").split("\n"))
-        )
+        if described is not None and _folder(described) != _folder(wheel):
+            described = None
+        tags = fields(self._text(wheel)).get("tag", "")
+        told = fields(self._text(described)) if described else {}
+        return Metadata(name=told.get("name"), version=told.get("version"), tags=tuple(tags.split("\n")))
 
-    def _text(self, name: str) -> bytes:
+    def _text(self, row: bytes) -> bytes:
         try:
-            info = self._archive.getinfo(name)
-            return b"".join(self._content(info)) if info.file_size <= _TEXT else b""
-        except (KeyError, Broken):
+            archive = self._table.archive([row])
+            (info,) = archive.infolist()
+            return b"".join(self._content(archive, info)) if info.file_size <= _TEXT else b""
+        except (*_FAULTS, Broken):
             return b""
 
-    def _member(self, info: zipfile.ZipInfo) -> Member:
+    def _member(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
         mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
         kind = stat.S_IFMT(mode)
         permissions = stat.S_IMODE(mode)
@@ -89,29 +85,30 @@ class Zip:
         if name.endswith("/") or kind == stat.S_IFDIR:
             return Member(name=name, kind="folder", mode=permissions)
         if kind == stat.S_IFLNK:
-            return self._symlink(info)
+            return self._symlink(archive, info)
         if kind not in (0, stat.S_IFREG):
             return Member(name=name, kind="other", what="is a device, a FIFO or a socket")
         size = info.file_size
-        return Member(name=name, kind="file", mode=permissions, size=size, content=lambda: self._content(info))
+        content = functools.partial(self._content, archive, info)
+        return Member(name=name, kind="file", mode=permissions, size=size, content=content)
 
-    def _symlink(self, info: zipfile.ZipInfo) -> Member:
+    def _symlink(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
         """A symlink, whose content is its target (Info-ZIP)."""
         if info.file_size > _LONGEST_TARGET:
             return Member(name=_name(info), kind="other", what=f"is a symlink to {info.file_size} bytes")
         try:
-            target = b"".join(self._content(info)).decode("utf-8", "surrogateescape")
+            target = b"".join(self._content(archive, info)).decode("utf-8", "surrogateescape")
         except Broken as error:
             return Member(name=_name(info), kind="other", what=f"is a symlink that {error.reason}")
         return Member(name=_name(info), kind="symlink", target=target)
 
-    def _content(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    def _content(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
         if info.flag_bits & 1:
             raise Broken("is encrypted")
         if info.compress_type not in _READ:
             raise Broken(f"is compressed in a way that is not read here (method {info.compress_type})")
         try:
-            with self._archive.open(info) as member:
+            with archive.open(info) as member:
                 wanted, missing = _FIRST, info.file_size
                 while piece := member.read(wanted):
                     missing -= len(piece)
@@ -122,6 +119,18 @@ class Zip:
                 raise Broken(f"is damaged: {missing} of its bytes are not there")
         except _FAULTS as error:
             raise Broken(f"is damaged: {reason_of(error)}") from error
+
+
+def _next(archives: Iterator[zipfile.ZipFile]) -> zipfile.ZipFile | None:
+    """The archive with the next part of its table; None behind the last one."""
+    try:
+        return next(archives, None)
+    except _FAULTS as error:
+        raise Broken(f"is damaged: {reason_of(error)}") from error
+
+
+def _folder(row: bytes) -> bytes:
+    return name_of(row).rpartition(b"/")[0]
 
 
 def _name(info: zipfile.ZipInfo) -> str:

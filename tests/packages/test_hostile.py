@@ -66,6 +66,45 @@ def zip_with(*members: tuple[str, int, bytes]) -> bytes:
     return output.getvalue()
 
 
+RpmTags = dict[int, tuple[int, int, bytes]]
+"""By tag: type, count and data."""
+
+
+def rpm_with(payload: bytes, tags: RpmTags | None = None, over: tuple[int, ...] = ()) -> bytes:
+    """An RPM package as https://rpm-software-management.github.io/rpm/manual/format_v4.html draws it.
+
+    over: tags, all with the same data, which is that of the last one before.
+    """
+    index, data, at = b"", b"", 0
+    for tag, (kind, count, content) in (tags or {}).items():
+        at = len(data)
+        index += struct.pack(">IIII", tag, kind, at, count)
+        data += content
+    for tag in over:
+        index += struct.pack(">II", tag, kind) + struct.pack(">II", at, count)
+    signature = b"\x8e\xad\xe8\1" + bytes(12)
+    main = b"\x8e\xad\xe8\1" + bytes(4) + struct.pack(">II", len(index) // 16, len(data)) + index + data
+    return b"\xed\xab\xee\xdb" + bytes(92) + signature + main + payload
+
+
+def cpio_entry(name: str, content: bytes, size: bytes | None = None, links: int = 1, mode: int = 0o100755) -> bytes:
+    """One member of a cpio archive (cpio(5), New ASCII Format); SIZE: eight characters in the place of its own."""
+    numbers = [7, mode, 0, 0, links, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0]
+    fields = [b"%08X" % number for number in numbers]
+    fields[6] = size or fields[6]
+    head = b"070701" + b"".join(fields) + name.encode() + b"\0"
+    return head + bytes(-len(head) % 4) + content + bytes(-len(content) % 4)
+
+
+CPIO_END = cpio_entry("TRAILER!!!", b"")
+NAMED: RpmTags = {1000: (6, 1, b"app\0"), 1001: (6, 1, b"1\0"), 1002: (6, 1, b"1\0"), 1022: (6, 1, b"x86_64\0")}
+
+
+def rpm_of(*members: bytes) -> bytes:
+    """A sound package, and members besides good.so."""
+    return rpm_with(gzip.compress(cpio_entry("./good.so", ELF) + b"".join(members) + CPIO_END), NAMED)
+
+
 # Each: the archive, the members that are left besides good.so, and what is said of which member.
 REPORTED: dict[str, tuple[bytes, set[str], dict[str, str]]] = {
     "climbs out": (tar_with(entry("../../evil.so", content=ELF)), set(), {"!/../../evil.so": "leads out"}),
@@ -202,6 +241,9 @@ def _half(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
+# Tags that are lists with a row for each file: sizes, modes, inodes, folders, and capabilities.
+_LISTS = (1028, 1030, 1096, 1116, 1117, 1118, 5010)
+
 # What is damaged: whatever was read before it stays, and it is said that there is more, or was.
 DAMAGED: dict[str, Callable[[], bytes]] = {
     "a size that leads back": lambda: GOOD + patched(entry("a"), 124, b"\xff" * 11 + b"\x00") + END,
@@ -225,6 +267,17 @@ DAMAGED: dict[str, Callable[[], bytes]] = {
     "deb: truncated": lambda: b"!<arch>\ndebian-binary   0           0     0     100644  400       `\n2.0\n",
     "rpm: nothing but its magic": lambda: b"\xed\xab\xee\xdb" + bytes(92),
     "rpm: a header without end": lambda: b"\xed\xab\xee\xdb" + bytes(92) + b"\x8e\xad\xe8\1" + bytes(4) + b"\xff" * 8,
+    "rpm: a negative size": lambda: rpm_of(cpio_entry("./a.so", ELF, b"-0000001"), b"a" * (60 << 20)),
+    "rpm: a size with a plus": lambda: rpm_of(cpio_entry("./a.so", ELF, b"+0000040")),
+    "rpm: a size with an underscore": lambda: rpm_of(cpio_entry("./a.so", ELF, b"0000_040")),
+    "rpm: a size with a space": lambda: rpm_of(cpio_entry("./a.so", ELF, b"      40")),
+    "rpm: strings without end": lambda: rpm_with(b"", NAMED | {1117: (8, 0xFFFFFFFF, bytes(30 << 20))}, _LISTS),
+    "rpm: numbers without end": lambda: rpm_with(b"", NAMED | {1116: (4, 7 << 20, bytes(28 << 20))}, _LISTS),
+    "rpm: more files than there may be": lambda: rpm_with(b"", NAMED | {1117: (8, 600_000, bytes(600_000))}, _LISTS),
+    "rpm: one long name": lambda: rpm_with(
+        b"070701", NAMED | {1118: (8, 1, b"a" * (20 << 20) + b"\0"), 1117: (8, 9, b"b\0" * 9), 1116: (4, 9, bytes(36))}
+    ),
+    "rpm: hard links without end": lambda: rpm_of(cpio_entry("./" + "a" * 4000, b"", links=2) * 4500),
     "apk of another format": lambda: b"ADBd" + bytes(100),
 }
 
@@ -248,8 +301,46 @@ def test_damage_is_said_and_takes_little_memory(damage: str, tmp_path: Path) -> 
         tracemalloc.stop()
     assert found.problems
     assert not any("\n" in reason for reason in found.problems.values())
-    if not damage.startswith(("deb", "rpm", "apk", "gzip", "xz", "zip: no table")):
+    whole = ("deb", "rpm", "apk", "gzip", "xz", "zip: no table")  # nothing of it can be read
+    if not damage.startswith(whole) or ": a size with" in damage:
         assert "good.so" in found.seen.files
+
+
+def _zip_of_members(count: int, said: int) -> bytes:
+    """A zip of one good member whose table has COUNT others, all of one byte's name; SAID: how many it claims."""
+    sound = zip_with()
+    table, end = sound.index(b"PK\1\2"), sound.index(b"PK\5\6")
+    rows = sound[table:end] + (b"PK\1\2" + bytes(24) + b"\1\0" + bytes(16) + b"x") * count
+    return sound[:table] + rows + struct.pack("<4s4xHHIIH", b"PK\5\6", said, said, len(rows), table, 0)
+
+
+@pytest.mark.parametrize("said", [60_001, 1])
+def test_a_table_of_members_is_counted_before_it_is_held(said: int, tmp_path: Path) -> None:
+    """zipfile takes some 500 bytes for each of 47, however many the archive says that there are."""
+    path = tmp_path / "table.zip"
+    path.write_bytes(_zip_of_members(60_000, said))
+    tracemalloc.start()
+    try:
+        found = look(path, tmp_path, Limits(members=5000))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert found.problems == {"": "has more than 5000 members; nothing of it is looked at"}
+
+
+def test_every_member_of_a_long_table_is_found(tmp_path: Path) -> None:
+    """Also behind something that is no zip, as in a self-extracting archive, and before a comment."""
+    path = tmp_path / "long.zip"
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w") as archive:
+        for number in range(1500):
+            archive.writestr(f"{number}.so", ELF if number % 7 == 0 else b"text")
+        archive.comment = b"PK, so to speak"
+    path.write_bytes(zip_with()[:200] + output.getvalue())
+    with zipfile.ZipFile(path) as archive:
+        judged = {name for name in archive.namelist() if archive.read(name).startswith(b"\x7fELF")}
+    found = look(path, tmp_path)
+    assert (set(found.seen.files), found.problems) == (judged, {})
 
 
 def test_an_encrypted_member_is_said(tmp_path: Path) -> None:
@@ -393,4 +484,9 @@ def _debian(data: bytes) -> bytes:
     return b"!<arch>\n" + b"".join(rows)
 
 
-_SOUND = [tar_with(entry("a", tarfile.SYMTYPE, "b")), zip_with(("a", 0o120777, b"b")), _debian(tar_with())]
+_SOUND = [
+    tar_with(entry("a", tarfile.SYMTYPE, "b")),
+    zip_with(("a", 0o120777, b"b")),
+    _debian(tar_with()),
+    rpm_with(cpio_entry("./good.so", ELF) + cpio_entry("./b", b"good.so", mode=0o120777) + CPIO_END, NAMED),
+]
