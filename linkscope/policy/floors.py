@@ -5,7 +5,7 @@ Shared by the rules `glibc-floor` and `version-floor`, which part the families b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -68,10 +68,10 @@ def _of_targets(subject: Subject, targets: tuple[str, ...]) -> Iterator[tuple[st
 
 def _fault(subject: Subject, family: str, exceeded: list[_Bound], over: tuple[Wanted, ...]) -> Fault:
     strong = [one for one in over if not one.weak]
-    highest = max(strong or over, key=lambda one: (one.number, one.name != _RELR))
+    highest = highest_of(strong or over)
     told = " and ".join(dict.fromkeys(bound.told for bound in exceeded if highest in bound.over))
     level: Level = min((bound.level for bound in exceeded), key=_LEVELS.index)
-    evidence = _forced_by(subject, over, highest)
+    evidence = forced_by(subject, over, highest)
     behind = left_behind(family, ".".join(map(str, highest.number))) if highest.number else []
     if behind:
         evidence.append(f"leaves behind {', '.join(target.name for target in behind)}, and all that is older")
@@ -80,8 +80,13 @@ def _fault(subject: Subject, family: str, exceeded: list[_Bound], over: tuple[Wa
     return Fault(highest.name, f"needs {name}, but {told}{only}", tuple(evidence), level=level)
 
 
-def _forced_by(subject: Subject, over: tuple[Wanted, ...], highest: Wanted) -> list[str]:
-    """The symbols that carry versions which are too high: of the highest version first, and weak references last."""
+def highest_of(wanted: Iterable[Wanted]) -> Wanted:
+    """The highest version of one family, by a name that is written with its number where there is one."""
+    return max(wanted, key=lambda one: (one.number, one.name != _RELR))
+
+
+def forced_by(subject: Subject, over: tuple[Wanted, ...], highest: Wanted) -> list[str]:
+    """The symbols that carry versions which are not there: of the highest version first, and weak references last."""
     carriers = subject.carriers(over)
     ordered = sorted(over, key=lambda one: (one.name != highest.name, one.weak, [-part for part in one.number]))
     lines = [line for one in ordered for line in _lines(one, carriers[one], one.name != highest.name)]

@@ -1,13 +1,16 @@
 """The floors of symbol versions, judged by objdump over real programs and libraries."""
 
 import re
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from linkscope.analysis.check import check
+from linkscope.analysis.request import Assumptions
 from linkscope.model.check import Finding
 from linkscope.policy.terms import Group, Policy
 from tests.elf.samples import PROGRAMS, elf_files
@@ -121,6 +124,32 @@ def test_what_a_target_offers_is_what_its_libc_defines(release: str, fixture_fil
             assert f"{release} offers {'.'.join(map(str, offered))}" in one.message
             assert one.level == "error"
             assert any(line.startswith("leaves behind ") and release in line for line in one.evidence)
+
+
+def test_versions_that_a_root_lacks_are_one_error_with_the_symbols_that_ask_for_them(fixture_file: FixtureFile) -> None:
+    """As many as objdump lists and that root's libc does not define; a target of that name says the same of them."""
+    root, path = roots.root("debian:11"), fixture_file("versions/relr")
+    folder = next(root.glob("**/x86_64-linux-gnu/libc.so.6")).parent
+    lacking = {version for version in needed_versions(path) if version not in definitions(folder / "libc.so.6").split()}
+    with tempfile.TemporaryDirectory(dir=root) as inside:
+        copy = Path(shutil.copy(path, inside))
+        document = check([f"/{copy.relative_to(root)}"], Policy(), Assumptions(root=str(root)))
+    (one,) = (finding for finding in document.findings if finding.level == "error")
+    assert (one.rule, one.subject) == ("missing-version", "GLIBC_ABI_DT_RELR")
+    named = {line.split(" (from ")[0] for line in one.evidence}
+    with_symbols = {f"{symbol}@{version}" for version in lacking for symbol in symbols_with(path, version)}
+    assert named == {"GLIBC_ABI_DT_RELR"} | with_symbols
+    assert len(lacking) > 1
+    (by_target,) = findings(path, target=("debian:11",))
+    assert by_target.subject == one.subject
+    assert named == {line.split(" (from ")[0] for line in by_target.evidence if " (from " in line}
+
+
+def test_a_version_of_a_library_that_is_brought_along_is_missed_with_its_symbols(fixture_file: FixtureFile) -> None:
+    path = fixture_file("versions/v2-with-old")
+    (one,) = (finding for finding in check([str(path)], Policy()).findings if finding.rule == "missing-version")
+    assert one.evidence == [f"{symbol} (from {path})" for symbol in symbols_with(path, "V2")]
+    assert "libver.so" in one.message
 
 
 def test_several_bounds_of_one_family_are_one_finding(fixture_file: FixtureFile) -> None:

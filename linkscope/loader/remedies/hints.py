@@ -63,7 +63,12 @@ def hints_for(name: str, asker: Loaded, start: Start) -> list[str]:
     if mended:
         return mended
     near = [*_of_another_kind(want), *repairs.strange_tokens(want), *nearby.nearby(want, start)]
-    return near or [f"{name} is not in any folder nearby either: install what provides it"]
+    return near or [nothing_near(name)]
+
+
+def nothing_near(name: str) -> str:
+    """What is said where there is nothing to say."""
+    return f"{name} is not in any folder nearby either: install what provides it"
 
 
 def _each_file_once(hints: Iterator[Hint]) -> list[str]:

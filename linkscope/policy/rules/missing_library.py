@@ -6,22 +6,36 @@ from collections.abc import Iterator
 
 import msgspec
 
+from linkscope.loader.remedies.hints import nothing_near
 from linkscope.policy.problems import faults
 from linkscope.policy.rule import Fault, NoSettings, Rule
 from linkscope.policy.subject import Subject
 
+_NOT_SEARCHED = (
+    "is shipped with it, and no search path leads there: link the program with one that does; or, if all this is to be "
+    "installed in /, check the package that is made of it, or name a system that has it (--root)"
+)
+
 
 def _check(subject: Subject, _: NoSettings) -> Iterator[Fault]:
-    """A library may find by its program what it does not find by itself: where that is shipped too, it is a warning."""
+    """A library may find by its program what it does not find by itself: where that is shipped too, it is a warning.
+
+    No hint knows what is checked as a whole. It may hold what is neither searched nor near.
+    """
     if subject.foreign:
         return
     for fault in faults(subject, "missing-library"):
-        shipped = subject.within(fault.subject) if subject.file.kind == "shared-library" else None
+        shipped = subject.within(fault.subject)
+        other = tuple(line for line in fault.evidence if line != nothing_near(fault.subject))
         if shipped is None:
             yield fault
-        else:
+        elif subject.file.kind == "shared-library":
             hint = f"{shipped} is shipped with it: the program that loads both has to find that one first"
-            yield msgspec.structs.replace(fault, evidence=(*fault.evidence, hint), level="warning")
+            yield msgspec.structs.replace(fault, evidence=(*other, hint), level="warning")
+        elif other == fault.evidence:
+            yield fault
+        else:
+            yield msgspec.structs.replace(fault, evidence=(*other, f"{shipped} {_NOT_SEARCHED}"))
 
 
 RULE = Rule(
