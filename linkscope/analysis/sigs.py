@@ -68,7 +68,16 @@ def remove(store: str, names: Sequence[str]) -> SigsDocument:
     if chosen:
         own.remove(one.identity for one in chosen)
     rows = [_row(one, False) for one in chosen]
-    return SigsDocument(store=text(store), archives=rows, errors=[*_unmatched(names, there)])
+    errors = list(_unmatched(names, there))
+    if errors:
+        brought = Store(SHIPPED, fixed=True).filed()
+        errors = [
+            msgspec.structs.replace(one, error="is brought along by LinkScope, and not in the store")
+            if _is_among(one.path, brought)
+            else one
+            for one in errors
+        ]
+    return SigsDocument(store=text(store), archives=rows, errors=errors)
 
 
 def export(store: str, file: str, names: Sequence[str] = ()) -> SigsDocument:
@@ -272,7 +281,11 @@ def _answers_to(filed: Filed, asked: str) -> bool:
     return any(fnmatch.fnmatchcase(own, name) for own in (archive.library, archive.package, archive.name) if own)
 
 
+def _is_among(name: str, filed: Iterable[Filed]) -> bool:
+    return any(_answers_to(one, name) for one in filed)
+
+
 def _unmatched(names: Iterable[str], filed: Sequence[Filed]) -> Iterator[AnalysisError]:
     for name in names:
-        if not any(_answers_to(one, name) for one in filed):
+        if not _is_among(name, filed):
             yield AnalysisError(path=text(name), error="no library, package or archive of that name is known")

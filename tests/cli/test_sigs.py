@@ -82,6 +82,7 @@ def test_a_folder_gives_its_archives_and_packages(sigs: Sigs, tmp_path: Path) ->
         (["list", "nothing"], b"nothing: no library, package or archive of that name is known"),
         (["show", "nothing"], b"nothing: no library"),
         (["remove", "nothing"], b"nothing: no library"),
+        (["remove", "openssl"], b"openssl: is brought along by LinkScope, and not in the store"),
         (["import", "text"], b"text: is no file that `linkscope sigs export` makes"),
         (["import", "gone"], b"gone: no such file or directory"),
         (["export", "gone/file"], b"gone/file: no such file or directory"),
