@@ -123,16 +123,23 @@ def test_what_is_no_version_is_not_compared(text: str) -> None:
 def _found(
     path: Path, contents: list[Content] | None, embedded: dict[str, str], levels: dict[str, str] | None = None
 ) -> list[Finding]:
-    """What the rule says of a file in which CONTENTS were found."""
+    """What `old-embedded` says of a file in which CONTENTS were found."""
+    found = _said(path, contents, {"embedded": embedded}, levels)
+    return [finding for finding in found if finding.rule == "old-embedded"]
+
+
+def _said(
+    path: Path, contents: list[Content] | None, settings: dict[str, object], levels: dict[str, str] | None = None
+) -> list[Finding]:
+    """What the rules say of a file in which CONTENTS were found."""
     assumptions = Assumptions(clean_env=True)
     system = system_for(assumptions)
     run = Run(system, environment_for(assumptions, system, {}), Depth())
     examined = run.examined(place(str(path), system))
     file = msgspec.structs.replace(examined.file, contents=contents)
     subject = FileSubject(run, msgspec.structs.replace(examined, file=file), rooted=False)
-    group = Group(paths=("**",), settings={"embedded": embedded}, levels=levels or {})  # type: ignore[arg-type]
-    findings = Evaluation(Policy(groups=(group,)), frozenset(("contents",))).findings(subject)
-    return [finding for finding in findings if finding.rule == "old-embedded"]
+    group = Group(paths=("**",), settings=settings, levels=levels or {})  # type: ignore[arg-type]
+    return Evaluation(Policy(groups=(group,)), frozenset(("contents",))).findings(subject)
 
 
 def _content(name: str, version: str | None, ecosystem: str = "generic", *texts: str) -> Content:
@@ -191,6 +198,31 @@ def test_what_was_not_looked_for_is_not_said_to_be_new_enough(fixture_file: Fixt
     (found,) = _found(fixture_file("hello/hello-static"), None, {"zlib": "1.2.12"}, {"old-embedded": "error"})
     assert found.level == "note"
     assert "cannot be told" in found.message
+
+
+# What is inside, with what is forbidden: the subjects of what is found.
+FORBIDDEN: dict[str, tuple[Content, tuple[str, ...], list[str]]] = {
+    "library": (_content("openssl", "4.0.3"), ("openssl",), ["openssl"]),
+    "library-by-its-ecosystem": (_content("openssl", "4.0.3"), ("generic:openssl",), ["openssl"]),
+    "library-by-a-glob": (_content("openssl", "4.0.3"), ("OpenS*",), ["openssl"]),
+    "a-library-is-not-the-crate-that-binds-it": (_content("openssl", "4.0.3"), ("cargo:openssl",), []),
+    "crate": (_content("openssl", "0.10.81", "cargo"), ("cargo:openssl",), ["cargo:openssl"]),
+    "crates-by-a-glob": (_content("openssl-sys", "0.9.1", "cargo"), ("cargo:*",), ["cargo:openssl-sys"]),
+    "a-crate-is-not-the-library-that-it-binds": (_content("openssl", "0.10.81", "cargo"), ("openssl",), []),
+    "go": (_content("golang.org/x/crypto", "v0.17.0", "go"), ("golang.org/x/crypto",), ["golang.org/x/crypto"]),
+    "another": (ZLIB, ("openssl", "cargo:zlib"), []),
+    "twice": (ZLIB, ("zlib", "generic:zlib"), ["zlib"]),
+}
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_a_crate_is_forbidden_by_its_ecosystem_and_a_library_by_its_name(name: str, fixture_file: FixtureFile) -> None:
+    content, forbid, expected = FORBIDDEN[name]
+    found = _said(fixture_file("hello/hello-static"), [content], {"forbid": forbid})
+    found = [one for one in found if one.rule == "library-forbidden"]
+    assert [one.subject for one in found] == expected
+    messages = [f"holds {one} {content.version}, which the policy forbids" for one in expected]
+    assert [one.message for one in found] == messages
 
 
 def _said_of(path: str | Path, embedded: dict[str, str]) -> list[str]:

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 
 import msgspec
 
+from linkscope.policy.contained import names_of
 from linkscope.policy.globs import matches
 from linkscope.policy.rule import Fault, Rule
 from linkscope.policy.subject import Subject
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """forbid: sonames, globs, or names of projects as `contents` has them; () forbids nothing."""
+    """forbid: sonames, globs, or names of what is linked in; () forbids nothing.
+
+    A plain library is named as `contents` has it, a Go module by its path, a crate or anything else with its ecosystem:
+    `openssl` is the library, and `cargo:openssl` the crate that binds it.
+    """
 
     forbid: tuple[str, ...] = ()
 
@@ -21,11 +26,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def _check(subject: Subject, settings: Settings) -> Iterator[Fault]:
     yield from _loaded(subject, settings.forbid)
     for content in subject.file.contents or ():
-        glob = next((glob for glob in settings.forbid if fnmatch.fnmatchcase(content.name, glob.lower())), None)
-        if glob is not None:
+        names = names_of(content)
+        if any(fnmatch.fnmatchcase(name.lower(), glob.lower()) for name in names for glob in settings.forbid):
             version = f" {content.version}" if content.version else ""
             evidence = tuple(found.text or found.archive or found.kind for found in content.evidence)
-            yield Fault(content.name, f"holds {content.name}{version}, which the policy forbids", evidence)
+            yield Fault(names[0], f"holds {names[0]}{version}, which the policy forbids", evidence)
 
 
 def _loaded(subject: Subject, forbidden: tuple[str, ...]) -> Iterator[Fault]:

@@ -7,15 +7,13 @@ from collections.abc import Iterator
 import msgspec
 
 from linkscope.model.inspect import Content
+from linkscope.policy.contained import names_of
 from linkscope.policy.rule import Fault, Rule
 from linkscope.policy.subject import Subject
 from linkscope.policy.upstream import key, semantic_key
 
 _SEMANTIC = frozenset(("go", "cargo"))
 _GO_ITSELF = "stdlib"  # its releases are 1.22rc1, 1.22.0, and not after semver.org
-# A crate is often named as the library that it binds (openssl, curl, zstd), and counts its versions on its own. The
-# path of a Go module is nobody else's name.
-_NAMED_ALONE = frozenset(("generic", "go"))
 _SHOWN = 3
 
 
@@ -33,10 +31,8 @@ def _check(subject: Subject, settings: Settings) -> Iterator[Fault]:
     if subject.file.contents is None:
         yield Fault("", "what is linked into it cannot be told: nothing has looked for it", level="note")
     for content in subject.file.contents or ():
-        name = f"{content.ecosystem}:{content.name}"
-        least = settings.embedded.get(name)
-        if least is None and content.ecosystem in _NAMED_ALONE:
-            least = settings.embedded.get(content.name)
+        asked = (settings.embedded.get(name) for name in reversed(names_of(content)))
+        least = next((version for version in asked if version is not None), None)
         if least is not None:
             yield from _faults(content, least)
 
