@@ -82,6 +82,7 @@ def manual(commands: click.Command) -> str:
     lines = [
         _title(),
         ".nh",  # a name broken at the end of a line is none that can be copied
+        ".nr HY 0",  # groff man(7) sets hyphenation anew at each paragraph, by this register
         ".ad l",
         *_section("NAME", roff.wrapped(rf"linkscope \- {roff.escaped(_as_phrase(commands.help or ''))}")),
         *_section("SYNOPSIS", _synopsis([top, *pages])),
