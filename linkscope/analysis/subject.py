@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from linkscope.analysis import debugfile
-from linkscope.analysis.brought import Release, brought_along
+from linkscope.analysis.brought import Release, brought_along, refused
 from linkscope.analysis.inspect import Examined, Run
 from linkscope.elf import constants as c
 from linkscope.elf import sections as section_headers
@@ -122,6 +122,24 @@ class FileSubject:
         """The names under which the libraries that are brought along are asked for, and their sonames."""
         names = {one.requested for one in self._brought_along}
         return frozenset(names | {one.image.soname for one in self._brought_along if one.image and one.image.soname})
+
+    @functools.cached_property
+    def unversioned(self) -> list[str]:
+        """In link-map order."""
+        started = self._examined.started
+        own = {id(one) for one in self._brought_along}
+        return [
+            one.requested
+            for one in (started.link_map.objects if started else ())
+            if one.role != "main" and one.image is not None and one.image.verdef is None and id(one) not in own
+        ]
+
+    @functools.cached_property
+    def refused(self) -> frozenset[str]:
+        """As they stand in the document."""
+        started = self._examined.started
+        found = refused(self._run.system, started, self._release) if started else ()
+        return frozenset(map(text, found))
 
     @functools.cached_property
     def wanted(self) -> list[Wanted]:

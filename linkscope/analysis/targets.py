@@ -22,6 +22,7 @@ from linkscope.policy.targets.requirements import Requirements, requirements
 from linkscope.policy.targets.verdict import verdict
 
 _AS_IT_IS = Assumptions()
+_BOUND = Depth(symbols=True)  # what a release lacks itself shows only then
 _CARRIERS = 12  # symbols that are named for one version
 
 _Evidence = dict[tuple[str, str], list[str]]
@@ -52,7 +53,7 @@ def targets(
     errors: list[AnalysisError] = []
     for path in paths:
         with ExitStack() as opened:
-            examined = [answer(member, _part) for member in members_of((path,), assumptions, Depth(), opened)]
+            examined = [answer(member, _part) for member in members_of((path,), assumptions, _BOUND, opened)]
             errors += [one for one in examined if isinstance(one, AnalysisError)]
             parts = [one for one in examined if not isinstance(one, AnalysisError)]
         if parts:

@@ -39,7 +39,7 @@ class Carrier(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """An object of the release: the file itself, or a library that it brings along and finds by its own search paths.
+    """An object of the release: the file itself, or a library that it brings along.
 
     path: as in the answer.
     """
@@ -109,11 +109,19 @@ class Subject(Protocol):
 
     @property
     def parts(self) -> Sequence[Part]:
-        """The file, and the libraries that it brings along: found by RPATH, RUNPATH or a path, not by the system."""
+        """The file, and the libraries that it brings along: of what is checked, and not of the machine at hand."""
 
     @property
     def brought(self) -> frozenset[str]:
         """The requested names of the libraries that are brought along."""
+
+    @property
+    def unversioned(self) -> Sequence[str]:
+        """The requested names of the libraries that are loaded, are not brought along and define no versions."""
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """The files of the release at which the search for a library ends, since the loader refuses them."""
 
     @property
     def wanted(self) -> Sequence[Wanted]:

@@ -26,6 +26,11 @@ class TargetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     target: tuple[str, ...] = ()
 
 
+def only_everywhere(subject: Subject, settings: TargetSettings) -> bool:
+    """Whether a rule about starts has to leave out what may be otherwise on the targets: there is no root."""
+    return bool(settings.target) and not subject.rooted
+
+
 def of_verdict(*codes: Code) -> Callable[[Subject, TargetSettings], Iterator[Fault]]:
     """The check of a rule about reasons of these CODES: one fault for each thing, with all targets that lack it."""
 
@@ -34,7 +39,8 @@ def of_verdict(*codes: Code) -> Callable[[Subject, TargetSettings], Iterator[Fau
         for name in settings.target:
             for reason in _reasons(subject, name):
                 # That a static program opens libraries all the same is told by `loads-at-run-time`.
-                if reason.code in codes and (subject.file.linkage != "static" or reason.weight != "note"):
+                other_rules = reason.everywhere or (subject.file.linkage == "static" and reason.weight == "note")
+                if reason.code in codes and not other_rules:
                     found.setdefault(reason.subject, []).append((name, reason))
         for thing, reasons in found.items():
             yield _fault(thing, reasons)

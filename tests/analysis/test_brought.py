@@ -51,6 +51,14 @@ def released(gcc: str, here: Path, way: str) -> Path:
     return compiled(gcc, here / "dist/app", "int foo(void); int main(void) { return foo(); }", path, library)
 
 
+def starting(path: Path, **settings: object) -> dict[str, str]:
+    """What is said of the start of a file, as levels by rule."""
+    rules = {"unresolved-symbol", "bad-candidate", "library-not-in-target"}
+    document = check([str(path)], policy(**settings))
+    assert not document.errors
+    return {one.rule: one.level for one in document.findings if one.rule in rules}
+
+
 def policy(**settings: object) -> Policy:
     return Policy(groups=(Group(paths=("**",), settings=settings),))
 
@@ -118,3 +126,41 @@ def test_a_fixed_folder_of_a_root_is_where_it_will_be(gcc: str, tmp_path: Path) 
         assert not document.errors
         found[path] = [one.subject for one in document.findings if one.rule == "library-not-allowed"]
     assert found == {"/home/app": [], "/home/app/bin": ["libfoo.so.1"]}
+
+
+def test_a_refused_file_of_the_release_ends_the_start_on_every_target(gcc: str, tmp_path: Path) -> None:
+    """One of the build machine does not, for all that is known."""
+    program = released(gcc, tmp_path, "below the program")
+    (tmp_path / "dist/lib/libfoo.so.1").write_text("no library")
+    assert subprocess.run([program], capture_output=True).returncode == 127
+    for path in (program, program.parent):
+        assert starting(path, target=(TARGET,))["bad-candidate"] == "error"
+        (told,) = targets([str(path)], [TARGET]).files
+        assert (told.verdicts[0].starts, told.verdicts[0].because) == (False, str(tmp_path / "dist/lib/libfoo.so.1"))
+    outside = released(gcc, tmp_path / "other", "a fixed folder outside")
+    (tmp_path / "other/vendor/lib/libfoo.so.1").write_text("no library")
+    assert starting(outside) == {"bad-candidate": "error"}
+    assert starting(outside, target=(TARGET,)) == {"library-not-in-target": "error"}
+
+
+@pytest.mark.parametrize(("binding", "level"), [("now", "error"), ("lazy", "warning")])
+def test_what_a_library_of_the_release_lacks_is_lacking_on_every_target(
+    gcc: str, tmp_path: Path, binding: str, level: str
+) -> None:
+    """What one of the build machine lacks may be in the target's."""
+    for place, runpath in (("dist/lib", "$ORIGIN/lib"), ("vendor", f"{tmp_path}/vendor")):
+        library = tmp_path / place / "libfoo.so.1"
+        options = ("-shared", "-fPIC", "-Wl,-soname,libfoo.so.1")
+        compiled(gcc, library, "int foo(void) { return 0; }", *options)
+        text = "int foo(void); int main(int n, char **v) { return n > 1 ? foo() : 0; }"
+        program = compiled(gcc, tmp_path / "dist/app", text, f"-Wl,-z,{binding}", f"-Wl,-rpath,{runpath}", library)
+        compiled(gcc, library, "int other(void) { return 0; }", *options)
+        assert (subprocess.run([program], capture_output=True).returncode == 0) == (binding == "lazy")
+        assert subprocess.run([program, "call"], capture_output=True).returncode == 127
+        verdict = targets([str(program.parent)], [TARGET]).files[0].verdicts[0]
+        if place == "vendor":
+            assert starting(program.parent, target=(TARGET,))["unresolved-symbol"] == "note"
+            assert verdict.because == "libfoo.so.1"
+        else:
+            assert starting(program.parent, target=(TARGET,)) == {"unresolved-symbol": level}
+            assert (verdict.starts, verdict.because) == ((False, "foo") if level == "error" else (True, None))

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from linkscope.policy.problems import of_start
-from linkscope.policy.rule import Rule
+from linkscope.policy.rule import Fault, NoSettings, Rule
+from linkscope.policy.subject import Subject
+from linkscope.policy.verdicts import TargetSettings, only_everywhere
+
+_here = of_start("bad-candidate")
+
+
+def _check(subject: Subject, settings: TargetSettings) -> Iterator[Fault]:
+    """For targets only files of the release: what else is refused here lies on this machine."""
+    elsewhere = only_everywhere(subject, settings)
+    return (fault for fault in _here(subject, NoSettings()) if not elsewhere or fault.subject in subject.refused)
+
 
 RULE = Rule(
     id="bad-candidate",
@@ -17,6 +30,6 @@ RULE = Rule(
         "Remove the file, or put the right library in its place; `linkscope why FILE LIBRARY` shows what the "
         "loader meets on its way."
     ),
-    check=of_start("bad-candidate"),
-    scope="started",
+    check=_check,
+    settings=TargetSettings,
 )

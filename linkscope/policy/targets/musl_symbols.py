@@ -28,6 +28,11 @@ def added_after(version: tuple[int, ...], symbols: frozenset[str]) -> list[tuple
     return sorted(late, key=lambda row: (tuple([-part for part in number(row[1])]), row[0]))
 
 
+def is_known(symbol: str) -> bool:
+    """Whether SYMBOL is one that a release of musl brought after the first of those that are listed."""
+    return symbol in _since()
+
+
 def number(version: str) -> tuple[int, ...]:
     """`1.2.4` as numbers."""
     return tuple(map(int, version.split(".")))

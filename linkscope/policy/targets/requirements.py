@@ -12,6 +12,7 @@ from linkscope.elf.image import Image
 from linkscope.elf.versions import number_of
 from linkscope.model.inspect import File
 from linkscope.policy.subject import Subject, Wanted
+from linkscope.policy.targets.undefined import Undefined, undefined
 
 _PULLED_IN = (c.DT_NEEDED, c.DT_FILTER)
 _RELR_VERSION = "GLIBC_ABI_DT_RELR"
@@ -42,6 +43,14 @@ class Unmet(msgspec.Struct, frozen=True):
     versioned: bool
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """A file of the release at which the search for a library ends. message: in words."""
+
+    path: str
+    message: str
+    asker: str | None
+
+
 class Requirements(msgspec.Struct, frozen=True, kw_only=True):
     """All that decides whether a system can start one file.
 
@@ -52,6 +61,7 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
     them that they do not.
     cpu_level: the x86-64 level (2 to 4) that the file says it needs, or 0.
     symbols: undefined symbols that nothing which is brought along defines, weak ones left out; None: not looked at.
+    undefined: what nothing at hand defines, as far as symbols were bound. refused: where a search ends in the release.
     """
 
     path: str
@@ -69,6 +79,8 @@ class Requirements(msgspec.Struct, frozen=True, kw_only=True):
     packed: tuple[Packed, ...]
     symbols: frozenset[str] | None = None
     unmet: tuple[Unmet, ...] = ()
+    undefined: tuple[Undefined, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
 
 def requirements(subject: Subject, symbols: frozenset[str] | None = None) -> Requirements:
@@ -91,6 +103,14 @@ def requirements(subject: Subject, symbols: frozenset[str] | None = None) -> Req
         packed=tuple([_packed(part.path, part.image) for part in subject.parts if _has_relr(part.image)]),
         symbols=symbols,
         unmet=tuple(_unmet(subject, within)),
+        undefined=tuple(undefined(subject)),
+        refused=tuple(
+            [
+                Refused(problem.subject, problem.message, problem.needed_by)
+                for problem in file.problems
+                if problem.code == "bad-candidate" and problem.fatal and problem.subject in subject.refused
+            ]
+        ),
     )
 
 

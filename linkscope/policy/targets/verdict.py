@@ -73,5 +73,32 @@ def _of_dynamic(target: Target, machine: Machine, wanted: Requirements) -> Itera
         runs_on = _LEVELS.get(machine.cpu, "any x86-64")
         message = f"says that it needs {level}, and {target.name} is for processors from {runs_on} on"
         yield Reason(code="cpu", weight="doubtful", subject=level, message=message, askers=(wanted.path,))
+    yield from _everywhere(wanted)
     libraries = target.libraries[machine.name]
     yield from (on_musl if target.libc == "musl" else on_glibc)(target, libraries, wanted)
+
+
+def _everywhere(wanted: Requirements) -> Iterator[Reason]:
+    """What keeps the file from starting on every target: a part of the release itself."""
+    for refused in wanted.refused:
+        askers = (refused.asker,) if refused.asker else ()
+        yield Reason(
+            code="library",
+            weight="fatal",
+            subject=refused.path,
+            message=refused.message,
+            askers=askers,
+            everywhere=True,
+        )
+    for one in wanted.undefined:
+        reference = one.reference
+        name = f"{reference.symbol}@{reference.version}" if reference.version else reference.symbol
+        when = "" if reference.fails == "start" else ": it ends when it first calls it"
+        yield Reason(
+            code="symbol",
+            weight="fatal" if one.everywhere and reference.fails == "start" else "note",
+            subject=name,
+            message=f"nothing at hand defines {name}{when}; {one.because}",
+            askers=(reference.needed_by,),
+            everywhere=True,
+        )
