@@ -14,7 +14,7 @@ from linkscope.contents.learning import Labels, Refused
 from linkscope.contents.owners import Owners, owners
 from linkscope.contents.packs import SHIPPED, Filed, Learnt, Store
 from linkscope.elf.reader import open_reader
-from linkscope.errors import FileUnreadable, LinkScopeError
+from linkscope.errors import FileUnreadable, LinkScopeError, NotLearnt
 from linkscope.loader.root import Root
 from linkscope.model.document import AnalysisError, exact_bytes, text
 from linkscope.model.sigs import LeftOut, SignedArchive, SigsDocument
@@ -172,6 +172,10 @@ def _lesson(source: Source) -> Lesson:
                     learnt.append(one)
                 else:
                     refused.append(_readable(one))
+    except NotLearnt as error:
+        refused.append(
+            _readable(Refused(source.shown, error.reason, "note"))
+        )  # in a folder, only its name says archive
     except LinkScopeError as error:
         refused.append(_readable(Refused(source.shown, error.reason)))
     except (MemoryError, RecursionError):

@@ -29,6 +29,8 @@ _DISTRIBUTIONS = (
     (re.compile(r"\.amzn(\d+)\b"), "amzn"),
     (re.compile(r"\blp(\d{2})(\d)"), "opensuse-leap"),
 )
+# What stands for an archive where it is spread over several (ld, Implicit Linker Scripts): glibc's libm.a.
+_SCRIPT = re.compile(rb"\b(GROUP|INPUT)\s*\(")
 _WANTED = (b"!<arch>\n", b"!<thin>\n")
 
 
@@ -61,7 +63,11 @@ def of_file(reader: Reader, location: str, labels: Labels, owner: Metadata | Non
     if archives.is_archive(reader.head) and not deb.begins(reader.head):
         yield from _of_archive(reader, os.path.dirname(os.path.abspath(location)), owner, labels)
     elif format_of(reader) is None:
-        raise NotLearnt(reader.path, "is neither an archive (.a) nor a package")
+        script = _SCRIPT.search(reader.head) and b"\0" not in reader.head
+        what = (
+            "is a linker script: name the archives that it lists" if script else "is neither an archive nor a package"
+        )
+        raise NotLearnt(reader.path, what)
     else:
         with unpacked(reader, wanted=_WANTED) as package:
             yield from _of_package(package, labels)
