@@ -44,6 +44,7 @@ _ARCHIVE = 96
 _ANOTHER_RELEASE = 20
 _UNKNOWN = 32
 _PADDING = 64  # bytes: the alignment of sections
+_MUCH = 1 << 14  # bytes of a library, nothing unknown between them, that another version would hardly have all the same
 
 
 class LinkedArchive(msgspec.Struct, frozen=True):
@@ -282,19 +283,16 @@ def _releases(
         linked = _linked_archives(own, release)
         rest = [regions[number] for number in left] if part is parts[0] else []
         unknown = sum(_unknown_before(region, before.get(region.start), release) for region in own)
-        exact = (
-            len(part.fits) == 1
-            and _proof(rest) * _ANOTHER_RELEASE <= _proof(own)
-            and unknown * _UNKNOWN <= sum(region.length for region in own)
-        )
-        telling = len(versions) > 1 or 2 * sum(a.size for a in linked) >= sum(a.archive.size for a in linked)
+        size = sum(region.length for region in own)
+        exact = len(part.fits) == 1 and _proof(rest) * _ANOTHER_RELEASE <= _proof(own) and unknown * _UNKNOWN <= size
+        telling = len(versions) > 1 or size >= _MUCH or 2 * size >= sum(one.archive.size for one in linked)
         libraries.append(
             LinkedLibrary(
                 name=name,
                 version=part.fits[0] if exact and telling else None,
                 fits=part.fits,
                 archives=linked,
-                size=sum(region.length for region in (*own, *rest)),
+                size=size + sum(region.length for region in rest),
             )
         )
     return libraries
