@@ -125,6 +125,11 @@ FAULTS = {
         "release 1, libc: no source is called x",
     ),
     "an architecture that is none": ("machines.x86_64", "machines.pdp11", "release 1, machines: no architecture"),
+    "a layout without a source": (
+        '"2.1"\nsource = "s"',
+        '"2.1"\nsource = "s"\nmerged = "x"',
+        "release 1, whether /usr is merged: no source is called x",
+    ),
     "no TOML": ("[sources.s]", "[sources.s", "(at line 5, column 11)"),
     "a wrong type": ('release = "1"', "release = 1", "Expected `str`, got `int` - at `$.releases[0].release`"),
     "another's name": ('"toy"', '"tin"', "holds tin"),
@@ -290,6 +295,46 @@ VERDICTS: dict[str, tuple[str, Requirements, bool | None, str | None]] = {
         None,
     ),
 }
+
+
+# Whether a program with that interpreter starts there, which the layout of the system decides.
+LOADERS = (
+    ("debian:10", "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", True),
+    ("debian:12", "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", True),
+    ("debian:12", "/lib/ld-linux-x86-64.so.2", False),
+    ("ubuntu:18.04", "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", True),
+    ("ubuntu:18.04", "/usr/lib64/ld-linux-x86-64.so.2", False),
+    ("ubuntu:20.04", "/usr/lib64/ld-linux-x86-64.so.2", True),
+    ("ubuntu:24.04", "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", True),
+    ("ubuntu:24.04", "/nix/store/0c0ffee-glibc-2.39/lib/ld-linux-x86-64.so.2", False),
+    ("fedora:41", "/usr/lib64/ld-linux-x86-64.so.2", True),
+    ("rhel:7", "/usr/lib64/ld-linux-x86-64.so.2", True),
+    ("rhel:9", "/usr/lib64/ld-linux-x86-64.so.2", True),
+    ("rhel:9", "/lib/ld-linux-x86-64.so.2", None),
+    ("rhel:9", "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", False),
+    ("rocky:8", "/usr/lib64/ld-linux-x86-64.so.2", True),
+    ("amazonlinux:2", "/usr/lib64/ld-linux-x86-64.so.2", None),
+    ("sles:15.2", "/usr/lib64/ld-linux-x86-64.so.2", False),
+    ("alpine:3.22", "/usr/lib/ld-musl-x86_64.so.1", False),
+    ("alpine:3.23", "/usr/lib/ld-musl-x86_64.so.1", True),
+)
+
+
+@pytest.mark.parametrize(("name", "interpreter", "starts"), LOADERS)
+def test_a_loader_is_known_by_all_the_names_that_lead_to_it(name: str, interpreter: str, starts: bool | None) -> None:
+    plain = MUSL if name.startswith("alpine:") else PLAIN
+    said = verdict(target(name), msgspec.structs.replace(plain, interpreter=interpreter))
+    assert (said.starts, said.because) == (starts, None if starts else interpreter), said
+
+
+def test_a_system_of_which_it_is_said_has_the_names_of_its_loader_below_usr() -> None:
+    for one in targets():
+        for machine in one.machines if one.layout is not None else ():
+            names = {machine.interpreter, *machine.also}
+            plain = {name for name in names if name and not name.startswith("/usr/")}
+            below = {f"/usr{name}" for name in plain}
+            assert names - plain in (below, set()), one.name
+            assert not below & {*machine.perhaps}, one.name
 
 
 @pytest.mark.parametrize("case", VERDICTS)

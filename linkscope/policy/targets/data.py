@@ -5,6 +5,7 @@ A file that is not what it should be stops the reading; the error names the file
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -54,10 +55,17 @@ class Source(Row, frozen=True):
     confidence: Confidence
 
 
+class _Layout(Row, frozen=True):
+    """Whether /lib and /lib64 are links to those of /usr: each names the source that says so; None: no source."""
+
+    merged: str | None = None
+    split: str | None = None
+
+
 class _Machine(Row, frozen=True):
     source: str
     interpreter: str | None = None
-    also: tuple[str, ...] = ()  # other names of the same file
+    also: tuple[str, ...] = ()  # other names of the same file, without those that a merged /usr gives it
     cpu: int = 0
 
 
@@ -68,7 +76,7 @@ class _Library(Row, frozen=True):
     on: tuple[str, ...] = ()
 
 
-class _Release(Row, frozen=True):
+class _Release(_Layout, frozen=True, kw_only=True):
     release: str
     libc: str
     source: str
@@ -82,7 +90,7 @@ class _Release(Row, frozen=True):
     forbidden: dict[str, str] = {}  # by soname: symbols, parted by spaces
 
 
-class _File(Row, frozen=True):
+class _File(_Layout, frozen=True, kw_only=True):
     distribution: str
     libc: LibcFamily
     install: str
@@ -145,6 +153,9 @@ class _Reading:
         self._path = path
         self._file = file
         self._release = release
+        self._said: _Layout = release if release.merged or release.split else file
+        told = self._said.merged or self._said.split
+        self._layout = self._evidence(told, "whether /usr is merged") if told else None
         self._machines = {
             name: row for name, row in (file.machines | release.machines).items() if name not in release.without
         }
@@ -164,6 +175,7 @@ class _Reading:
             complete=release.complete,
             also=() if file.kind == "wheels" else release.also,
             evidence=self._evidence(release.source, "libc"),
+            layout=self._layout,
             machines=tuple(self._each_machine()),
             libraries=self._libraries(),
             wheels=self._wheels() if file.kind == "wheels" else None,
@@ -182,9 +194,23 @@ class _Reading:
         for name, row in self._machines.items():
             if name not in ARCHITECTURES:
                 raise self._fault("machines", f"no architecture is called {name}")
-            yield Machine(
-                name, *ARCHITECTURES[name], row.interpreter, row.also, row.cpu, self._evidence(row.source, name)
-            )
+            evidence = self._evidence(row.source, name)
+            also, perhaps = self._other_names(row, evidence)
+            yield Machine(name, *ARCHITECTURES[name], row.interpreter, also, perhaps, row.cpu, evidence)
+
+    def _other_names(self, row: _Machine, evidence: Evidence) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names beside its own that a loader has, and those that it may have for all that was read."""
+        if row.interpreter is None:
+            return (), ()
+        known = [row.interpreter, *row.also]
+        perhaps = known.copy()
+        if evidence.confidence == "cited":
+            perhaps += [f"{folder}/{os.path.basename(row.interpreter)}" for folder in ("/lib", "/lib64")]
+        if self._said.merged:
+            known += _below_usr(known)
+        if not self._said.split:
+            perhaps += _below_usr(perhaps)
+        return tuple(known[1:]), tuple([name for name in dict.fromkeys(perhaps) if name not in known])
 
     def _libraries(self) -> Mapping[str, Mapping[str, Library]]:
         known: dict[str, dict[str, Library]] = {name: {} for name in self._machines}
@@ -205,6 +231,10 @@ class _Reading:
         }
         forbidden = {soname: frozenset(symbols.split()) for soname, symbols in self._release.forbidden.items()}
         return WheelPolicy(versions, forbidden)
+
+
+def _below_usr(paths: list[str]) -> list[str]:
+    return [f"/usr{path}" for path in paths if path.startswith(("/lib/", "/lib64/"))]
 
 
 def _name(file: _File, release: str) -> str:

@@ -25,7 +25,8 @@ class Machine(msgspec.Struct, frozen=True):
     """One architecture of a release.
 
     name: as wheels call it (`x86_64`, `ppc64le`). machine, elf_class, endian: as in the document of a file.
-    interpreter: the path of its dynamic loader; None where none is prescribed. also: other paths that lead to it.
+    interpreter: the path of its dynamic loader; None where none is prescribed. also: other paths that lead to it;
+    perhaps: paths that may, for all that was read.
     cpu: the x86-64 level that every computer of this system has (1 to 4), 0 on other architectures.
     """
 
@@ -35,6 +36,7 @@ class Machine(msgspec.Struct, frozen=True):
     endian: str
     interpreter: str | None
     also: tuple[str, ...]
+    perhaps: tuple[str, ...]
     cpu: int
     evidence: Evidence
 
@@ -79,7 +81,8 @@ class Target(msgspec.Struct, frozen=True):
 
     version: of its C library, `2.36`. install: what a minimal install is; complete: all libraries of it are listed, so
     that one that is not listed is not there. also: machines of which nothing but their being there is known; None: it
-    is not known which other machines there are. evidence: of the C library's version.
+    is not known which other machines there are. evidence: of the C library's version. layout: of whether /lib and
+    /lib64 are links to those of /usr, None where that is not known.
     added: symbols by the release of musl that brought them, for musl.
     """
 
@@ -97,12 +100,14 @@ class Target(msgspec.Struct, frozen=True):
     machines: tuple[Machine, ...]
     libraries: Mapping[str, Mapping[str, Library]]
     wheels: WheelPolicy | None = None
+    layout: Evidence | None = None
 
     @property
     def confidence(self) -> Confidence:
         """`verified` only where every row of the release is."""
         rows = [self.evidence, *(machine.evidence for machine in self.machines)]
         rows += [library.evidence for known in self.libraries.values() for library in known.values()]
+        rows += [self.layout] if self.layout else []
         return "cited" if any(row.confidence == "cited" for row in rows) else "verified"
 
     @property

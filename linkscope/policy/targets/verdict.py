@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from linkscope.policy.targets.offer import Machine, Target
 from linkscope.policy.targets.on_glibc import on_glibc
 from linkscope.policy.targets.on_musl import on_musl
-from linkscope.policy.targets.reason import Reason, Verdict
+from linkscope.policy.targets.reason import Reason, Verdict, Weight
 from linkscope.policy.targets.requirements import Requirements
 from linkscope.policy.targets.wheels import within_tag
 
@@ -65,7 +65,10 @@ def _of_dynamic(target: Target, machine: Machine, wanted: Requirements) -> Itera
     known = (machine.interpreter, *machine.also)
     if interpreter is not None and machine.interpreter is not None and interpreter not in known:
         message = f"asks for the loader {interpreter}; that of {target.name} is {machine.interpreter}"
-        yield Reason(code="interpreter", weight="fatal", subject=interpreter, message=message)
+        if interpreter in machine.perhaps:
+            message += ", and whether that path leads to it is not known"
+        weight: Weight = "doubtful" if interpreter in machine.perhaps else "fatal"
+        yield Reason(code="interpreter", weight=weight, subject=interpreter, message=message)
         if ("/ld-musl-" in interpreter) != (target.libc == "musl"):
             return  # it is made for another C library: whatever else is missing follows from that
     if machine.cpu and wanted.cpu_level > machine.cpu:
