@@ -6,13 +6,15 @@ first instructions, symbols and texts tell.
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 
+from linkscope.elf import constants as c
 from linkscope.elf import notes
 from linkscope.elf.linkage import linkage
 from linkscope.elf.packing import packed
-from linkscope.elf.rodata import found_among, pieces
+from linkscope.elf.rodata import found_among, loader_constants, pieces
 from linkscope.elf.startcode import family_by_start, starts_without_library
 from linkscope.elf.symbols import dynamic_table, section_table
 from linkscope.model.inspect import Libc, LibcFamily
@@ -53,6 +55,10 @@ _SONAMES: tuple[tuple[str, LibcFamily], ...] = (
 )
 # musl's loader has no DT_SONAME in most builds: it exports the stages of its own start (musl ldso/dynlink.c).
 _MUSL_STAGES = frozenset((b"__dls2b", b"__dls3"))
+# What it says when it is started by itself; its release stands apart (musl src/internal/version.c),
+# in no program, and any constant may stand before it.
+_MUSL_SAYS = b")\nVersion %s\nDynamic Program Loader\n"
+_MUSL_VERSION = re.compile(rb"(?<![0-9.])([01]\.\d{1,2}\.\d{1,3}(?:-git[\w.-]{1,64})?)(?=\0)")
 _VERSION_FAMILIES: tuple[tuple[str, LibcFamily], ...] = (("GLIBC_", "glibc"), ("LIBC", "bionic"))
 # Static programs. The notes that a library's start files, or a linker, leave in them: (owner, type).
 _GO = (b"Go", 4)
@@ -94,13 +100,16 @@ def libc(reader: Reader, image: Image) -> Libc:
     """The C library of one file.
 
     family: `none` where there is provably none, `unknown` where nothing tells (of a packed program: nothing can).
-    version: only of a glibc that says so itself: in a static program, where it can be asked for it (confstr), and
-    in glibc's own libraries. Raises MalformedElf where the file contradicts itself.
+    version: only where the library says so itself: glibc in a static program that can be asked for it (confstr), and
+    in its own libraries; musl in its loader, which is the library too. Raises MalformedElf where the file contradicts
+    itself.
     """
     if linkage(image) == "static":
         family = family_inside(reader, image)
         return Libc(family=family, version=_glibc_version(reader, image) if family == "glibc" else None)
     family = _of_dynamic_file(reader, image)
+    if family == "musl" and not image.needed and image.interpreter is None:
+        return Libc(family=family, version=_musl_version(reader, image))
     is_glibc = family == "glibc" and image.soname is not None and not image.debug
     own = is_glibc and any(v.name == "GLIBC_PRIVATE" for v in image.verdef or ())
     return Libc(family=family, version=_glibc_version(reader, image) if own else None)
@@ -154,8 +163,10 @@ def _family_inside(reader: Reader, image: Image) -> LibcFamily:
     if packed(reader, image):
         return "unknown"
     marks = {(owner, kind) for owner, kind, _ in notes.segment_notes(reader, image)}
-    family = next((family for mark, family in _NOTES if mark in marks), None)
-    family = family or family_by_start(reader, image)
+    start = family_by_start(reader, image)
+    if start == "none":  # Free Pascal leaves glibc's note in programs that have nothing of it
+        return "none"
+    family = next((family for mark, family in _NOTES if mark in marks), None) or start
     if family:
         return family
     table = section_table(reader, image)
@@ -180,3 +191,10 @@ def _glibc_version(reader: Reader, image: Image) -> str | None:
                 if number:
                     return "2." + number.decode()
     return None
+
+
+def _musl_version(reader: Reader, image: Image) -> str | None:
+    """The release of the musl that a loader is; None where the file is none, or two texts could be it."""
+    data = loader_constants(reader, image, c.PF_W)
+    versions = set(_MUSL_VERSION.findall(data)) if _MUSL_SAYS in data else set()
+    return versions.pop().decode() if len(versions) == 1 else None

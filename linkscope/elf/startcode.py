@@ -32,6 +32,10 @@ _PATTERNS: tuple[tuple[int, LibcFamily, str], ...] = (
     (c.EM_ARM, "dietlibc", "00b0a0e300009de504108de2"),
     (c.EM_S390, "dietlibc", "e320f00000044130f008b904004289400003"),
     (c.EM_X86_64, "unknown", "4889e74889d6e8........f4"),  # klibc, which has no name of its own in the answer
+    # Run-time systems that do without a C library: Free Pascal 3.2's (rtl/linux/x86_64/si_prc.inc), Zig 0.13's
+    # (lib/std/start.zig), as their compilers made them.
+    (c.EM_X86_64, "none", "4c8d15........5e4189723849896240488d04f5080000004801e0"),
+    (c.EM_X86_64, "none", "31ed488925........4883e4f0e8........0f0b"),
 )
 _LONGEST = max(len(pattern) for _, _, pattern in _PATTERNS) // 2
 # Every C library's start marks the outermost frame: it sets the frame pointer to zero, as the psABIs ask for.

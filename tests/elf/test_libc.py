@@ -1,8 +1,10 @@
 """Which C library: files that are built with each, and Debian's own packages of them."""
 
+import gzip
 import os
 import re
 import struct
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from linkscope.elf.image import Image
 from linkscope.elf.libc import libc
 from linkscope.elf.reader import Reader
 from linkscope.model.inspect import Libc
+from tests.contents.debian import deb_files
 from tests.elf.conftest import STATIC_PROGRAMS, Unpacked
 from tests.elf.samples import FixtureFile, RequireTool, ask, elf_files, opened, tool
 from tests.oracle import elfwriter
@@ -111,6 +114,31 @@ def test_glibcs_own_files_tell_their_version(foreign_files: tuple[str, ...]) -> 
 def test_the_version_of_the_systems_libc_is_what_it_says_itself(require_tool: RequireTool) -> None:
     path = require_tool("/lib/x86_64-linux-gnu/libc.so.6")
     assert SYSTEMS_GLIBC == f"glibc {ask(libc, path).version}"
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64", "armhf", "i386", "s390x"])
+def test_musls_loader_tells_the_release_that_its_package_is(architecture: str, unpacked: Unpacked) -> None:
+    """Where the loader of this machine's own kind runs, it prints that as well."""
+    folder = unpacked("musl-dev", "dietlibc-dev", architecture=architecture)
+    (path,) = [p for p in elf_files(os.fspath(folder)) if p.endswith("/libc.so") and "musl" in p]
+    (changes,) = Path(folder).glob("usr/share/doc/musl/changelog.Debian.gz")
+    release = re.search(r"^musl \(([0-9.]+)-", gzip.decompress(changes.read_bytes()).decode(), re.MULTILINE)
+    assert release is not None
+    assert ask(libc, path) == Libc(family="musl", version=release[1])
+
+
+def test_musls_loader_prints_the_release_that_it_tells(require_tool: RequireTool) -> None:
+    path = require_tool("/lib/ld-musl-x86_64.so.1")
+    done = subprocess.run([path], capture_output=True, text=True)
+    assert f"Version {ask(libc, path).version}\n" in done.stderr
+
+
+def test_free_pascals_programs_have_no_library_though_they_have_glibcs_note(require_tool: RequireTool) -> None:
+    """Debian's compiler is one of them; readelf shows the note, and nothing of glibc is in it."""
+    paths = [p for p in elf_files(os.fspath(deb_files("fp-compiler-3.2.2"))) if p.endswith("/ppcx64")]
+    assert "NT_GNU_ABI_TAG" in tool(require_tool("readelf"), "-nW", paths[0])
+    assert b"GLIBC_TUNABLES" not in Path(paths[0]).read_bytes()
+    assert ask(_family, paths[0]) == "none"
 
 
 @pytest.mark.parametrize(
