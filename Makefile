@@ -20,7 +20,7 @@ LARGE     := $(firstword $(wildcard /usr/bin/gdb /usr/bin/git /usr/bin/python3 /
 BESIDE    := $(PYTHON) fixtures/python/beside.py
 HELLO     := $(addprefix fixtures/build/hello/,hello-static hello-dynamic-pie)
 
-.PHONY: help setup fixtures demo test lint format bench conformance docs clean
+.PHONY: help setup fixtures demo test lint format bench conformance docs pack clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -73,10 +73,13 @@ bench: setup fixtures ## measure speed and memory beside other tools
 conformance: setup fixtures ## the scoreboard against the real loader, ldd, libtree and lddtree
 	$(BIN)/python -m tests.conformance
 
+pack: setup ## make the shipped pack of signatures anew, from the packages of Debian
+	$(BIN)/python -m packs.make $(ARGS)
+
 docs: setup ## renew the page about the rules, which is made from them
 	$(LINKSCOPE) explain --format markdown > docs/rules.md
 
 clean: ## remove what was built (.venv stays)
 	@$(MAKE) --no-print-directory -C fixtures clean
 	rm -rf dist .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find linkscope tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find linkscope tests benchmarks packs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

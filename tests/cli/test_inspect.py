@@ -224,7 +224,7 @@ def test_a_file_of_this_machine_outside_the_root_is_said_to_be_outside(
         (["inspekt", "x"], b"No such command 'inspekt'"),
         (["/etc/passwd"], b"Did you mean `linkscope inspect /etc/passwd`?"),
         (["inspect", "--\x1b[31m"], b"\\x1b[31m"),
-        (["schema"], b"Choose from:\n    inspect,\n    why,\n    pid,\n    ps\n"),
+        (["schema"], b"Choose from:\n    inspect,\n    why,\n    pid,\n    ps,"),
         (["why", "/bin/sh", ""], b"The name of the library is empty."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
