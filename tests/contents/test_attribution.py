@@ -1,0 +1,448 @@
+"""Which libraries are linked into a file, by their code alone: the linker's map of that link says what is right."""
+
+import functools
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from linkscope.contents.attribution import Found, LinkedLibrary, linked_in
+from linkscope.contents.fingerprints import Archive
+from linkscope.contents.known import Pack
+from linkscope.contents.matcher import matches
+from tests.contents import linkermaps
+from tests.contents.memorypack import MemoryPack, installed, installed_pack, read
+from tests.contents.suites import package_files, package_version
+from tests.elf.samples import RequireTool, opened
+from tests.oracle.availability import Unavailable
+
+_SMALL = 512  # bytes of code of an archive that need not be found: too little for a proof
+_DECOYS = 20
+
+_C = """
+#include <sqlite3.h>
+#include <expat.h>
+#include <png.h>
+#include <lzma.h>
+#include <bzlib.h>
+int main(int argc, char **argv) {
+    static char b[9999];
+    sqlite3_open(b, (sqlite3 **)argv);
+    XML_ParserCreate(0);
+    png_create_read_struct(b, 0, 0, 0);
+    lzma_easy_encoder((lzma_stream *)b, 6, 4);
+    return BZ2_bzCompressInit((bz_stream *)b, 1, 1, 1);
+}
+"""
+_TLS = """
+#include <openssl/ssl.h>
+int main(void) { return SSL_new(SSL_CTX_new(TLS_client_method())) == 0; }
+"""
+_CRC = """
+#include <zlib.h>
+int main(int argc, char **argv) { return crc32(0, (unsigned char *)argv[0], argc); }
+"""
+_CXX = """
+#include <iostream>
+#include <map>
+#include <regex>
+#include <string>
+#include <vector>
+int main(int argc, char **argv) {
+    std::vector<std::string> words(argv, argv + argc);
+    std::map<std::string, int> counts;
+    for (const auto &word : words) ++counts[word];
+    try { if (std::regex_match(words[0], std::regex("a.b"))) throw 1; } catch (int) { std::cout << counts.size(); }
+}
+"""
+
+
+class Program(msgspec.Struct, frozen=True):
+    source: str
+    libraries: str = ""
+    compiler: str = "gcc"
+
+
+PROGRAMS = {
+    "many": Program(_C, "-lsqlite3 -lexpat -lpng -llzma -lbz2 -lz -lm -ldl -lpthread"),
+    "tls": Program(_TLS, "-lssl -lcrypto -ldl -lpthread"),
+    "crc": Program(_CRC, "-lz"),
+    "c++": Program(_CXX, "", "g++"),
+}
+SHAPES = {
+    "static": "-static",
+    "static-pie": "-static-pie",
+    "stripped": "-static -s",
+    "gc-sections": "-static -Wl,--gc-sections",
+    "one-segment": "-static -Wl,-z,noseparate-code",
+    "not-relaxed": "-static -Wl,--no-relax",
+    "sorted": "-static -Wl,--sort-section=alignment",
+    "gold": "-static -fuse-ld=gold",
+    "gold-icf": "-static -fuse-ld=gold -Wl,--icf=all,--gc-sections",
+    "lld": "-static -fuse-ld=lld",
+    "lld-pie": "-static-pie -fuse-ld=lld",
+    "lld-icf": "-static -fuse-ld=lld -Wl,--icf=all,--gc-sections",
+}
+# Every shape with a program of many libraries; the others in those that concern them.
+CASES = [
+    *(("many", shape) for shape in SHAPES),
+    *(("tls", shape) for shape in ("static", "gold-icf", "lld-icf")),
+    *(("crc", shape) for shape in ("static", "gc-sections")),
+    *(("c++", shape) for shape in ("static", "static-pie", "gc-sections", "gold", "lld-icf")),
+]
+
+
+def _linked(
+    folder: Path, source: str, flags: Sequence[str | Path], compiler: Sequence[str] = ("gcc",)
+) -> tuple[Path, Path]:
+    """The program of a source and the map of its link."""
+    text = folder / "main.c"
+    text.write_text(source)
+    return _linked_of(folder, [text, *flags], compiler)
+
+
+def _linked_of(folder: Path, inputs: Sequence[str | Path], compiler: Sequence[str]) -> tuple[Path, Path]:
+    program, map_file = folder / "program", folder / "program.map"
+    command = [*compiler, "-O2", "-w", *map(str, inputs), f"-Wl,-Map={map_file}", "-o", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise Unavailable(f"{compiler[0]} {inputs}: {done.stderr[-300:]}")
+    return program, map_file
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The object of one of PROGRAMS, compiled once for all the ways in which it is linked."""
+    folder = tmp_path_factory.mktemp("objects")
+
+    @functools.cache
+    def made(name: str) -> Path:
+        program = PROGRAMS[name]
+        source = folder / ("main.cc" if program.compiler == "g++" else "main.c")
+        source.write_text(program.source)
+        command = [program.compiler, "-O1", "-w", "-fPIE", "-ffunction-sections", "-c", str(source), "-o"]
+        done = subprocess.run([*command, str(folder / f"{name}.o")], capture_output=True, text=True)
+        if done.returncode:
+            raise Unavailable(f"{program.compiler}: {done.stderr[-300:]}")
+        return folder / f"{name}.o"
+
+    return made
+
+
+def _found(program: Path, *packs: Pack) -> Found:
+    with opened(program) as (reader, image):
+        return linked_in(reader, image, packs)
+
+
+def _by_name(found: Found) -> dict[str, LinkedLibrary]:
+    assert len({one.name for one in found.libraries}) == len(found.libraries)
+    return {one.name: one for one in found.libraries}
+
+
+def _archives(found: Found) -> set[str]:
+    return {archive.archive.name for library in found.libraries for archive in library.archives}
+
+
+@functools.cache
+def _names() -> frozenset[str]:
+    return frozenset(archive.name for archive in installed())
+
+
+def _agrees_with_the_map(found: Found, program: Path, map_file: Path) -> None:
+    sizes = {name: size for name, size in linkermaps.linked_archives(map_file, program).items() if name in _names()}
+    assert len(_names() - set(sizes)) >= _DECOYS
+    assert _archives(found) <= set(sizes)
+    assert {name for name, size in sizes.items() if size >= _SMALL} <= _archives(found)
+    assert 0.95 * sum(sizes.values()) <= found.attributed <= sum(sizes.values()) * 1.001
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_every_archive_that_is_linked_is_found_and_no_other(
+    name: str, shape: str, compiled: Callable[[str], Path], tmp_path: Path
+) -> None:
+    program = PROGRAMS[name]
+    inputs: list[str | Path] = [compiled(name), *SHAPES[shape].split(), *program.libraries.split()]
+    made, map_file = _linked_of(tmp_path, inputs, [program.compiler])
+    found = _found(made, installed_pack())
+    _agrees_with_the_map(found, made, map_file)
+    assert found.attributed <= found.size <= made.stat().st_size
+    versions = {archive.library: archive.version for archive in installed()}
+    named = {one.name: one.version for one in found.libraries}
+    # Of a library of which one function is there, and no other version is known, none is named.
+    assert named == {one: None if (one, name) == ("zlib", "crc") else versions[one] for one in named}
+
+
+def test_libraries_inside_a_dynamic_program_are_found(tmp_path: Path) -> None:
+    program = PROGRAMS["tls"]
+    flags = ["-Wl,-Bstatic", "-lssl", "-lcrypto", "-Wl,-Bdynamic"]
+    made, map_file = _linked(tmp_path, program.source, flags)
+    found = _found(made, installed_pack())
+    _agrees_with_the_map(found, made, map_file)
+    assert set(_by_name(found)) == {"openssl"}
+
+
+_HIDING = """
+#include <zlib.h>
+__attribute__((visibility("default"))) int packed(unsigned char *b) {
+    unsigned long n = 9;
+    return compress(b, &n, b, 9);
+}
+"""
+
+
+def test_a_library_inside_a_shared_one_that_shows_nothing_of_it_is_found(tmp_path: Path) -> None:
+    flags = ["-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-Bsymbolic,--exclude-libs,ALL", "-l:libz.a"]
+    made, map_file = _linked(tmp_path, _HIDING, flags)
+    found = _found(made, installed_pack())
+    _agrees_with_the_map(found, made, map_file)
+    assert set(_by_name(found)) == {"zlib"}
+
+
+def without_section_headers(path: Path) -> Path:
+    content = bytearray(path.read_bytes())
+    content[40:48] = bytes(8)  # e_shoff
+    content[58:64] = bytes(6)  # e_shentsize, e_shnum, e_shstrndx
+    bare = path.with_name("bare")
+    bare.write_bytes(content)
+    return bare
+
+
+def test_section_headers_are_not_needed(tmp_path: Path) -> None:
+    made, _ = _linked(tmp_path, PROGRAMS["crc"].source, ["-static", "-s", "-lz"])
+    whole, bare = (_found(path, installed_pack()) for path in (made, without_section_headers(made)))
+    assert whole.libraries == bare.libraries
+    assert bare.size >= whole.size
+
+
+_PLAIN = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <regex.h>
+int main(int c, char **v) {
+    regex_t r;
+    char *b = malloc(c);
+    return printf("%d%s%f", regcomp(&r, v[0], c), b, 1.5 * c);
+}
+"""
+
+
+def test_musl_is_found(require_tool: RequireTool, tmp_path: Path) -> None:
+    made, map_file = _linked(tmp_path, _PLAIN, ["-static"], [require_tool("musl-gcc")])
+    found = _found(made, installed_pack())
+    assert set(_by_name(found)) == {"musl"}
+    sizes = linkermaps.linked_archives(map_file, made)
+    assert found.attributed >= 0.95 * sizes["libc.a"]
+
+
+def test_dietlibc_is_found(require_tool: RequireTool, tmp_path: Path) -> None:
+    made, map_file = _linked(tmp_path, _PLAIN, ["-static"], [require_tool("diet"), "gcc"])
+    found = _found(made, installed_pack())
+    assert set(_by_name(found)) == {"dietlibc"}
+    assert found.attributed >= 0.9 * linkermaps.linked_archives(map_file, made)["libc.a"]  # many functions of few bytes
+
+
+def test_a_program_without_a_library_holds_none(tmp_path: Path) -> None:
+    function = "int f{0}(int *p, int c) {{ int s = {0}; while (c--) s = s * 31 ^ p[c] >> {1}; return s; }}\n"
+    source = "".join(function.format(number, number % 7) for number in range(300))
+    made, _ = _linked(tmp_path, f"{source}\nint main(int c, char **v) {{ return f1((int *)v, c); }}", [])
+    assert _found(made, installed_pack()).libraries == ()
+
+
+def test_arm64_is_found_as_x86_64_is(require_tool: RequireTool, tmp_path: Path) -> None:
+    compiler = require_tool("aarch64-linux-gnu-gcc")
+    libc = Path("/usr/aarch64-linux-gnu/lib/libc.a")
+    if not libc.exists():
+        raise Unavailable("libc6-dev-arm64-cross is not installed")
+    gcc = Path(subprocess.run([compiler, "-print-libgcc-file-name"], capture_output=True, text=True).stdout.strip())
+    pack = MemoryPack(
+        [
+            *read(libc, library="glibc", version="2.36"),
+            *(one for path in sorted(gcc.parent.glob("lib*.a")) for one in read(path, library="gcc", version="12")),
+        ]
+    )
+    made, map_file = _linked(tmp_path, _PLAIN, ["-static"], [compiler])
+    found = _found(made, pack)
+    assert {one.name: one.version for one in found.libraries} == {"glibc": "2.36", "gcc": "12"}
+    sizes = linkermaps.linked_archives(map_file, made)
+    assert _archives(found) == {name for name, size in sizes.items() if size >= _SMALL}
+    assert found.attributed >= 0.95 * sum(sizes.values())
+
+
+SUITES = ("bullseye", "bookworm", "trixie")
+_ZLIB = """
+int compress(), uncompress();
+int main(int c, char **v) { return compress(v, v, v, c) + uncompress(v, v, v, c); }
+"""
+_OPENSSL = """
+void *TLS_client_method(), *SSL_CTX_new();
+int main() { return SSL_CTX_new(TLS_client_method()) == 0; }
+"""
+RELEASED = {
+    "zlib": ("zlib1g-dev", ["libz.a"], _ZLIB),
+    "openssl": ("libssl-dev", ["libssl.a", "libcrypto.a"], _OPENSSL),
+}
+
+
+@functools.cache
+def _of_all_suites(library: str) -> tuple[Archive, ...]:
+    package, names, _ = RELEASED[library]
+    return tuple(
+        archive
+        for suite in SUITES
+        for name in names
+        for archive in read(
+            package_files(suite, package) / "usr/lib/x86_64-linux-gnu" / name,
+            library=library,
+            version=package_version(suite, package),
+            distribution=suite,
+        )
+    )
+
+
+@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("library", RELEASED)
+def test_the_version_of_debians_release_is_named(library: str, suite: str, tmp_path: Path) -> None:
+    package, names, source = RELEASED[library]
+    folder = package_files(suite, package) / "usr/lib/x86_64-linux-gnu"
+    flags: list[str | Path] = [*(folder / name for name in names), "-Wl,--unresolved-symbols=ignore-all"]
+    made, map_file = _linked(tmp_path, source, flags)
+    decoys = [archive for archive in installed() if archive.library != library]
+    assert len(decoys) >= _DECOYS
+    found = _found(made, MemoryPack([*_of_all_suites(library), *decoys]))
+    assert {one.name: one.version for one in found.libraries} == {library: package_version(suite, package)}
+    sizes = linkermaps.linked_archives(map_file, made)
+    assert found.attributed >= 0.95 * sum(size for name, size in sizes.items() if name in names)
+    assert {one.archive.distribution for one in found.libraries[0].archives} == {suite}
+
+
+_FUNCTION = """
+int {name}(int *p, int n) {{
+    int s = {mark};
+    for (int i = 0; i < n; i++) {{
+        s = s * 31 + (p[i] ^ s >> 3);
+        if (s % 7 == {mark} % 7) s ^= p[s & 1] * 0x{mark:x}01;
+        else if (s < -100) s = (s << 5 | s >> 27) + p[n - i - 1] % 0x{mark:x};
+        switch (s & 3) {{ case 0: s += {mark} * i; break; case 1: s -= p[i] / 3; break; case 2: s = ~s; }}
+    }}
+    return s;
+}}
+"""
+
+
+def _archive(folder: Path, marks: dict[str, int], prefix: str = "") -> Path:
+    """libfoo.a with one function a member. marks: a number in the code of each, by its name."""
+    folder.mkdir(parents=True)
+    for name, mark in marks.items():
+        (folder / f"{name}.c").write_text(_FUNCTION.format(name=name, mark=mark))
+        subprocess.run(["gcc", "-O2", "-c", f"{name}.c"], cwd=folder, check=True)
+        if prefix:
+            subprocess.run(["objcopy", f"--prefix-symbols={prefix}", f"{name}.o"], cwd=folder, check=True)
+    subprocess.run(["ar", "rcs", "libfoo.a", *(f"{name}.o" for name in marks)], cwd=folder, check=True)
+    return folder / "libfoo.a"
+
+
+_OLD = {"first": 1001, "second": 1002, "third": 1003, "fourth": 1004}
+_NEW = {"first": 1001, "second": 2002, "third": 2003, "fourth": 1004}
+_BETWEEN = {"first": 1001, "second": 1002, "third": 2003, "fourth": 1004}
+_UNKNOWN = {"first": 1001, "second": 3002, "third": 3003, "fourth": 1004}
+
+
+@pytest.fixture
+def two_versions(tmp_path: Path) -> MemoryPack:
+    old, new = _archive(tmp_path / "old", _OLD), _archive(tmp_path / "new", _NEW)
+    return MemoryPack([*read(old, library="foo", version="1"), *read(new, library="foo", version="2")])
+
+
+def _calls(*names: str) -> str:
+    declared = "".join(f"int {name}(int *, int);" for name in names)
+    return f"{declared} int main(int c, char **v) {{ return {' + '.join(f'{name}((int *)v, c)' for name in names)}; }}"
+
+
+@pytest.mark.parametrize(
+    ("marks", "used", "version", "fits"),
+    [
+        (_OLD, ("first", "second", "third", "fourth"), "1", ("1",)),
+        (_NEW, ("first", "second", "third", "fourth"), "2", ("2",)),
+        (_NEW, ("second", "fourth"), "2", ("2",)),
+        (_OLD, ("first", "fourth"), None, ("1", "2")),  # what both versions have
+        (_BETWEEN, ("first", "second", "third", "fourth"), None, ("1", "2")),  # one that is not known
+        (_UNKNOWN, ("first", "second", "third", "fourth"), None, ("1", "2")),
+    ],
+)
+def test_a_version_is_named_where_the_code_tells_it(
+    marks: dict[str, int],
+    used: tuple[str, ...],
+    version: str | None,
+    fits: tuple[str, ...],
+    two_versions: MemoryPack,
+    tmp_path: Path,
+) -> None:
+    made, _ = _linked(tmp_path, _calls(*used), [_archive(tmp_path / "linked", marks)])
+    (found,) = _found(made, two_versions).libraries
+    assert (found.name, found.version, found.fits) == ("foo", version, fits)
+
+
+def test_another_build_of_the_only_version_that_is_known_is_not_given_its_number(tmp_path: Path) -> None:
+    known = read(_archive(tmp_path / "known", _OLD), library="foo", version="1")
+    made, _ = _linked(tmp_path, _calls(*_UNKNOWN), [_archive(tmp_path / "linked", _UNKNOWN)])
+    (found,) = _found(made, MemoryPack(known)).libraries
+    assert (found.version, found.fits) == (None, ("1",))
+
+
+def test_two_versions_in_one_file_are_both_named(two_versions: MemoryPack, tmp_path: Path) -> None:
+    old, new = _archive(tmp_path / "a", _OLD), _archive(tmp_path / "b", _NEW, "new_")
+    names = [*_OLD, *(f"new_{name}" for name in _NEW)]
+    made, _ = _linked(tmp_path, _calls(*names), [old, new])
+    found = _found(made, two_versions)
+    assert sorted((one.name, one.version) for one in found.libraries) == [("foo", "1"), ("foo", "2")]
+    assert found.attributed == sum(one.size for one in found.libraries)
+
+
+def test_what_two_libraries_share_counts_to_the_one_of_which_more_is_there(tmp_path: Path) -> None:
+    own = {"fifth": 7001, "sixth": 7002}
+    foo, bar = _archive(tmp_path / "foo", _OLD), _archive(tmp_path / "bar", {"first": 1001, **own})
+    pack = MemoryPack([*read(foo, library="foo", version="1"), *read(bar, library="bar", version="1")])
+    made, map_file = _linked(tmp_path, _calls(*_OLD), [foo])
+    found = _found(made, pack)
+    assert set(_by_name(found)) == {"foo"}
+    assert found.attributed == linkermaps.linked_archives(map_file, made)["libfoo.a"]
+    made, _ = _linked(tmp_path, _calls(*own, *_OLD), [bar, foo])
+    assert set(_by_name(_found(made, pack))) == {"foo", "bar"}
+
+
+def test_of_two_libraries_with_the_same_code_the_one_that_has_little_else_is_named(tmp_path: Path) -> None:
+    more = {f"more{number}": 8000 + number for number in range(6)}
+    foo, bundle = _archive(tmp_path / "foo", _OLD), _archive(tmp_path / "bundle", _OLD | more)
+    pack = MemoryPack([*read(bundle, library="bundle", version="1"), *read(foo, library="foo", version="1")])
+    made, _ = _linked(tmp_path, _calls(*_OLD), [foo])
+    assert set(_by_name(_found(made, pack))) == {"foo"}
+
+
+_SORTS = """
+#include <algorithm>
+#include <string>
+#include <vector>
+inline int sorted(char **v, int c) {
+    std::vector<std::string> words(v, v + c);
+    std::sort(words.begin(), words.end());
+    words.insert(words.begin(), "x");
+    return words.size();
+}
+"""
+
+
+def test_code_of_a_header_does_not_accuse_a_library_that_includes_it_too(tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        raise Unavailable("g++ is not here")
+    (tmp_path / "decoy.cc").write_text(_SORTS + "int decoy(char **v, int c) { return sorted(v, c) * 77; }\n")
+    subprocess.run(["g++", "-O2", "-c", "decoy.cc"], cwd=tmp_path, check=True)
+    subprocess.run(["ar", "rcs", "libdecoy.a", "decoy.o"], cwd=tmp_path, check=True)
+    (learnt,) = read(tmp_path / "libdecoy.a", library="decoy")
+    (tmp_path / "main.cc").write_text(_SORTS + "int main(int c, char **v) { return sorted(v, c) + 3; }\n")
+    made, _ = _linked_of(tmp_path, [tmp_path / "main.cc"], ["g++"])
+    with opened(made) as (reader, image):
+        assert len(matches(reader, image, [MemoryPack([learnt])])) >= 3
+        assert linked_in(reader, image, [MemoryPack([learnt])]).libraries == ()
