@@ -149,6 +149,7 @@ def _reasons(said: Iterable[tuple[Verdict, _Evidence]]) -> Iterator[TargetReason
             subject=text(reason.subject),
             message=text(reason.message),
             evidence=[text(line) for line in dict.fromkeys(told)][:_CARRIERS],
+            package=reason.package,
         )
 
 

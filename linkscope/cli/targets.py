@@ -50,7 +50,7 @@ def command(paths: tuple[str, ...], names: tuple[str, ...], form: str, assumptio
 
         for error in document.errors:
             complain(f"{quoted(exact(error.path, error.path_bytes))}: {error.error}")
-        for piece in render(document, output.page(), listed=not paths):
+        for piece in render(document, output.page(), listed=not paths, named=bool(names)):
             output.write(piece)
     output.flush()
     return exit_codes.FAILED if document.errors else exit_codes.FINE

@@ -36,7 +36,8 @@ class TargetRow(Document, frozen=True, kw_only=True):
 class TargetReason(Document, frozen=True, kw_only=True):
     """Why a file does not start on a target (`fatal`), why that cannot be told (`doubtful`), or what else to know.
 
-    evidence: the symbols that carry a version, and the objects that ask.
+    evidence: the symbols that carry a version, and the objects that ask. package: of that system, which brings the
+    library; None where none is known.
     """
 
     code: ReasonCode
@@ -44,6 +45,7 @@ class TargetReason(Document, frozen=True, kw_only=True):
     subject: str
     message: str
     evidence: list[str]
+    package: str | None = None
 
 
 class TargetVerdict(Document, frozen=True, kw_only=True):

@@ -18,10 +18,14 @@ _COLUMNS = (
     Column(title="source", least=24),
 )
 _SHOWN = 4  # reasons, and symbols of one reason
+_YEAR = 100  # what is further apart is no count: Amazon Linux 2 and 2023
 
 
-def render(document: TargetsDocument, page: Page, listed: bool) -> Iterator[str]:
-    """The pieces of the text, newlines included. listed: the targets themselves are what was asked for."""
+def render(document: TargetsDocument, page: Page, listed: bool, named: bool = False) -> Iterator[str]:
+    """The pieces of the text, newlines included.
+
+    listed: the targets themselves are what was asked for. named: they are some that were named, not all that are known.
+    """
     if listed:
         rows = [_row(target) for target in document.targets]
         for line in table(_COLUMNS, rows, page, indent=0):
@@ -30,7 +34,7 @@ def render(document: TargetsDocument, page: Page, listed: bool) -> Iterator[str]
     for place, file in enumerate(document.files):
         if place:
             yield "\n"
-        for line in _file(file, document.targets, page):
+        for line in _file(file, document.targets, page, named):
             yield paint(line, page) + "\n"
 
 
@@ -45,7 +49,7 @@ def _row(target: TargetRow) -> list[Span]:
     ]
 
 
-def _file(file: TargetFile, targets: list[TargetRow], page: Page) -> Iterator[list[Span]]:
+def _file(file: TargetFile, targets: list[TargetRow], page: Page, named: bool) -> Iterator[list[Span]]:
     more = f", {file.files} files together" if file.files > 1 else ""
     yield [(exact(file.path, file.path_bytes), "title"), (more, "faint")]
     said = {verdict.target: verdict for verdict in file.verdicts}
@@ -53,42 +57,82 @@ def _file(file: TargetFile, targets: list[TargetRow], page: Page) -> Iterator[li
     for distribution, alike in groupby(targets, key=lambda target: target.distribution):
         releases = list(alike)
         start: list[Span] = [(" " * INDENT, ""), (distribution.ljust(width), "name"), ("  ", "")]
-        yield from _distribution(file.oldest[distribution], [said[one.name] for one in releases], releases, start, page)
+        told = _Distribution(file.oldest[distribution], releases, [said[one.name] for one in releases])
+        if told.first is None:
+            yield from _nowhere(told, start, page, named)
+        else:
+            yield from _somewhere(told, told.first, start, page)
 
 
-def _distribution(
-    oldest: str | None, verdicts: list[TargetVerdict], releases: list[TargetRow], start: list[Span], page: Page
-) -> Iterator[list[Span]]:
-    """The oldest release on which the file starts, or may start; then why not on the one before."""
-    place = next((number for number, one in enumerate(releases) if one.release == oldest), None)
-    if place is None:
-        place = next((number for number, said in enumerate(verdicts) if said.starts is None), None)
-    if place is None:
-        yield from _refused(releases[-1], verdicts[-1], [*start, ("none", "bad"), ("  ", "")], page)
-        return
-    label: Span = (releases[place].release, "good")
-    if oldest is None:
-        label = (f"perhaps {releases[place].release}", "warn")
-    older = [number for number in range(place) if verdicts[number].starts is False]
-    if older:
-        yield from _refused(releases[older[-1]], verdicts[older[-1]], [*start, label, ("  ", "")], page)
+class _Distribution:
+    """What is said of the releases of one distribution: place of the first on which the file starts, and of the first
+    on which nobody knows, if that is older; None where there is none.
+    """
+
+    def __init__(self, oldest: str | None, releases: list[TargetRow], verdicts: list[TargetVerdict]) -> None:
+        self.releases = releases
+        self.verdicts = verdicts
+        self.starts = next((place for place, one in enumerate(releases) if one.release == oldest), None)
+        before = verdicts if self.starts is None else verdicts[: self.starts]
+        self.perhaps = next((place for place, one in enumerate(before) if one.starts is None), None)
+
+    @property
+    def first(self) -> int | None:
+        """The place of the oldest release on which the file may start."""
+        return self.starts if self.perhaps is None else self.perhaps
+
+
+def _nowhere(told: _Distribution, start: list[Span], page: Page, named: bool) -> Iterator[list[Span]]:
+    """That there may well be newer releases goes without saying where the one that was meant is named."""
+    newest = told.releases[-1].release
+    if named:
+        label = [("none", "bad"), (f"  not on {newest}: ", "")]
     else:
-        yield [*start, label, (" and all that are known" if place == 0 and len(releases) > 1 else "", "")]
-    for reason in verdicts[place].reasons[:_SHOWN]:
+        label = [("none of those known", "bad"), (f" (newest: {newest}): ", "")]
+    yield from _refused(told.verdicts[-1], [*start, *label], page)
+
+
+def _somewhere(told: _Distribution, first: int, start: list[Span], page: Page) -> Iterator[list[Span]]:
+    """The oldest release on which the file starts, or may start; then why not on the one before."""
+    label: list[Span] = []
+    if told.starts is not None:
+        label.append((told.releases[told.starts].release, "good"))
+    if told.perhaps is not None:
+        label += [(", ", "")] if label else []
+        label.append((f"perhaps {told.releases[told.perhaps].release}", "warn"))
+    last = first if told.starts is None else told.starts
+    older = [place for place in range(last) if told.verdicts[place].starts is False]
+    if older:
+        behind = f"  not on {told.releases[older[-1]].release}{_between(told.releases, older[-1])}: "
+        yield from _refused(told.verdicts[older[-1]], [*start, *label, (behind, "")], page)
+    else:
+        whole = len(label) == 1 and first == 0 and len(told.releases) > 1
+        yield [*start, *label, (" and all that are known" if whole else "", "")]
+    for reason in told.verdicts[first].reasons[:_SHOWN]:
         yield from words(reason.message, "warn", page, [(" " * 2 * INDENT, "")])
 
 
-def _refused(release: TargetRow, verdict: TargetVerdict, start: list[Span], page: Page) -> Iterator[list[Span]]:
-    """What keeps the file from starting on RELEASE, with who asks for it."""
+def _between(releases: list[TargetRow], place: int) -> str:
+    """The releases behind one that nothing is known of, where they are counted: Fedora's 35 to 40."""
+    older, newer = releases[place].release, releases[place + 1].release
+    if not (older.isdecimal() and newer.isdecimal() and 1 < int(newer) - int(older) < _YEAR):
+        return ""
+    return f" ({int(older) + 1} to {int(newer) - 1} are not known)"
+
+
+def _refused(verdict: TargetVerdict, start: list[Span], page: Page) -> Iterator[list[Span]]:
+    """What keeps the file from starting there, with who asks for it."""
     deciding = [reason for reason in verdict.reasons if reason.weight == "fatal"]
     items: list[Span] = [(_told(reason), "") for reason in deciding[:_SHOWN]]
     if len(deciding) > _SHOWN:
         items.append((f"and {len(deciding) - _SHOWN} more", "faint"))
-    yield from flow(items, page, [*start, (f"not on {release.release}: ", "")], [(" " * 2 * INDENT, "")], ", ")
+    yield from flow(items, page, start, [(" " * 2 * INDENT, "")], ", ")
 
 
 def _told(reason: TargetReason) -> str:
-    """GLIBC_2.34 (pthread_create, dlsym)."""
+    """GLIBC_2.34 (pthread_create, dlsym), or libcurl.so.4 (the package libcurl4 brings it)."""
+    if reason.package is not None:
+        return f"{reason.subject} (the package {reason.package} brings it)"
     if reason.code != "version":
         return reason.subject
     symbols = dict.fromkeys(line.partition(" (from ")[0] for line in reason.evidence if " (from " in line)

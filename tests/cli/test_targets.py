@@ -11,6 +11,7 @@ import pytest
 
 from linkscope.model.targets import TargetsDocument
 from tests.cli.conftest import Linkscope
+from tests.oracle.elfwriter import executable
 
 FixtureFile = Callable[[str], Path]
 
@@ -38,8 +39,21 @@ def test_a_file_is_told_the_oldest_release_and_what_the_one_before_lacks(
     assert lines["debian"][:5] == ["12", "not", "on", "11:", "GLIBC_2.34"]
     assert lines["debian"][5] == "(__libc_start_main)"
     assert lines["ubuntu"][:4] == ["22.04", "not", "on", "20.04:"]
-    assert lines["alpine"][:2] == ["none", "not"]
+    assert lines["alpine"][:5] == ["none", "of", "those", "known", "(newest:"]
     assert "/lib64/ld-linux-x86-64.so.2" in lines["alpine"]
+
+
+def test_the_package_that_brings_a_library_is_named_and_apt_would_fetch_it(
+    linkscope: Linkscope, tmp_path: Path
+) -> None:
+    """Debian's packages, as tests/policy/test_targets_debian.py reads them, are the judge."""
+    executable(tmp_path / "app", needed=("libcurl.so.4", "libc.so.6"))
+    ran = linkscope("targets", tmp_path / "app", "--target", "debian:12", "--target", "debian:13")
+    [line] = ran.stdout.decode().splitlines()[1:]
+    assert line.split(maxsplit=1) == ["debian", "none  not on 13: libcurl.so.4 (the package libcurl4t64 brings it)"]
+    document = json.loads(linkscope("targets", tmp_path / "app", "--format", "json", "--target", "debian:12").stdout)
+    [reason] = document["files"][0]["verdicts"][0]["reasons"]
+    assert (reason["subject"], reason["package"]) == ("libcurl.so.4", "libcurl4")
 
 
 def test_a_static_program_starts_wherever_its_machine_is(linkscope: Linkscope, fixture_file: FixtureFile) -> None:

@@ -14,15 +14,22 @@ def not_installed(target: Target, libraries: Mapping[str, Library], needs: Itera
     """A reason for each of NEEDS that a minimal install of TARGET does not have, or is not known to have."""
     for need in needs:
         if need.name not in libraries:
-            weight, message = _told(target, need.name)
-            yield Reason(code="library", weight=weight, subject=need.name, message=message, askers=need.askers)
+            package = package_of(target, need.name) if target.complete else None
+            weight, message = _told(target, need.name, package)
+            yield Reason(
+                code="library",
+                weight=weight,
+                subject=need.name,
+                message=message,
+                askers=need.askers,
+                package=package,
+            )
 
 
-def _told(target: Target, name: str) -> tuple[Weight, str]:
+def _told(target: Target, name: str, package: str | None) -> tuple[Weight, str]:
     if "/" in name:
         return "doubtful", f"needs {name} by its path, and what is there is not known"
     if not target.complete:
         return "doubtful", f"needs {name}, and whether a minimal install of {target.name} has it is not known"
-    package = package_of(target, name)
     brought = f"; the package {package} brings it" if package else ""
     return "fatal", f"needs {name}, which a minimal install of {target.name} does not have{brought}"

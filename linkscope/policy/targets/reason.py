@@ -16,6 +16,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     weight: `fatal`, the file does not start; `doubtful`, what is known of the target does not tell; `note`, it starts
     all the same. subject: what is asked for (`GLIBC_2.34`, `libz.so.1`). askers: the objects that ask for it, by path.
     everywhere: it is so on every target; a rule of its own tells of it, whether or not one is asked for.
+    package: of the target's distribution, which brings what is asked for; None where none is known.
     code `tag`: nothing that a loader would object to, but a wheel's platform tag forbids it.
     """
 
@@ -25,6 +26,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     askers: tuple[str, ...] = ()
     everywhere: bool = False
+    package: str | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
