@@ -7,11 +7,12 @@ from contextlib import ExitStack
 
 from linkscope.analysis.division import divided
 from linkscope.analysis.inspect import error_of
-from linkscope.analysis.release import Member, answer, members_of
+from linkscope.analysis.release import Member, answer, parts_of
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.subject import FileSubject
 from linkscope.model.check import CheckDocument, Checked, summary_of
 from linkscope.model.document import AnalysisError
+from linkscope.policy.archive import Archive
 from linkscope.policy.evaluate import Evaluation, applied, wants
 from linkscope.policy.rule import Need
 from linkscope.policy.terms import Policy
@@ -38,7 +39,7 @@ def document(results: Sequence[Checked | AnalysisError], policy: Policy, needs: 
     return CheckDocument(
         findings=findings,
         rules=[rule.text for rule in applied(policy) if rule.needs <= needs],
-        summary=summary_of(findings, len(checked)),
+        summary=summary_of(findings, sum(not one.archive for one in checked)),
         errors=[result for result in results if isinstance(result, AnalysisError)],
     )
 
@@ -57,14 +58,16 @@ def needs_of(policy: Policy, assumptions: Assumptions, *, symbols: bool = False)
 def check_each(
     paths: Sequence[str], policy: Policy, assumptions: Assumptions, needs: frozenset[Need], workers: int = 1
 ) -> Iterator[Checked | AnalysisError]:
-    """One result a file, in the order of PATHS and below a folder in that of the names.
+    """One result a file, in the order of PATHS and below a folder in that of the names; a package's own come first.
 
     workers: processes among which many files are divided, for a caller without other threads.
     """
     depth = Depth(symbols="symbols" in needs, contents="contents" in needs)
     question = _Question(policy, needs, rooted=assumptions.root != "/")
     with ExitStack() as opened:
-        yield from divided(question, list(members_of(paths, assumptions, depth, opened)), workers)
+        for part in parts_of(paths, assumptions, depth, opened):
+            yield from map(question.of_archive, part.archives)
+            yield from divided(question, part.files, workers)
 
 
 class _Question:
@@ -79,6 +82,11 @@ class _Question:
     def answer(self, item: Member | AnalysisError) -> Checked | AnalysisError:
         """The findings about one file, or why there are none."""
         return answer(item, self._checked, rooted=self._rooted)
+
+    def of_archive(self, archive: Archive) -> Checked:
+        """The findings about a package itself."""
+        findings = self._evaluation.findings(archive)
+        return Checked(path=archive.path, path_bytes=archive.path_bytes, findings=findings, archive=True)
 
     def _checked(self, subject: FileSubject) -> Checked:
         file = subject.file

@@ -14,12 +14,14 @@ from linkscope.analysis.circumstances import Place, environment_for, place, reas
 from linkscope.analysis.inspect import TOO_MUCH, Run, error_of
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.subject import FileSubject
-from linkscope.elf.reader import Reader, open_reader
+from linkscope.elf.reader import open_reader
 from linkscope.errors import LinkScopeError, NoPrivateFolder
-from linkscope.model.document import AnalysisError
+from linkscope.model.document import AnalysisError, exact_bytes, text
 
 if TYPE_CHECKING:
+    from linkscope.loader.system import System
     from linkscope.packages.unpacked import Kept, Unpacked
+    from linkscope.policy.archive import Archive
 
 Answer = TypeVar("Answer")
 _ELF = b"\x7fELF"
@@ -61,26 +63,59 @@ def answer(
         return error_of(path, TOO_MUCH)
 
 
+class Part(msgspec.Struct, frozen=True):
+    """Files that are looked at together. archives: the packages that they are from, of which something is odd."""
+
+    files: list[Member | AnalysisError]
+    archives: list[Archive] = []
+
+
+class _Package(msgspec.Struct, frozen=True):
+    """A file that is a package. location: its place on this machine."""
+
+    file: Member
+    location: str
+
+
+_Found = Member | AnalysisError | _Package
+
+
 def members_of(
     paths: Iterable[str], assumptions: Assumptions, depth: Depth, opened: ExitStack
 ) -> Iterator[Member | AnalysisError]:
-    """The files of each of PATHS in turn, under ASSUMPTIONS and without the caller's variables.
+    """The files of `parts_of`, one after the other: each is there until the next one is asked for."""
+    for part in parts_of(paths, assumptions, depth, opened):
+        yield from part.files
 
-    A CI job's own LD_LIBRARY_PATH must not hide a failure. Raises RootUnusable and BadAssumption.
+
+def parts_of(paths: Iterable[str], assumptions: Assumptions, depth: Depth, opened: ExitStack) -> Iterator[Part]:
+    """The files of PATHS, in parts: those of each package by themselves, and all others up to the next package.
+
+    Below a folder they come in the order of their names. A path that is neither a folder nor a package is one file,
+    whatever it is: examining it tells. A package is unpacked into a private folder, and looked at as if it was
+    installed in the root; that folder is gone when the next part is asked for, or OPENED is closed.
+
+    The caller's variables do not count: a CI job's own LD_LIBRARY_PATH must not hide a failure. Raises RootUnusable
+    and BadAssumption.
     """
     system = system_for(assumptions)
     run = Run(system, environment_for(assumptions, system, {}), depth)
-    for path in paths:
-        yield from members(path, run, opened)
+    files: list[Member | AnalysisError] = []
+    for found in (one for path in paths for one in _found(path, run)):
+        if not isinstance(found, _Package):
+            files.append(found)
+            continue
+        if files:
+            yield Part(files)
+            files = []
+        yield _unpacked(found, opened)
+        opened.close()
+    if files:
+        yield Part(files)
 
 
-def members(path: str, run: Run, opened: ExitStack) -> Iterator[Member | AnalysisError]:
-    """The files of PATH in the order of their names, and what could not be looked into.
-
-    A path that is neither a folder nor a package is one member, whatever it is: examining it tells. A package is
-    unpacked into a private folder, which is there until OPENED is closed, and looked at as if it was installed in the
-    root of RUN.
-    """
+def _found(path: str, run: Run) -> Iterator[_Found]:
+    """The files of PATH, and the packages, which are not looked into yet."""
     where = place(path, run.system)
     try:
         location = run.system.root.locate(where.inside)
@@ -89,12 +124,12 @@ def members(path: str, run: Run, opened: ExitStack) -> Iterator[Member | Analysi
         yield Member("", where, run)
         return
     if is_folder:
-        yield from _below(where, location, run, opened)
+        yield from _below(where, location, run)
     else:
-        yield from _file(Member("", where, run), location, opened)
+        yield _file(Member("", where, run), location)
 
 
-def _below(folder: Place, location: str, run: Run, opened: ExitStack) -> Iterator[Member | AnalysisError]:
+def _below(folder: Place, location: str, run: Run) -> Iterator[_Found]:
     from linkscope.inventory.walk import elf_files  # one file does not need it
 
     for found in elf_files(location, _PACKAGES):
@@ -103,42 +138,58 @@ def _below(folder: Place, location: str, run: Run, opened: ExitStack) -> Iterato
             continue
         name = os.path.relpath(found, location)
         where = Place(os.path.join(folder.inside, name), os.path.join(folder.shown, name))
-        yield from _file(Member(name, where, run, folder.inside), found, opened)
+        yield _file(Member(name, where, run, folder.inside), found)
 
 
-def _file(file: Member, location: str, opened: ExitStack) -> Iterator[Member | AnalysisError]:
-    """The file itself or, of a package, those that are in it."""
+def _file(file: Member, location: str) -> _Found:
+    """The file, as a package if it is one."""
     path, run = file.where.shown, file.run
-    is_elf = True  # or unreadable: examining it tells why
     try:
         with open_reader(location, path, run.system.root.open) as reader:
-            is_elf = reader.head.startswith(_ELF)
-            package = None if is_elf else _unpacked(reader, opened)
-    except NoPrivateFolder as error:
-        yield error_of(path, str(error))
-        return
+            if reader.head.startswith(_ELF):
+                return file
+            from linkscope.packages.formats import format_of  # a file that is ELF does not need them
+
+            if format_of(reader) is not None:
+                return _Package(file, location)
     except LinkScopeError:
-        package = None
-    if package is None:
-        yield file if is_elf or not path.endswith(_PACKAGES) else error_of(path, _NO_PACKAGE)
-        return
-    for one in package.all():
-        yield from _packed(one, file)
+        return file  # examining it tells why
+    except (MemoryError, RecursionError):
+        return error_of(path, TOO_MUCH)
+    return error_of(path, _NO_PACKAGE) if path.endswith(_PACKAGES) else file
 
 
-def _unpacked(reader: Reader, opened: ExitStack) -> Unpacked | None:
-    from linkscope.packages.formats import format_of  # a file that is ELF does not need them
+def _unpacked(package: _Package, opened: ExitStack) -> Part:
+    """What is in a package, which is there until OPENED is closed."""
     from linkscope.packages.unpacked import unpacked
+    from linkscope.policy.archive import Archive
 
-    return None if format_of(reader) is None else opened.enter_context(unpacked(reader))
+    file = package.file
+    path = file.where.shown
+    part = Part([], [])
+    try:
+        with open_reader(package.location, path, file.run.system.root.open) as reader:
+            whole = opened.enter_context(unpacked(reader))
+        for one in whole.all():
+            part.files.extend(_packed(one, file))
+            if one.oddities:
+                shown = Archive(path=text(one.path), path_bytes=exact_bytes(one.path), oddities=one.oddities)
+                part.archives.append(shown)
+    except NoPrivateFolder as error:
+        part.files.append(error_of(path, str(error)))
+    except LinkScopeError as error:
+        part.files.append(error_of(path, error.reason))
+    except (MemoryError, RecursionError):  # the other files still have their answers
+        part.files.append(error_of(path, TOO_MUCH))
+    return part
 
 
 def _packed(package: Unpacked, file: Member) -> Iterator[Member | AnalysisError]:
-    """The files in a package, which is FILE."""
+    """The files in a package, which is FILE or in it."""
     from linkscope.loader.layers import LayeredRoot, LayeredSystem
 
     run = file.run
-    at = "/" if package.layout == "root" else f"/{os.path.basename(package.path)}"
+    at = "/" if package.layout == "root" else _nowhere(package.path, run.system)
     modes = {name: kept.mode for name, kept in package.files.items()}
     inner = run.beside(LayeredSystem(LayeredRoot(run.system.root, package.folder, at), package.folder, modes))
     secure = inner.beside(inner.system, secure=True)
@@ -148,3 +199,22 @@ def _packed(package: Unpacked, file: Member) -> Iterator[Member | AnalysisError]
         privileged = bool(kept.mode & _PRIVILEGED) or kept.capabilities
         where = Place(os.path.join(at, name), package.name_of(name))
         yield Member(os.path.join(file.name, name), where, secure if privileged else inner, at, kept, package.folder)
+
+
+def _nowhere(path: str, system: System) -> str:
+    """A folder that the root has not, and that no search path names: what a package is called finds it nothing.
+
+    `/app.zip!` of app.zip, so that its files are seen at paths that are like those in the answers.
+    """
+    at = f"/{os.path.basename(path)}!"
+    while _is_there(at, system):
+        at += "!"
+    return at
+
+
+def _is_there(path: str, system: System) -> bool:
+    try:
+        os.lstat(system.root.locate(path))
+    except (OSError, ValueError):
+        return False
+    return True

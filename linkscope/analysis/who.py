@@ -14,7 +14,7 @@ from linkscope.analysis.division import divided
 from linkscope.analysis.holding import Held, Holding
 from linkscope.analysis.inside import Insides
 from linkscope.analysis.inspect import error_of
-from linkscope.analysis.release import Member, answer, members_of
+from linkscope.analysis.release import Member, answer, parts_of
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.sought import Sought, sought
 from linkscope.errors import BadAssumption
@@ -45,9 +45,7 @@ def who(
     Raises RootUnusable and BadAssumption.
     """
     asked = processes if processes is not None else not paths
-    with ExitStack() as opened:
-        files = list(members_of(paths, assumptions, Depth(), opened)) if paths else []
-        results = [*who_of(name, files, assumptions, older_than, thorough=thorough)]
+    results = list(who_of(name, paths, assumptions, older_than, thorough=thorough))
     if asked:
         results += who_runs(name, older_than, thorough=thorough)
     return document(name, results, older_than, assumptions)
@@ -55,20 +53,28 @@ def who(
 
 def who_of(
     name: str,
-    files: Sequence[Member | AnalysisError],
+    paths: Iterable[str],
     assumptions: Assumptions,
     older_than: str | None = None,
     workers: int = 1,
     *,
     thorough: bool = False,
 ) -> Iterator[Held | AnalysisError]:
-    """One answer for each of FILES (see `release.members_of`), in their order, made when asked for.
+    """One answer for each file of PATHS (see `release.parts_of`), in their order, made when asked for.
 
-    workers: processes among which many files are divided, for a caller without other threads. Raises BadAssumption.
+    workers: processes among which many files are divided, for a caller without other threads. Raises BadAssumption
+    and RootUnusable.
     """
-    return divided(
-        _Question(sought(name, system_for(assumptions)), Bound(older_than), thorough=thorough), files, workers
-    )
+    question = _Question(sought(name, system_for(assumptions)), Bound(older_than), thorough=thorough)
+    return _each(question, paths, assumptions, workers)
+
+
+def _each(
+    question: _Question, paths: Iterable[str], assumptions: Assumptions, workers: int
+) -> Iterator[Held | AnalysisError]:
+    with ExitStack() as opened:
+        for part in parts_of(paths, assumptions, Depth(), opened):
+            yield from divided(question, part.files, workers)
 
 
 def who_runs(name: str, older_than: str | None = None, *, thorough: bool = False) -> Iterator[Held | AnalysisError]:

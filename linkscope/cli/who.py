@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 
 import click
 import msgspec
 
-from linkscope.analysis.request import Assumptions, Depth
+from linkscope.analysis.request import Assumptions
 from linkscope.cli import exit_codes, interrupts
 from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
@@ -103,19 +102,18 @@ def command(
 
 def _document(asked: Asked, paths: list[str], assumptions: Assumptions, output: Output) -> WhoDocument:
     from linkscope.analysis.holding import Held
-    from linkscope.analysis.release import members_of
     from linkscope.analysis.who import document, who_of, who_runs
 
     results: list[Held | AnalysisError] = []
-    with ExitStack() as opened:
-        if asked.files:
-            listed = list(waited_for(members_of(paths, assumptions, Depth(), opened), "files"))
-            workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
-            found = who_of(asked.name, listed, assumptions, asked.older_than, workers, thorough=asked.thorough)
-            results += shown(found, len(listed), output)
-        if asked.processes:
-            running = who_runs(asked.name, asked.older_than, thorough=asked.thorough)
-            results += waited_for(running, "processes")
+    if asked.files:
+        workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+        found = who_of(asked.name, paths, assumptions, asked.older_than, workers, thorough=asked.thorough)
+        # Nobody knows how many files there will be in a folder.
+        folders = any(map(os.path.isdir, paths))
+        results += waited_for(found, "files") if folders else shown(found, len(paths), output)
+    if asked.processes:
+        running = who_runs(asked.name, asked.older_than, thorough=asked.thorough)
+        results += waited_for(running, "processes")
     return document(asked.name, results, asked.older_than, assumptions)
 
 

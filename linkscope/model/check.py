@@ -59,11 +59,15 @@ class Summary(Document, frozen=True, kw_only=True):
 
 
 class Checked(Document, frozen=True, kw_only=True):
-    """One file that was checked, and what was found: a step on the way to the document, not a part of it."""
+    """One file that was checked, and what was found: a step on the way to the document, not a part of it.
+
+    archive: it is a package, whose files are checked each for itself.
+    """
 
     path: str
     findings: list[Finding]
     path_bytes: str | None = None
+    archive: bool = False
 
 
 class CheckDocument(Document, frozen=True, kw_only=True):

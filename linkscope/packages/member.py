@@ -18,13 +18,14 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     name: as it stands there, bytes that are not UTF-8 as surrogates. mode: permission bits with setuid, setgid and
     sticky, 0 where the archive keeps none. size: in bytes, as claimed. target: of a symlink, what it says; of a hard
-    link, the name of the member that it is one with. what: what an `other` is. content: its bytes, in pieces of which
+    link, the name of the member that it is one with. special: a device, a FIFO or a socket. what: what such, or an
+    `other`, is. content: its bytes, in pieces of which
     the first has as many as there are up to 4096; good until the next member is asked for. capabilities: whether it
     has file capabilities.
     """
 
     name: str
-    kind: Literal["file", "folder", "symlink", "hardlink", "other"]
+    kind: Literal["file", "folder", "symlink", "hardlink", "special", "other"]
     mode: int = 0
     size: int = 0
     target: str = ""

@@ -30,7 +30,12 @@ _NEW_HEADER = 110
 _TRAILER = "TRAILER!!!"
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{8}")
 _WAITING = 16 << 20  # bytes of the names of hard links before the file that they are one with
-_OTHERS = {stat.S_IFCHR: "is a character device", stat.S_IFBLK: "is a block device", stat.S_IFIFO: "is a FIFO"}
+_SPECIAL = {
+    stat.S_IFCHR: "is a character device",
+    stat.S_IFBLK: "is a block device",
+    stat.S_IFIFO: "is a FIFO",
+    stat.S_IFSOCK: "is a socket",
+}
 
 
 class _Described(msgspec.Struct, frozen=True):
@@ -205,8 +210,10 @@ def _members(file: _Described, stream: Forward, waiting: _Waiting, capable: bool
             raise Broken(f"is damaged: a symlink to {file.size} bytes")
         target = b"".join(stream.pieces(file.size)).decode("utf-8", "surrogateescape")
         yield Member(name=file.name, kind="symlink", target=target)
+    elif kind in _SPECIAL:
+        yield Member(name=file.name, kind="special", what=_SPECIAL[kind])
     elif kind != stat.S_IFREG:
-        yield Member(name=file.name, kind="other", what=_OTHERS.get(kind, "is no file"))
+        yield Member(name=file.name, kind="other", what="is of an unknown type")
     elif not file.last:
         waiting.add(file.inode, file.name)
     else:

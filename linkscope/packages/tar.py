@@ -18,7 +18,7 @@ from linkscope.packages.streams import Forward
 _BLOCK = 512
 _CAPABILITIES = "SCHILY.xattr.security.capability"  # star(1), and GNU tar with --xattrs
 _FAULTS = (tarfile.TarError, ValueError, LookupError, OverflowError, RecursionError)
-_OTHERS = {
+_SPECIAL = {
     tarfile.CHRTYPE: "is a character device",
     tarfile.BLKTYPE: "is a block device",
     tarfile.FIFOTYPE: "is a FIFO",
@@ -72,8 +72,10 @@ def _member(info: tarfile.TarInfo, stream: Forward) -> Member:
     if info.islnk():
         return Member(name=info.name, kind="hardlink", mode=mode, target=info.linkname)
     if not info.isreg():
-        what = _OTHERS.get(info.type, f"is of an unknown type ({info.type!r})")
-        return Member(name=info.name, kind="other", what=what)
+        what = _SPECIAL.get(info.type)
+        if what is not None:
+            return Member(name=info.name, kind="special", what=what)
+        return Member(name=info.name, kind="other", what=f"is of an unknown type ({info.type!r})")
     return Member(
         name=info.name,
         kind="file",

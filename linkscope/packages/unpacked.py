@@ -20,6 +20,7 @@ from linkscope.packages.formats import FORMATS, Format, Layout, Opened, format_o
 from linkscope.packages.limits import Broken, Budget, Limits, Overrun
 from linkscope.packages.member import Member, Refused, member_path
 from linkscope.packages.metadata import Metadata
+from linkscope.packages.oddities import Oddities, Oddity
 from linkscope.packages.streams import COMPRESSIONS
 
 _ELF = (b"\x7fELF",)
@@ -31,7 +32,7 @@ _USTAR = slice(257, 262)
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Something of a package that is not as it should be, or was not looked at; `reason` is one line."""
+    """Something of a package that could not be read, or was not; `reason` is one line."""
 
     path: str
     reason: str
@@ -52,7 +53,8 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
 
     path: the archive's, as answers name it. folder: where its files are. files: those, ELF all of them if nothing else
     was asked for, from the top of the archive. folders: st_mode's permission bits of those that it has as members.
-    skipped: how many other members there are. inner: archives that are members of a zip or tar, in their order.
+    skipped: how many other members there are. oddities: what was read or left out, and is not as in most archives.
+    inner: archives that are members of a zip or tar, in their order.
     """
 
     path: str
@@ -64,6 +66,7 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int
     problems: tuple[Problem, ...]
     metadata: Metadata
+    oddities: tuple[Oddity, ...] = ()
     inner: tuple[Unpacked, ...] = ()
 
     @property
@@ -157,6 +160,7 @@ class _Archive:
         self._skipped = 0
         self._problems: list[Problem] = []
         self._unsaid = 0
+        self._odd = Oddities()
         self._inner: list[Unpacked] = []
 
     def unpack(self) -> Unpacked:
@@ -170,9 +174,7 @@ class _Archive:
         with self._said():
             self._folder.finish()
         if self._unsaid:
-            self._problems.append(
-                Problem(self._path, f"has {self._unsaid} more members that are not as they should be")
-            )
+            self._problems.append(Problem(self._path, f"has {self._unsaid} more members that could not be read"))
         return Unpacked(
             path=self._path,
             format=self._kind.name,
@@ -183,6 +185,7 @@ class _Archive:
             skipped=self._skipped,
             problems=tuple(self._problems),
             metadata=metadata,
+            oddities=self._odd.all(),
             inner=tuple(self._inner),
         )
 
@@ -218,9 +221,9 @@ class _Archive:
         path, again = self._folder.new(member)
         self._files.pop(path, None)
         if again:
-            self._say_of(member, "stands in the archive more than once; the last one counts")
+            self._odd.add("doubled-name", member.name, "stands in the archive more than once")
         if member.name.startswith("/") and self._kind.layout == "folder":
-            self._say_of(member, "its name is absolute; it is looked at as if it were below the top of the archive")
+            self._odd.add("absolute-name", member.name, "is an absolute name")
         if member.kind == "file":
             self._take_file(path, member)
         elif member.kind == "symlink":
@@ -229,6 +232,8 @@ class _Archive:
             same = self._folder.link(path, member.target)
             if same is not None:
                 self._files[path] = self._files[same]
+        elif member.kind == "special":
+            self._odd.add("special-file", member.name, member.what)
         else:
             raise Refused(f"{member.what}, and is left out")
 
@@ -249,7 +254,7 @@ class _Archive:
     def _take_symlink(self, path: str, member: Member) -> None:
         inside = self._folder.add_symlink(path, member.target)
         if not inside or (member.target.startswith("/") and self._kind.layout == "folder"):
-            self._say_of(member, f"is a symlink out of the archive, to {member.target}")
+            self._odd.add("symlink-out", member.name, f"is a symlink out of the archive, to {member.target}")
 
     def _look_into(self, member: Member, pieces: Iterator[bytes]) -> None:
         """An archive that is a member: unpacked as well, unless it lies too deep."""

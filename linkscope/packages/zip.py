@@ -87,7 +87,7 @@ class Zip:
         if kind == stat.S_IFLNK:
             return self._symlink(archive, info)
         if kind not in (0, stat.S_IFREG):
-            return Member(name=name, kind="other", what="is a device, a FIFO or a socket")
+            return Member(name=name, kind="special", what="is a device, a FIFO or a socket")
         size = info.file_size
         content = functools.partial(self._content, archive, info)
         return Member(name=name, kind="file", mode=permissions, size=size, content=content)

@@ -9,9 +9,11 @@ import msgspec
 
 from linkscope.model.check import Finding, Level, Waived
 from linkscope.model.document import text
+from linkscope.model.inspect import File
+from linkscope.policy.archive import Archive
 from linkscope.policy.catalogue import rules, settings_for, settings_type
 from linkscope.policy.globs import matches
-from linkscope.policy.rule import Fault, Need, Rule
+from linkscope.policy.rule import Fault, Need, Rule, Scope
 from linkscope.policy.subject import Subject
 from linkscope.policy.terms import Policy, RuleLevel, Terms, Waiver
 
@@ -56,14 +58,15 @@ class Evaluation:
         self._needs = needs
         self._steps: dict[tuple[int, ...], tuple[Terms, list[_Step]]] = {}
 
-    def findings(self, subject: Subject) -> list[Finding]:
-        """All findings about one file, the graver first, else in the order of the rules."""
-        terms, steps = self._for(subject.file.path)
-        targeted = bool(getattr(terms.settings, "target", ())) and not subject.rooted
+    def findings(self, subject: Subject | Archive) -> list[Finding]:
+        """All findings about one file or package, the graver first, else in the order of the rules."""
+        named = subject if isinstance(subject, Archive) else subject.file
+        terms, steps = self._for(named.path)
+        scopes = _scopes(subject, terms)
         found = [
-            _finding(subject, step, fault, self._policy)
+            _finding(named, step, fault, self._policy)
             for step in steps
-            if step.rule.scope == "file" or not targeted
+            if step.rule.scope in scopes
             for fault in step.rule.check(subject, step.settings)
         ]
         return sorted(found, key=lambda finding: -_LEVELS.index(finding.level))
@@ -85,15 +88,23 @@ class Evaluation:
                 yield _Step(rule, settings_for(rule, terms.settings), level, rule.id in terms.levels)
 
 
-def _finding(subject: Subject, step: _Step, fault: Fault, policy: Policy) -> Finding:
+def _scopes(subject: Subject | Archive, terms: Terms) -> tuple[Scope, ...]:
+    """The scopes of the rules that have to do with SUBJECT."""
+    if isinstance(subject, Archive):
+        return ("archive",)
+    targeted = bool(getattr(terms.settings, "target", ())) and not subject.rooted
+    return ("file",) if targeted else ("file", "started")
+
+
+def _finding(named: File | Archive, step: _Step, fault: Fault, policy: Policy) -> Finding:
     rule = step.rule
-    path = subject.file.path
+    path = named.path
     waiver = next(_waivers(policy, rule.id, path, fault.subject), None)
     return Finding(
         rule=rule.id,
         level=_level(rule, fault, step.level, step.named),
         path=path,
-        path_bytes=subject.file.path_bytes,
+        path_bytes=named.path_bytes,
         subject=text(fault.subject),
         status="waived" if waiver else "new",
         message=text(fault.message),

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import msgspec
 
 from linkscope.model.check import Level, RuleText
-from linkscope.policy.subject import Subject
 
 # What a rule takes beyond the plain answer, and which is worked out only where a rule that counts wants it:
 # `symbols`: every symbol bound over the scope; `contents`: what is linked in statically.
@@ -16,7 +15,8 @@ Need = Literal["symbols", "contents"]
 # Which files a rule has to do with.
 # `started`: what of a start depends on the libraries of the root at hand. Where the policy names targets, and no root
 # was given, the rules about targets stand in its place.
-Scope = Literal["file", "started"]
+# `archive`: a package itself, and none of its files.
+Scope = Literal["file", "started", "archive"]
 
 
 class NoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +47,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     that stands for "not asked for". Rules may share a key; its type is the same in all of them.
     asked: the settings without which the rule has nothing to say, so that it does not run at all.
     needs: see Need. `subject.file.unresolved` and the like are None where they were not worked out.
-    scope: see Scope.
+    scope: see Scope. check: is given a Subject or, with the scope `archive`, an Archive.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     why: str
     remedy: str
-    check: Callable[[Subject, Any], Iterable[Fault]]
+    check: Callable[[Any, Any], Iterable[Fault]]
     settings: type[msgspec.Struct] = NoSettings
     asked: tuple[str, ...] = ()
     needs: frozenset[Need] = frozenset()

@@ -1,18 +1,28 @@
 """What a path holds: packages are looked at as if they were installed, and by name below folders."""
 
+import io
+import lzma
 import os
 import shutil
 import subprocess
+import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from linkscope.analysis.check import check
+from linkscope.analysis.check import check, check_each
 from linkscope.analysis.diff import diff
+from linkscope.analysis.initial import observe_each
+from linkscope.analysis.request import Assumptions
+from linkscope.analysis.targets import targets
 from linkscope.model.check import CheckDocument
+from linkscope.policy.initial import Observed, written
+from linkscope.policy.terms import Group, Policy, Waiver
 from tests.oracle.availability import Unavailable
+from tests.oracle.elfwriter import executable, shared_object
 
 FixtureFile = Callable[[str], Path]
 
@@ -99,6 +109,125 @@ def test_two_packages_are_compared_file_by_file(fixture_file: FixtureFile, tmp_p
     assert ("symbol-removed", "pkg/libpart.so.1", "gone") in found
     assert ("floor-raised", "pkg/app", "GLIBC") in found
     assert ("file-added", "pkg/tool", "") in found
+
+
+def _image(tmp_path: Path, chain: Path) -> Path:
+    """A root file system as a tar: with a symlink to what the kernel mounts, and a device."""
+    link, device = tarfile.TarInfo("etc/mtab"), tarfile.TarInfo("dev/null")
+    link.type, link.linkname = tarfile.SYMTYPE, "/proc/self/mounts"
+    device.type = tarfile.CHRTYPE
+    with tarfile.open(tmp_path / "image.tar", "w") as archive:
+        archive.add(chain, "opt")
+        archive.addfile(link)
+        archive.addfile(device)
+    return tmp_path / "image.tar"
+
+
+def test_what_is_odd_about_an_archive_is_a_finding_that_can_be_accepted(chain: Path, tmp_path: Path) -> None:
+    """An image of a system has no other choice; an error is only what could not be read."""
+    image = str(_image(tmp_path, chain))
+    document = check([image])
+    assert document.errors == []
+    odd = [finding for finding in document.findings if finding.rule == "odd-archive"]
+    assert [(one.path, one.level, one.subject) for one in odd] == [
+        (image, "warning", "symlink-out"),
+        (image, "warning", "special-file"),
+    ]
+    assert document.summary.files == len(list(chain.iterdir()))
+    waiver = Waiver(rule="odd-archive", path="image.tar", reason="it is one of a whole system")
+    accepted = check([image], Policy(waivers=(waiver,))).findings
+    assert {one.status for one in accepted if one.rule == "odd-archive"} == {"waived"}
+    silent = Policy(groups=(Group(paths=("**",), levels={"odd-archive": "off"}),))
+    assert not any(one.rule == "odd-archive" for one in check([image], silent).findings)
+
+
+def test_a_policy_made_of_an_image_is_obeyed_by_it(chain: Path, tmp_path: Path) -> None:
+    found = [one for one in observe_each([str(_image(tmp_path, chain))]) if isinstance(one, Observed)]
+    assert "odd-archive" not in written(found)
+
+
+@pytest.mark.parametrize("name", ["release", "lib", "usr", "opt2"])
+def test_what_a_package_is_called_finds_it_nothing(name: str, tmp_path: Path) -> None:
+    """`lib` is not laid over /lib, and /opt2/lib does not lie in what is called opt2."""
+    machine = "x86_64-linux-gnu"
+    tree = tmp_path / "tree"
+    for folder in ("lib", machine, f"lib/{machine}"):
+        (tree / folder).mkdir(parents=True, exist_ok=True)
+        shared_object(tree / folder / "libonly.so.1", soname="libonly.so.1")
+    executable(tree / "app", needed=("libonly.so.1",), runpath="/opt2/lib")
+    path = tmp_path / name
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(tree.rglob("*")):
+            archive.write(file, file.relative_to(tree))
+    assert "missing-library" in _rules(check([str(path)]))[f"{path}!/app"]
+
+
+def test_only_one_package_at_a_time_lies_unpacked(chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below a folder as well as named one by one; and the results come in the order of the names."""
+    place, release = tmp_path / "tmp", tmp_path / "release"
+    place.mkdir()
+    release.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    for number in (1, 2, 4, 5):
+        _zipped(chain, release / f"{number}.zip")
+    shutil.copy(chain / "tool", release / "3")
+    for paths in ([str(release)], [str(path) for path in sorted(release.iterdir())]):
+        seen: list[int] = []
+        names: list[str] = []
+        for result in check_each(paths, Policy(), Assumptions(), frozenset()):
+            seen.append(len(list(place.iterdir())))
+            names.append(result.path.partition("!/")[0])
+        assert set(seen) == {0, 1}
+        assert sorted(set(names)) == list(dict.fromkeys(names))
+        assert len(names) == 1 + 4 * len(list(chain.iterdir()))
+    for command in (lambda: diff(str(release), str(release)), lambda: targets([str(release)], ["debian:12"])):
+        command()
+        assert list(place.iterdir()) == []
+
+
+def _in_lzma(content: bytes, dictionary: int) -> bytes:
+    """CONTENT in the older format of xz, with the claim of a DICTIONARY of so many bytes (lzma-file-format.txt)."""
+    packed = lzma.compress(content, lzma.FORMAT_ALONE)
+    return packed[:1] + dictionary.to_bytes(4, "little") + packed[5:]
+
+
+def _greedy(kind: str, chain: Path) -> bytes:
+    """A package that takes 192 MiB to be unpacked: as a whole, so that its kind cannot even be told, or within."""
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w") as archive:
+        archive.add(chain / "app", "app")
+    data = _in_lzma(output.getvalue(), 192 << 20)
+    if kind == "tar":
+        return data
+    head = b"%-16s%-12d%-6d%-6d%-8s%-10d`\n"
+    return b"!<arch>\n" + b"".join(
+        head % (name, 0, 0, 0, b"100644", len(part)) + part + b"\n" * (len(part) % 2)
+        for name, part in ((b"debian-binary", b"2.0\n"), (b"data.tar.lzma", data))
+    )
+
+
+_LIMITED = """
+import resource, sys
+from linkscope.analysis.check import check
+import linkscope.packages.unpacked, linkscope.policy.catalogue
+linkscope.policy.catalogue.rules()
+now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + (100 << 20), now + (100 << 20)))
+found = check(sys.argv[1:])
+print(*(f"{error.path} {error.error}" for error in found.errors), found.summary.files, sep="\\n")
+"""
+
+
+@pytest.mark.parametrize("kind", ["tar", "deb"])
+def test_a_package_that_takes_too_much_memory_costs_no_other_its_answer(kind: str, chain: Path, tmp_path: Path) -> None:
+    (tmp_path / "1.pkg").write_bytes(_greedy(kind, chain))
+    _zipped(chain, tmp_path / "2.zip")
+    done = subprocess.run(
+        [sys.executable, "-c", _LIMITED, tmp_path / "1.pkg", tmp_path / "2.zip"], capture_output=True, text=True
+    )
+    error, files = done.stdout.splitlines()
+    assert error.startswith(f"{tmp_path}/1.pkg takes more memory than there is")
+    assert int(files) == len(list(chain.iterdir()))
 
 
 def test_nothing_of_a_package_is_left_behind(chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

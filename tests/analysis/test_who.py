@@ -6,13 +6,11 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from linkscope.analysis.inspect import inspect
-from linkscope.analysis.release import members_of
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.who import who, who_of
 from linkscope.errors import BadAssumption
@@ -200,9 +198,8 @@ def test_the_loader_lists_the_library_for_exactly_those(library: str) -> None:
 def test_many_files_are_divided_among_processes_with_the_same_answer(zlib_users: Path, tmp_path: Path) -> None:
     for number in range(140):
         shutil.copy(zlib_users / ("static" if number % 7 == 0 else "without"), tmp_path / f"{number:03}")
-    with ExitStack() as opened:
-        files = list(members_of([str(tmp_path)], Assumptions(), Depth(), opened))
-        assert list(who_of("zlib", files, Assumptions(), None, 2)) == list(who_of("zlib", files, Assumptions()))
+    folder = [str(tmp_path)]
+    assert list(who_of("zlib", folder, Assumptions(), None, 2)) == list(who_of("zlib", folder, Assumptions()))
 
 
 def test_what_is_found_by_name_is_what_inspect_finds_among_everything(zlib_users: Path) -> None:

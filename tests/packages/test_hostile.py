@@ -209,8 +209,37 @@ def test_it_is_reported_and_the_rest_is_there(damage: str, tmp_path: Path) -> No
     with nothing_else_is_touched(tmp_path):
         found = look(path, tmp_path)
     assert set(found.seen.files) == {"good.so", *left}
-    assert found.problems.keys() == said.keys()
-    assert all(part in found.problems[member] for member, part in said.items()), found.problems
+    every = found.problems | found.oddities
+    assert every.keys() == said.keys()
+    assert all(part in every[member] for member, part in said.items()), every
+
+
+# What ordinary archives have as well: images of whole systems, and what was packed with absolute names.
+ODD = {
+    "absolute": "absolute-name",
+    "a symlink that climbs": "symlink-out",
+    "a symlink over a file": "doubled-name",
+    "a hard link to a symlink": "symlink-out",
+    "a device": "special-file",
+    "a disk": "special-file",
+    "a FIFO": "special-file",
+    "twice": "doubled-name",
+    "twice, text the second time": "doubled-name",
+    "zip: absolute": "absolute-name",
+    "zip: a symlink out": "symlink-out",
+    "zip: a device": "special-file",
+    "zip: twice": "doubled-name",
+}
+
+
+@pytest.mark.parametrize("damage", REPORTED)
+def test_what_is_only_odd_is_told_apart_from_what_could_not_be_read(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "hostile"
+    path.write_bytes(REPORTED[damage][0])
+    found = look(path, tmp_path)
+    if damage in ODD:
+        assert [oddity.kind for oddity in found.package.oddities] == [ODD[damage]]
+    assert bool(found.problems) == (damage not in ODD)
 
 
 def test_of_a_name_that_comes_twice_the_last_one_counts(tmp_path: Path) -> None:
@@ -427,8 +456,12 @@ def test_thousands_of_faults_take_few_lines(tmp_path: Path) -> None:
     path = tmp_path / "devices.tar"
     path.write_bytes(b"".join(entry(f"d{n}", tarfile.CHRTYPE) for n in range(2000)) + END)
     found = look(path, tmp_path)
+    (odd,) = found.package.oddities
+    assert (odd.kind, odd.count, len(odd.members)) == ("special-file", 2000, 50)
+    path.write_bytes(b"".join(entry(f"d{n}", b"Q") for n in range(2000)) + END)
+    found = look(path, tmp_path)
     assert len(found.package.problems) == 51
-    assert found.problems[""] == "has 1950 more members that are not as they should be"
+    assert found.problems[""] == "has 1950 more members that could not be read"
 
 
 _NAMES = st.lists(

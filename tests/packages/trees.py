@@ -69,10 +69,14 @@ class Look(NamedTuple):
     package: Unpacked
     seen: Seen
     problems: dict[str, str]
+    oddities: dict[str, str]
 
 
 def look(path: Path, tmp_path: Path, limits: Limits | None = None) -> Look:
-    """What is in the package at PATH. problems: by path below that of the package (`!/member`, or "" for itself)."""
+    """What is in the package at PATH. problems: by path below that of the package (`!/member`, or "" for itself).
+
+    oddities: by the same of the members.
+    """
     into = tmp_path / "private"
     into.mkdir(exist_ok=True)
     with open_reader(str(path), "P") as reader, unpacked(reader, str(into), limits) as package:
@@ -80,4 +84,6 @@ def look(path: Path, tmp_path: Path, limits: Limits | None = None) -> Look:
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         seen = in_package(package)
     assert list(into.iterdir()) == []
-    return Look(package, seen, {problem.path.removeprefix("P"): problem.reason for problem in package.problems})
+    problems = {problem.path.removeprefix("P"): problem.reason for problem in package.problems}
+    odd = {f"!/{name}": what for oddity in package.oddities for name, what in oddity.members}
+    return Look(package, seen, problems, odd)

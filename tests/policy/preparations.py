@@ -5,6 +5,8 @@ import shutil
 import stat
 import struct
 import subprocess
+import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +136,36 @@ def _write(path: Path, at: int, content: bytes) -> None:
         file.write(content)
 
 
+def _in_a_tar(copy: Path, *others: tarfile.TarInfo, times: int = 1) -> None:
+    """The file is an archive with itself, and OTHERS."""
+    with tempfile.TemporaryFile() as output:
+        with tarfile.open(fileobj=output, mode="w") as archive:
+            for _ in range(times):
+                archive.add(copy, "usr/bin/app")
+            for other in others:
+                archive.addfile(other)
+        output.seek(0)
+        copy.write_bytes(output.read())
+
+
+def in_an_archive(copy: Path) -> None:
+    """A tar with the file alone."""
+    _in_a_tar(copy)
+
+
+def twice_in_an_archive(copy: Path) -> None:
+    """A tar with the file twice, by the same name."""
+    _in_a_tar(copy, times=2)
+
+
+def in_an_image(copy: Path) -> None:
+    """A tar as one makes of a whole system: Debian's /etc/mtab, and a device."""
+    link, device = tarfile.TarInfo("etc/mtab"), tarfile.TarInfo("dev/null")
+    link.type, link.linkname = tarfile.SYMTYPE, "/proc/self/mounts"
+    device.type, device.devmajor, device.devminor = tarfile.CHRTYPE, 1, 3
+    _in_a_tar(copy, link, device)
+
+
 PREPARATIONS: dict[str, Callable[[Path], Path | None]] = {
     "setuid": setuid,
     "setgid": setgid,
@@ -143,6 +175,9 @@ PREPARATIONS: dict[str, Callable[[Path], Path | None]] = {
     "without-segments": without_segments,
     "with-weak-versions": with_weak_versions,
     "packed": packed,
+    "in-an-archive": in_an_archive,
+    "twice-in-an-archive": twice_in_an_archive,
+    "in-an-image": in_an_image,
     "in-a-root-with-a-stale-cache": in_a_root_with_a_stale_cache,
     "in-a-root-with-an-old-glibc": in_a_root_with_an_old_glibc,
 }
