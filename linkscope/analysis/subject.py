@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import stat
 from collections.abc import Iterable
@@ -302,12 +303,10 @@ class FileSubject:
 
 
 def _names_below(folder: str) -> dict[str, str]:
-    """The files below FOLDER by their names, each with its path from there."""
+    """The files below FOLDER by their names, each with its path from there; of very many the first."""
+    from linkscope.inventory.walk import names_below  # only where a library is missing
+
     found: dict[str, str] = {}
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            found.setdefault(name, os.path.relpath(os.path.join(place, name), folder))
-        if len(found) > _MOST_NAMES:
-            break
+    for path in itertools.islice(names_below(folder), _MOST_NAMES):
+        found.setdefault(os.path.basename(path), os.path.relpath(path, folder))
     return found

@@ -1,4 +1,4 @@
-"""The ELF files below a folder."""
+"""The ELF files below a folder, and the names of all that is there."""
 
 from __future__ import annotations
 
@@ -43,8 +43,30 @@ def elf_files(folder: str, endings: tuple[str, ...] = ()) -> Iterator[str | File
                 yield FileUnreadable.from_os_error(path, error)
 
 
-def _entries(folder: str, device: int) -> list[tuple[str, int, bool]]:
-    """The files and folders in FOLDER, the last name first; DEVICE is that of the folder around it."""
+def names_below(folder: str) -> Iterator[str]:
+    """The paths of the files and symlinks below FOLDER, those of a folder before those of the folders in it.
+
+    In the order of their names, over the folders that `elf_files` enters; what cannot be read is left out.
+    """
+    try:
+        pending = [(folder, os.stat(folder).st_dev)]
+    except OSError:
+        return
+    while pending:
+        path, device = pending.pop()
+        try:
+            found = _entries(path, device, links=True)
+        except OSError:
+            continue
+        yield from (name for name, _, is_folder in reversed(found) if not is_folder)
+        pending += [(name, own) for name, own, is_folder in found if is_folder]
+
+
+def _entries(folder: str, device: int, links: bool = False) -> list[tuple[str, int, bool]]:
+    """The files and folders in FOLDER, the last name first; DEVICE is that of the folder around it.
+
+    links: symlinks count as files.
+    """
     own = os.stat(folder).st_dev
     if own != device and not os.statvfs(folder).f_blocks:
         return []
@@ -52,7 +74,9 @@ def _entries(folder: str, device: int) -> list[tuple[str, int, bool]]:
         found = [
             (entry.path, own, folders)
             for entry in entries
-            if (folders := entry.is_dir(follow_symlinks=False)) or entry.is_file(follow_symlinks=False)
+            if (folders := entry.is_dir(follow_symlinks=False))
+            or entry.is_file(follow_symlinks=False)
+            or (links and entry.is_symlink())
         ]
     found.sort(reverse=True)
     return found

@@ -146,6 +146,17 @@ def test_a_name_is_looked_for_in_all_that_is_checked(fixture_file: FixtureFile) 
     assert subject_of(path, top=str(path.parent)).within("libgone.so") is None
 
 
+def test_a_name_is_looked_for_in_folders_of_any_depth(fixture_file: FixtureFile, tmp_path: Path) -> None:
+    program = tmp_path / "app"
+    shutil.copy(fixture_file("chain/no-search-path/app"), program)
+    depth = 1200  # more than the interpreter lets calls be nested
+    deepest = "/".join("a" * depth)
+    tool("mkdir", "-p", tmp_path / deepest)  # os.makedirs is recursive
+    (tmp_path / deepest / "libleaf.so").symlink_to("elsewhere")
+    assert subject_of(program, top=str(tmp_path)).within("libleaf.so") == f"{deepest}/libleaf.so"
+    tool("rm", "-r", tmp_path / "a")  # and so is shutil.rmtree
+
+
 def test_debug_file_is_found_where_gdb_looks(fixture_file: FixtureFile, tmp_path: Path) -> None:
     """By .gnu_debuglink, beside the program and below .debug."""
     program, debug = tmp_path / "app", tmp_path / "app.debug"

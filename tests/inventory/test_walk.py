@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from linkscope.errors import FileUnreadable
-from linkscope.inventory.walk import elf_files
+from linkscope.inventory.walk import elf_files, names_below
 from tests.oracle.availability import Unavailable
 
 ELF = b"\x7fELF and whatever follows"
@@ -104,6 +104,29 @@ def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert found.reason == "no such file or directory"
 
 
+def test_names_are_those_of_files_and_links_the_outer_folder_first(require_tool: Callable[[str], str]) -> None:
+    folder = "/usr/lib/git-core" if os.path.isdir("/usr/lib/git-core") else "/usr/bin"
+    listed = subprocess.run(
+        [require_tool("find"), folder, "-xdev", "(", "-type", "f", "-o", "-type", "l", ")", "-print0"],
+        capture_output=True,
+        check=True,
+    )
+    found = list(names_below(folder))
+    assert sorted(map(os.fsencode, found)) == sorted(listed.stdout.split(b"\0")[:-1])
+    outer = [path for path in found if os.path.dirname(path) == folder]
+    assert found[: len(outer)] == outer == sorted(outer)
+    assert list(names_below("/nonexistent")) == []
+
+
+def test_folders_in_folders_of_any_depth_are_walked(tmp_path: Path) -> None:
+    depth = 1200  # more than the interpreter lets calls be nested
+    deepest = tmp_path / "/".join("a" * depth)
+    subprocess.run(["mkdir", "-p", deepest], check=True)  # os.makedirs is recursive
+    (deepest / "z").write_bytes(ELF)
+    assert list(names_below(str(tmp_path))) == list(elf_files(str(tmp_path))) == [str(deepest / "z")]
+    subprocess.run(["rm", "-r", tmp_path / "a"], check=True)  # and so is shutil.rmtree
+
+
 def test_what_vanishes_meanwhile_is_no_fault(tmp_path: Path) -> None:
     for name in ("a/x", "b/x", "c"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -124,8 +147,9 @@ def test_names_that_are_not_utf8_come_as_they_are(tmp_path: Path) -> None:
 _MOUNTED = """
 import sys
 sys.path[:] = {path!r}
-from linkscope.inventory.walk import elf_files
+from linkscope.inventory.walk import elf_files, names_below
 print(*elf_files({folder!r}), sep="\\n")
+print(*names_below({folder!r}), sep="\\n")
 print(*(type(found).__name__ for found in elf_files({folder!r} + "/proc/self/fdinfo")))
 """
 
@@ -142,4 +166,4 @@ def test_file_systems_without_storage_are_not_entered(tmp_path: Path) -> None:
     )
     if run.returncode:
         raise Unavailable(f"no mount namespace can be made: {run.stderr.strip()}")
-    assert run.stdout.splitlines() == [f"{tmp_path}/z", ""]
+    assert run.stdout.splitlines() == [f"{tmp_path}/z", f"{tmp_path}/z", ""]
