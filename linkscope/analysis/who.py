@@ -17,12 +17,12 @@ from linkscope.analysis.inspect import error_of
 from linkscope.analysis.release import Member, answer, parts_of
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.sought import Sought, sought
+from linkscope.contents.upstream import key, semantic_key
 from linkscope.errors import BadAssumption
 from linkscope.loader.system import System
 from linkscope.model.document import AnalysisError, text
 from linkscope.model.inspect import File
 from linkscope.model.who import Match, WhoDocument, WhoSummary
-from linkscope.policy.upstream import key, semantic_key
 
 _AS_IT_IS = Assumptions()
 _SEMANTIC = frozenset(("go", "cargo"))

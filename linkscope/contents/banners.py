@@ -30,7 +30,8 @@ class Banner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     whole: the pattern is the whole text, from NUL to NUL; else it may stand anywhere in one.
     header: it is a macro in a public header of the library, so that a client has it as well: it says nothing of a file
     that needs the library as a shared one. beside: texts of the library's own code, all of which must be in the file
-    too, for what a client may have as well, or a stranger. unique: a mere number; where two different ones fit, the
+    too, for what a client may have as well, or a stranger. without: texts of a fork that has this one as well: with one
+    of them in the file, it says nothing. unique: a mere number; where two different ones fit, the
     version is unknown.
     dotless: it has no digit, dot and digit, by which those with an anchor of less than seven bytes are found.
     source: the file in the library's source that has it. examples: texts, each with the version that it tells ("" is
@@ -43,6 +44,7 @@ class Banner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     whole: bool = False
     header: bool = False
     beside: tuple[_Text, ...] = ()
+    without: tuple[_Text, ...] = ()
     unique: bool = False
     dotless: bool = False
     source: _Text
@@ -65,6 +67,7 @@ class Row(msgspec.Struct, frozen=True, eq=False):
     banner: Banner
     anchor: bytes
     beside: tuple[bytes, ...]
+    without: tuple[bytes, ...]
 
     def told_by(self, text: bytes) -> tuple[str, str | None] | None:
         """What fits in TEXT, and the version that it tells; None where nothing fits.
@@ -115,10 +118,18 @@ def libraries() -> tuple[Library, ...]:
 def rows() -> tuple[Row, ...]:
     """The banners of all libraries."""
     return tuple(
-        Row(library, banner, banner.anchor.encode("latin-1"), tuple(text.encode("latin-1") for text in banner.beside))
+        Row(library, banner, _latin(banner.anchor), _all_latin(banner.beside), _all_latin(banner.without))
         for library in libraries()
         for banner in library.banner
     )
+
+
+def _latin(text: str) -> bytes:
+    return text.encode("latin-1")
+
+
+def _all_latin(texts: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(map(_latin, texts))
 
 
 def is_called(library: Library, soname: str) -> bool:

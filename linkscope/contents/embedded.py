@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from linkscope.contents import banners, texts
+from linkscope.contents import banners, texts, upstream
 from linkscope.contents.needles import LEAST, needles
 from linkscope.model.inspect import Content, Evidence
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 _MOST_TEXTS = 16  # of one library that are kept as evidence
 _LONGEST_SHOWN = 120
-_NUMBERS = re.compile(r"\d+")
 
 
 class Sighting(msgspec.Struct, frozen=True):
@@ -39,7 +37,7 @@ def contents(reader: Reader, image: Image, names: frozenset[str] | None = None) 
     rows = [row for row in wanted if not (row.banner.header and _is_needed(row.library, image))]
     there: set[bytes] = set()
     sightings = [*_by_anchor(reader, places, rows, there), *_by_number(reader, places, rows)]
-    kept = [seen for seen in sightings if there.issuperset(seen.row.beside)]
+    kept = [seen for seen in sightings if there.issuperset(seen.row.beside) and there.isdisjoint(seen.row.without)]
     by_library: dict[str, list[Sighting]] = {}
     for sighting in kept:
         by_library.setdefault(sighting.row.library.name, []).append(sighting)
@@ -53,12 +51,12 @@ def _is_needed(library: banners.Library, image: Image) -> bool:
 def _by_anchor(
     reader: Reader, places: list[texts.Area], rows: list[banners.Row], there: set[bytes]
 ) -> Iterator[Sighting]:
-    """What fits the rows that are found by their anchors; THERE gets the texts that must stand beside, of any row."""
+    """What fits the rows that are found by their anchors; THERE gets the texts that must or must not stand beside."""
     by_anchor: dict[bytes, list[banners.Row]] = {}
     for row in rows:
         if not _is_number(row):
             by_anchor.setdefault(row.anchor, []).append(row)
-    beside = {text for row in rows for text in row.beside}
+    beside = {text for row in rows for text in (*row.beside, *row.without)}
     counts: dict[banners.Row, int] = {}
     for needle, text in texts.holding(reader, places, needles(frozenset({*by_anchor, *beside}))):
         if needle in beside:
@@ -132,8 +130,8 @@ def _version(found: Iterable[Sighting]) -> str | None:
     return min(by_rank[best], key=_ordered)
 
 
-def _ordered(version: str) -> tuple[list[int], str]:
-    return [int(number[:18]) for number in _NUMBERS.findall(version)], version
+def _ordered(version: str) -> tuple[upstream.Key, str]:
+    return upstream.key(version) or ((), ()), version
 
 
 def _shown(text: str) -> str:

@@ -154,7 +154,7 @@ def _names(value: Any) -> Iterator[Objection]:
 
 
 def _embedded(value: Any) -> Iterator[Objection]:
-    from linkscope.policy.upstream import key, semantic_key  # only this setting has versions of other projects
+    from linkscope.contents.upstream import key, semantic_key  # only this setting has versions of other projects
 
     for name, version in value.items():
         if key(version) is None and semantic_key(version) is None:

@@ -15,11 +15,11 @@ from linkscope.analysis.circumstances import environment_for, place, system_for
 from linkscope.analysis.inspect import Run
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.subject import FileSubject
+from linkscope.contents.upstream import Key, key, semantic_key
 from linkscope.model.check import Finding
 from linkscope.model.inspect import Content, Evidence
 from linkscope.policy.evaluate import Evaluation
 from linkscope.policy.terms import Group, Policy
-from linkscope.policy.upstream import Key, key, semantic_key
 from tests.elf.samples import FixtureFile, RequireTool, tool
 
 # As upstream wrote them, the older one first.

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import msgspec
 
+from linkscope.contents.upstream import key, semantic_key
 from linkscope.model.inspect import Content
 from linkscope.policy.contained import names_of
 from linkscope.policy.rule import Fault, Rule
 from linkscope.policy.subject import Subject
-from linkscope.policy.upstream import key, semantic_key
 
 _SEMANTIC = frozenset(("go", "cargo"))
 _GO_ITSELF = "stdlib"  # its releases are 1.22rc1, 1.22.0, and not after semver.org
