@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _AS_THE_CALLER, _PLAIN = Assumptions(), Depth()
 TOO_MUCH = "takes more memory than there is"
+TOO_DEEP = "is nested too deeply to be analysed"
 _MAX_SCRIPTS = 5  # Linux fs/exec.c, exec_binprm: so many scripts may lead on to one another, and then to a program
 
 
@@ -99,8 +100,8 @@ class Run:
         except LinkScopeError as error:
             line = error.script if isinstance(error, NotElf) else None
             return error_of(item, reason_for(error, item, self.system), line and line.partition(" ")[0])
-        except (MemoryError, RecursionError):  # the boundary of one file: the others are still analysed
-            return error_of(item, TOO_MUCH)
+        except (MemoryError, RecursionError) as error:  # the boundary of one file: the others are still analysed
+            return error_of(item, excess(error))
 
     def lost(self, item: str, reason: str) -> AnalysisError:
         """What is said of a path whose process ended."""
@@ -217,6 +218,11 @@ def _with_contents(facts: FileFacts, reader: Reader, packs: Sequence[Pack]) -> F
         raise LinkScopeError(reader.path, f"what is inside cannot be told: {error}") from error
     file = msgspec.structs.replace(facts.file, contents=found.contents, code=found.code)
     return msgspec.structs.replace(facts, file=file)
+
+
+def excess(error: MemoryError | RecursionError) -> str:
+    """What a file has too much of, in words: things, or things in things."""
+    return TOO_DEEP if isinstance(error, RecursionError) else TOO_MUCH
 
 
 def error_of(path: str, reason: str, script: str | None = None) -> AnalysisError:
