@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-_PIECES = re.compile(r"(\*\*/|/\*\*$|\*\*|\*|\?|\[!?\]?[^\]/]*\])")
-_MEANING = {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+_PIECES = re.compile(r"(/\*\*$|\*\*|\*|\?|\[!?\]?[^\]/]*\])")
+_GAP = re.compile(r"(?<!\*)(?:\*\*)+/")
+_ANYWHERE = "(?:.*?/)??"
+_ELSEWHERE = f"(?:/{_ANYWHERE}|(?:\\.\\./)+?{_ANYWHERE})??"
+_MEANING = {"/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _SPECIAL = re.compile(r"[*?\[]")
 _ESCAPED = re.compile(r"\[([*?\[])\]")
 
@@ -70,11 +73,12 @@ def _first_wildcard(glob: str) -> int:
 class Sieve:
     """Many lists of globs, as of the sections of a policy, each of which is asked whether it means a path.
 
-    Of thousands of globs most are plain paths, which are looked up and not tried one after the other.
+    Of thousands of globs most are plain paths. They are kept as a tree of their components, so that a path is looked up
+    once from each folder in which it may begin, and no further than some glob goes on.
     """
 
     def __init__(self, lists: Sequence[Sequence[str]]) -> None:
-        self._plain: dict[str, list[int]] = {}
+        self._plain = _Node()
         self._others: list[tuple[int, re.Pattern[str]]] = []
         for number, globs in enumerate(lists):
             for glob in globs:
@@ -82,29 +86,58 @@ class Sieve:
                 if path is None:
                     self._others.append((number, _compiled(glob)))
                 else:
-                    self._plain.setdefault(_normal(path), []).append(number)
+                    self._plain.leaf(_normal(path).split("/")).numbers.append(number)
 
     def hits(self, path: str) -> tuple[int, ...]:
         """The numbers of the lists that mean PATH, in order."""
         normal = _normal(path)
         found = {number for number, pattern in self._others if pattern.fullmatch(normal)}
-        for name in _names(normal) if self._plain else ():
-            found.update(self._plain.get(name, ()))
+        if self._plain.children:
+            found.update(self._meant(normal.split("/")))
         return tuple(sorted(found))
 
+    def _meant(self, parts: list[str]) -> Iterator[int]:
+        """The numbers of the plain paths that mean the one of PARTS: it, a folder of it, or the name of either.
 
-def _names(normal: str) -> set[str]:
-    """All plain paths that mean a path: itself and its folders, their names, and of one from elsewhere its ends."""
-    parts = normal.split("/")
-    ups = parts.count("..")
-    starts = range(max(ups, 1), len(parts)) if ups or not parts[0] else ()
-    names = {
-        *parts[:-1],
-        *("/".join(parts[:end]) for end in range(1, len(parts))),
-        *("/".join(parts[start:end]) for start in starts for end in range(start + 1, len(parts))),
-    }
-    packages = {name[:-1] for name in names if name.endswith("!")}
-    return names | packages | {parts[-1], normal, *("/".join(parts[start:]) for start in starts)}
+        Of a path from elsewhere they may begin behind any of its slashes.
+        """
+        yield from self._plain.along(parts, 0, len(parts))
+        ups = parts.count("..")
+        elsewhere = bool(ups) or not parts[0]
+        for start in range(1, len(parts)):
+            furthest = len(parts) if elsewhere and start >= ups else start + 1
+            yield from self._plain.along(parts, start, furthest)
+
+
+class _Node:
+    """What plain paths go on with behind some components, and the numbers of those that end there."""
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.numbers: list[int] = []
+
+    def leaf(self, parts: Sequence[str]) -> _Node:
+        """The node of the plain path of PARTS, which is made where there is none yet."""
+        node = self
+        for part in parts:
+            node = node.children.setdefault(part, _Node())
+        return node
+
+    def along(self, parts: Sequence[str], start: int, end: int) -> Iterator[int]:
+        """The numbers of the plain paths that begin at START of PARTS and end before END.
+
+        A package is called PACKAGE, and what lies in it PACKAGE!/MEMBER.
+        """
+        node = self
+        for i in range(start, end):
+            package = node.children.get(parts[i][:-1]) if parts[i].endswith("!") and i + 1 < len(parts) else None
+            if package is not None:
+                yield from package.numbers
+            further = node.children.get(parts[i])
+            if further is None:
+                return
+            node = further
+            yield from node.numbers
 
 
 def _normal(path: str) -> str:
@@ -115,14 +148,31 @@ def _normal(path: str) -> str:
 @functools.lru_cache(maxsize=1024)
 def _compiled(glob: str) -> re.Pattern[str]:
     normal = _normal(glob)
-    pattern = "".join(_meaning(piece) for piece in _PIECES.split(normal))
+    before = ""
     if "/" not in normal and "**" not in normal:
-        pattern = f"(?:.*/)?{pattern}"
+        before = _ANYWHERE
     elif not normal.startswith(("/", "../")):
-        pattern = f"(?:/(?:.*/)?|(?:\\.\\./)+(?:.*/)?)?{pattern}"
+        before = _ELSEWHERE
+    *stretches, last = [_PIECES.split(stretch) for stretch in _GAP.split(normal)]
+    pattern = ""
+    for stretch in stretches:
+        pattern += _settled(before, stretch)
+        before = _ANYWHERE
+    pattern += before + "".join(map(_meaning, last))
     if sole_path(glob) is not None:
         pattern = f"{pattern}(?:!?/.*)?"
     return re.compile(pattern, re.DOTALL)
+
+
+def _settled(before: str, pieces: list[str]) -> str:
+    """The pattern of what stands before a `**/`, where the first place that fits is the only one to try.
+
+    What whole folders match elsewhere lies further on, where the `**/` leads anyway. To try it again for each of the
+    others would take, for each `**/`, as many times longer as a path has folders.
+    """
+    pattern = before + "".join(map(_meaning, pieces))
+    whole = pieces[-1].endswith("/") and not any(piece.startswith(("[", "**")) for piece in pieces)
+    return f"(?>{pattern})" if whole else pattern
 
 
 def _meaning(piece: str) -> str:

@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,3 +127,50 @@ _GLOBS = st.lists(st.sampled_from(["a", "b", "b!", "..", "*", "**", "[*]", "?"])
 def test_a_sieve_says_what_each_glob_says(path: str, lists: list[list[str]]) -> None:
     meant = [i for i, globs in enumerate(lists) if any(matches(path, glob) for glob in globs)]
     assert Sieve(lists).hits(path) == tuple(meant)
+
+
+@pytest.mark.parametrize("start", ["/", "../", ""])
+def test_a_deep_path_takes_no_more_room_than_its_depth(start: str) -> None:
+    """An archive may have a member that is some thousand folders deep, and a name for each part of it would be GBs."""
+    folders = [f"folder{i}" for i in range(3000)]
+    path = start + "/".join(folders)
+    ends = ["folder0/folder1", "/".join(folders[7:]), "folder2999", "folder1/folder3"]
+    sieve = Sieve([[end] for end in ends])
+    tracemalloc.start()
+    try:
+        hits = sieve.hits(path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert hits == tuple(i for i, end in enumerate(ends) if matches(path, end))
+    assert most < 2 << 20
+
+
+_COMPONENTS = st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=6)
+
+
+def _walked(path: list[str], glob: list[str]) -> bool:
+    """Whether the components of GLOB, of which each is a name, `*` or `**`, are those of PATH: every way is tried."""
+    if not glob:
+        return not path
+    if glob[0] == "**":
+        return any(_walked(path[i:], glob[1:]) for i in range(len(glob) == 1, len(path) + 1))
+    return bool(path) and glob[0] in ("*", path[0]) and _walked(path[1:], glob[1:])
+
+
+@given(_COMPONENTS, st.lists(st.sampled_from(["a", "b", "*", "**", "**"]), min_size=1, max_size=6))
+def test_any_number_of_folders_is_what_every_way_to_walk_them_says(path: list[str], glob: list[str]) -> None:
+    glob = [*glob, "*"]  # a glob without a wildcard would be a folder too
+    for up in ("", "/", "../"):
+        ends = range(len(path) if up else 1)
+        assert matches(up + "/".join(path), "/".join(["a", *glob])) == any(
+            _walked(path[i:], ["a", *glob]) for i in ends
+        )
+    assert matches("/" + "/".join(path), "/" + "/".join(glob)) == _walked(path, glob)
+
+
+@pytest.mark.parametrize("glob", ["a/**/a/**/a/**/a/**/b", "**/a/**/*/**/?/**/b", "a/**/b/**"])
+def test_a_glob_takes_no_longer_for_each_of_its_gaps(glob: str) -> None:
+    start = time.process_time()
+    assert not matches("/" + "a/" * 3000, glob)
+    assert time.process_time() - start < 5
