@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from linkscope.elf.exports import Export
 from linkscope.model.diff import Change, ChangeCode, Impact
-from linkscope.model.inspect import File
+from linkscope.model.inspect import Content, File
 from linkscope.policy.subject import Privilege
 
 _PROTECTIONS = {
@@ -232,17 +232,29 @@ def _kept(marks: frozenset[str]) -> frozenset[str]:
 def _contents(old: Snapshot, new: Snapshot) -> Iterator[Change]:
     if old.file.contents is None or new.file.contents is None:
         return
-    before = {(one.ecosystem, one.name): one.version for one in old.file.contents}
-    after = {(one.ecosystem, one.name): one.version for one in new.file.contents}
+    before, after = _versions_by_name(old.file.contents), _versions_by_name(new.file.contents)
     for key in sorted(before.keys() | after.keys()):
-        name, ours, theirs = key[1], before.get(key), after.get(key)
-        if key not in before:
-            yield _change("contents-added", new, name, None, theirs, f"holds {_named(name, theirs)} now")
-        elif key not in after:
-            yield _change("contents-removed", new, name, ours, None, f"does not hold {_named(name, ours)} any more")
-        elif ours != theirs:
-            message = f"holds {name} {theirs or 'of an unknown version'}, held {ours or 'an unknown one'} before"
-            yield _change("contents-version", new, name, ours, theirs, message)
+        ours, theirs = before.get(key, []), after.get(key, [])
+        if ours != theirs:
+            yield _content(key[1], ours, theirs, new)
+
+
+def _versions_by_name(contents: Sequence[Content]) -> dict[tuple[str, str], list[str | None]]:
+    """The versions of each thing inside, of which there may be several (crates), by ecosystem and name."""
+    found: dict[tuple[str, str], list[str | None]] = {}
+    for one in contents:
+        found.setdefault((one.ecosystem, one.name), []).append(one.version)
+    return found
+
+
+def _content(name: str, ours: list[str | None], theirs: list[str | None], new: Snapshot) -> Change:
+    before, after = (" and ".join(version for version in versions if version) or None for versions in (ours, theirs))
+    if not ours:
+        return _change("contents-added", new, name, None, after, f"holds {_named(name, after)} now")
+    if not theirs:
+        return _change("contents-removed", new, name, before, None, f"does not hold {_named(name, before)} any more")
+    message = f"holds {name} {after or 'of an unknown version'}, held {before or 'an unknown one'} before"
+    return _change("contents-version", new, name, before, after, message)
 
 
 def _named(name: str, version: str | None) -> str:

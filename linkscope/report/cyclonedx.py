@@ -47,6 +47,8 @@ _METHODS: dict[str, tuple[AnalysisTechnique, str]] = {
     "symbol": (AnalysisTechnique.BINARY_ANALYSIS, "0.9"),
     "banner": (AnalysisTechnique.BINARY_ANALYSIS, "0.8"),
     "rust-path": (AnalysisTechnique.BINARY_ANALYSIS, "0.7"),
+    "comment": (AnalysisTechnique.BINARY_ANALYSIS, "0.8"),
+    "bundle": (AnalysisTechnique.MANIFEST_ANALYSIS, "0.9"),
 }
 _OTHER = (AnalysisTechnique.BINARY_ANALYSIS, "0.5")
 _TYPES = {"executable": ComponentType.APPLICATION, "shared-library": ComponentType.LIBRARY}

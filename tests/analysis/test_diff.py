@@ -6,11 +6,20 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from linkscope.analysis.diff import diff
+import msgspec
+
+from linkscope.analysis.diff import _snapshots, diff
+from linkscope.analysis.request import Assumptions
 from linkscope.model.diff import Change, DiffDocument
+from linkscope.model.inspect import Content
+from linkscope.policy.changes import Snapshot, changes
 from tests.elf.samples import RequireTool, tool
 
 FixtureFile = Callable[[str], Path]
+
+
+def _snapshots_of(path: str) -> list[Snapshot]:
+    return [one for one in _snapshots(path, Assumptions()) if isinstance(one, Snapshot)]
 
 
 def _by_code(document: DiffDocument) -> dict[str, list[Change]]:
@@ -154,3 +163,17 @@ def test_privileges_that_are_gained_concern_security(fixture_file: FixtureFile, 
 def test_sections_are_not_compared_with_a_file_that_has_no_headers(fixture_file: FixtureFile) -> None:
     found = _diff(fixture_file, "hello/hello-static", "kinds/sectionless-dynamic")
     assert not [change for change in found["size"] if change.subject.startswith(".")]
+
+
+def test_a_library_inside_whose_version_rises_is_told_by_both_versions(fixture_file: FixtureFile) -> None:
+    """Of a crate there may be several versions in one file."""
+    (old,) = _snapshots_of(str(fixture_file("diff/new/tool")))
+    held = [
+        Content(name="a", ecosystem="cargo", version=version, evidence=[]) for version in ("0.1.0", "0.2.0", "0.3.0")
+    ]
+    before, after = (
+        msgspec.structs.replace(old, file=msgspec.structs.replace(old.file, contents=contents))
+        for contents in (held[:2], held[1:])
+    )
+    (change,) = changes(before, after)
+    assert (change.code, change.old, change.new) == ("contents-version", "0.1.0 and 0.2.0", "0.2.0 and 0.3.0")
