@@ -135,11 +135,11 @@ class LayeredSystem(System):
             self._said[status.st_dev, status.st_ino] = mode
 
     def unsettled(self, path: str) -> str | None:
-        """`dist.zip!/lib` for /dist.zip/lib: what is not laid at / is there only to be looked at."""
+        """`dist.zip!/lib` for /dist.zip!/lib: what is not laid at / is there only to be looked at."""
         plain = os.path.normpath(path)
         if not self._at or not f"{plain}/".startswith(f"{self._at}/"):
             return None
-        return f"{self._at[1:]}!{plain[len(self._at) :]}"
+        return f"{self._at[1:].rstrip('!')}!{plain[len(self._at) :]}"
 
     def installed(self, image: Image) -> Image:
         """IMAGE with the mode that its file would have."""

@@ -70,7 +70,7 @@ def test_a_setuid_program_is_not_told_to_use_its_origin_when_its_owner_asks_eith
 
 
 class Archive:
-    """A folder as it comes out of dist.tar, which is looked at as if it was at /dist.tar."""
+    """A folder as it comes out of dist.tar, which is looked at as if it was at /dist.tar!."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -79,8 +79,8 @@ class Archive:
 
     def hints(self, *, mode: int = 0o755) -> list[str]:
         modes = {"bin/app": mode}
-        system = LayeredSystem(LayeredRoot(Root("/"), str(self.folder), "/dist.tar"), str(self.folder), modes)
-        return hints(system, "/dist.tar/bin/app", "dist.tar!/bin/app", secure=bool(mode & 0o4000))
+        system = LayeredSystem(LayeredRoot(Root("/"), str(self.folder), "/dist.tar!"), str(self.folder), modes)
+        return hints(system, "/dist.tar!/bin/app", "dist.tar!/bin/app", secure=bool(mode & 0o4000))
 
 
 def near(archive: Path, runpath: str | None = None) -> None:
@@ -170,7 +170,7 @@ def test_what_is_in_an_archive_is_named_by_it_and_has_no_path_yet(name: str, tmp
     case.make(tmp_path)
     (hint,) = archive.hints(mode=case.mode)
     assert hint == case.hint
-    assert "/dist.tar/" not in hint
+    assert "/dist.tar" not in hint
 
 
 def test_what_a_package_installs_at_its_place_is_named_by_that(tmp_path: Path) -> None:

@@ -66,3 +66,14 @@ def test_what_a_library_lacks_and_its_program_may_find_is_not_to_be_installed(tm
 
 def test_a_program_that_is_checked_alone_is_told_to_install_it(tmp_path: Path) -> None:
     assert "install what provides it" in missing(installation(tmp_path)).evidence[-1]
+
+
+def test_a_hint_about_what_is_in_an_archive_names_it_as_the_reports_do(tmp_path: Path) -> None:
+    (tmp_path / "dest/lib").mkdir(parents=True)
+    shared_object(tmp_path / "dest/lib/libleaf.so.1")
+    executable(tmp_path / "dest/app", needed=("libleaf.so.1",))
+    with tarfile.open(tmp_path / "dest.tar", "w") as archive:
+        archive.add(tmp_path / "dest", ".")
+    found = missing(tmp_path / "dest.tar")
+    assert found.path.endswith("/dest.tar!/app")
+    assert found.evidence[-1].startswith("dest.tar!/lib holds libleaf.so.1, ")
