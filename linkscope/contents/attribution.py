@@ -40,7 +40,7 @@ _ARCHIVE = 96
 # A release is not the one that is linked where only another one explains a share of 1/20 of what it does itself, or
 # where code that nobody knows stands between its sections, which a linker puts one behind the other. In programs of an
 # archive that is known, such code is 0.15 % of it; of the security update next to it, 7.5 % of OpenSSL, 14 % of xz and
-# 32 % of libpng (Debian 12, measured). Assembly stands together, and may be the same in a release next to the one named.
+# 32 % of libpng (Debian 12, measured). Assembly stands together, and may be the same in the release next to it.
 _ANOTHER_RELEASE = 20
 _UNKNOWN = 32
 _PADDING = 64  # bytes: the alignment of sections

@@ -21,6 +21,8 @@ _GNULIB = frozenset(
         "windows-mutex xalloc-die xasprintf xmalloc xsize xstrndup xvasprintf"
     ).split()
 )
+# Colin Plumb's MD5 of 1993 is in the public domain: libuuid.a and the helper of Debian 12's PAM hold the same (observed).
+_OTHERS = frozenset(("md5",))
 _MEMBER = re.compile(r"(?:lib[\w+-]*?_la-)?(.+?)\.(?:o|lo|ao|c\.o)")
 
 
@@ -30,4 +32,4 @@ def is_copied(member: str) -> bool:
     automake sets the library's own name before that of an object that has flags of its own (`libgnu_la-hash.o`).
     """
     named = _MEMBER.fullmatch(member)
-    return named is not None and named[1] in _GNULIB
+    return named is not None and named[1] in _GNULIB | _OTHERS
