@@ -21,7 +21,7 @@ _GNULIB = frozenset(
         "windows-mutex xalloc-die xasprintf xmalloc xsize xstrndup xvasprintf"
     ).split()
 )
-# Colin Plumb's MD5 of 1993 is in the public domain: libuuid.a and the helper of Debian 12's PAM hold the same (observed).
+# Colin Plumb's MD5 of 1993 is in the public domain: libuuid.a and a helper of PAM hold the same (Debian 12, observed).
 _OTHERS = frozenset(("md5",))
 _MEMBER = re.compile(r"(?:lib[\w+-]*?_la-)?(.+?)\.(?:o|lo|ao|c\.o)")
 
