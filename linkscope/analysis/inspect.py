@@ -88,10 +88,13 @@ class Run:
         return packs(self._depth.store, self._depth.shipped)
 
     def beside(self, system: System, *, secure: bool = False) -> Run:
-        """The same for another system. secure: its programs have rights of their own, if nothing else was assumed."""
+        """The same for a package that is laid over this one's system, where nobody's working directory lies.
+
+        secure: its programs have rights of their own, if nothing else was assumed.
+        """
         assumed = self.environment.secure
-        environment = msgspec.structs.replace(self.environment, secure=True if secure and assumed is None else assumed)
-        return Run(system, environment, self._depth)
+        secure_or_not = True if secure and assumed is None else assumed
+        return Run(system, msgspec.structs.replace(self.environment, secure=secure_or_not, cwd="/"), self._depth)
 
     def answer(self, item: str) -> File | AnalysisError:
         """The answer for one path, or why there is none."""

@@ -15,7 +15,7 @@ from linkscope.analysis.inspect import TOO_MUCH, Run, error_of
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.subject import FileSubject
 from linkscope.elf.reader import open_reader
-from linkscope.errors import LinkScopeError, NoPrivateFolder
+from linkscope.errors import FileUnreadable, LinkScopeError, NoPrivateFolder
 from linkscope.model.document import AnalysisError, exact_bytes, text
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _ELF = b"\x7fELF"
 # By these names packages are looked for below a folder; one that is named itself is told by what is in it.
 _PACKAGES = (".whl", ".deb", ".rpm", ".apk", ".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _NO_PACKAGE = "is called a package, and is none: no wheel, zip, tar, .deb, .rpm or .apk begins like this"
+_NOTHING = "holds no ELF file and no package, so that nothing was looked at"
 _PRIVILEGED = stat.S_ISUID | stat.S_ISGID
 
 
@@ -95,11 +96,13 @@ def parts_of(paths: Iterable[str], assumptions: Assumptions, depth: Depth, opene
     whatever it is: examining it tells. A package is unpacked into a private folder, and looked at as if it was
     installed in the root; that folder is gone when the next part is asked for, or OPENED is closed.
 
-    The caller's variables do not count: a CI job's own LD_LIBRARY_PATH must not hide a failure. Raises RootUnusable
-    and BadAssumption.
+    The caller's variables do not count: a CI job's own LD_LIBRARY_PATH must not hide a failure. Nor does it count who
+    the caller is: releases are for other people, in whose hands a setuid program is started in secure execution. Raises
+    RootUnusable and BadAssumption.
     """
     system = system_for(assumptions)
-    run = Run(system, environment_for(assumptions, system, {}), depth)
+    environment = msgspec.structs.replace(environment_for(assumptions, system, {}), ordinary_user=True)
+    run = Run(system, environment, depth)
     files: list[Member | AnalysisError] = []
     for found in (one for path in paths for one in _found(path, run)):
         if not isinstance(found, _Package):
@@ -108,25 +111,40 @@ def parts_of(paths: Iterable[str], assumptions: Assumptions, depth: Depth, opene
         if files:
             yield Part(files)
             files = []
-        yield _unpacked(found, opened)
+        part = _unpacked(found, opened)
+        if not part.files and not found.file.name:
+            part.files.append(error_of(found.file.where.shown, _NOTHING))
+        yield part
         opened.close()
     if files:
         yield Part(files)
 
 
 def _found(path: str, run: Run) -> Iterator[_Found]:
-    """The files of PATH, and the packages, which are not looked into yet."""
+    """The files of PATH, and the packages, which are not looked into yet.
+
+    A folder in which there are none is an error: what was to be looked at was not made, or lies elsewhere.
+    """
     where = place(path, run.system)
     try:
         location = run.system.root.locate(where.inside)
         is_folder = stat.S_ISDIR(os.stat(location).st_mode)
-    except (OSError, ValueError):
-        yield Member("", where, run)
+    except OSError as error:
+        reason = reason_for(FileUnreadable.from_os_error(where.shown, error), path, run.system)
+        yield error_of(where.shown, reason)
         return
-    if is_folder:
-        yield from _below(where, location, run)
-    else:
+    except ValueError:
+        yield Member("", where, run)  # no file has such a name: examining it tells
+        return
+    if not is_folder:
         yield _file(Member("", where, run), location)
+        return
+    empty = True
+    for found in _below(where, location, run):
+        empty = False
+        yield found
+    if empty:
+        yield error_of(where.shown, _NOTHING)
 
 
 def _below(folder: Place, location: str, run: Run) -> Iterator[_Found]:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -236,3 +237,51 @@ def test_nothing_of_a_package_is_left_behind(chain: Path, tmp_path: Path, monkey
     monkeypatch.setattr("tempfile.tempdir", str(place))
     check([str(_zipped(chain, tmp_path / "release.zip"))])
     assert list(place.iterdir()) == []
+
+
+def test_a_folder_or_package_without_files_is_an_error(tmp_path: Path) -> None:
+    """A gate that looked at nothing must not be green."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/readme.txt").write_text("nothing")
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+    for name in ("empty", "empty.zip"):
+        document = check([str(tmp_path / name)])
+        assert [error.error for error in document.errors] == [
+            "holds no ELF file and no package, so that nothing was looked at"
+        ]
+        assert diff(str(tmp_path / name), str(tmp_path / name)).errors
+
+
+def test_a_setuid_program_is_judged_as_an_ordinary_user_starts_it(fixture_file: FixtureFile) -> None:
+    """Whoever runs the check: the loader drops $ORIGIN, and finds nothing in the folder beside the program."""
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        shutil.copytree(fixture_file("diff/old/app").parent, f"{place}/old")
+        program = Path(place, "old/app")
+        assert not {finding.rule for finding in check([str(program)]).findings if finding.level == "error"}
+        program.chmod(0o4755)
+        (error,) = [finding for finding in check([str(program)]).findings if finding.level == "error"]
+        assert (error.rule, error.subject) == ("missing-library", "libpart.so.1")
+        if os.geteuid() == 0:
+            said = subprocess.run([program], user=65534, group=65534, extra_groups=(), capture_output=True).stderr
+            assert b"libpart.so.1: cannot open shared object file" in said
+
+
+def test_the_callers_working_directory_serves_no_package(
+    fixture_file: FixtureFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever starts what is in it is somewhere else: a relative search path finds nothing."""
+    relative = fixture_file("chain/runpath-relative/app")
+    monkeypatch.chdir(relative.parent)
+    assert not [finding for finding in check([str(relative)]).findings if finding.rule == "missing-library"]
+    with zipfile.ZipFile(tmp_path / "release.zip", "w") as archive:
+        archive.write(relative, "app")
+    assert [
+        finding.rule for finding in check([str(tmp_path / "release.zip")]).findings if finding.level == "error"
+    ] == ["missing-library"]
+
+
+def test_a_file_outside_the_root_is_said_to_be_outside(fixture_file: FixtureFile, tmp_path: Path) -> None:
+    (error,) = check([str(fixture_file("diff/old/app"))], assumptions=Assumptions(root=str(tmp_path))).errors
+    assert error.error.startswith("not inside --root")
