@@ -149,25 +149,29 @@ def _taught(sources: Sequence[Source], workers: int) -> Iterator[Lesson]:
         yield from map(_lesson, sources)
         return
     from linkscope.inventory.executors import in_processes
+    from linkscope.packages.unpacked import private_folder
 
     numbers = {id(source): number for number, source in enumerate(sources)}
-    frames = in_processes(
-        lambda source: msgspec.msgpack.encode(_lesson(source)), sources, workers, lambda source: numbers[id(source)]
-    )
-    for source, frame in zip(sources, frames, strict=True):
-        if frame is None:
-            yield Lesson([], [Refused(source.shown, _ENDED)])
-        else:
-            yield msgspec.msgpack.decode(frame, type=Lesson)
+    with private_folder() as into:  # a process that is ended leaves what it has unpacked behind
+
+        def taught(source: Source) -> bytes:
+            return msgspec.msgpack.encode(_lesson(source, into))
+
+        frames = in_processes(taught, sources, workers, lambda source: numbers[id(source)])
+        for source, frame in zip(sources, frames, strict=True):
+            if frame is None:
+                yield Lesson([], [Refused(source.shown, _ENDED)])
+            else:
+                yield msgspec.msgpack.decode(frame, type=Lesson)
 
 
-def _lesson(source: Source) -> Lesson:
-    """What is learnt from one file: the boundary of one file."""
+def _lesson(source: Source, into: str | None = None) -> Lesson:
+    """What is learnt from one file: the boundary of one file. into: a folder for what is unpacked meanwhile."""
     learnt: list[Learnt] = []
     refused: list[Refused] = []
     try:
         with open_reader(source.location, source.shown) as reader:
-            for one in learning.of_file(reader, source.location, source.labels, source.owner):
+            for one in learning.of_file(reader, source.location, source.labels, source.owner, into):
                 if isinstance(one, Learnt):
                     learnt.append(one)
                 else:

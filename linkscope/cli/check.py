@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import click
 import msgspec
 
-from linkscope.analysis.check import check_each, document, needs_of
+from linkscope.analysis.check import Acceptance, Outcome, check_each, needs_of, settled
 from linkscope.analysis.request import Assumptions
 from linkscope.cli import exit_codes, interrupts
 from linkscope.cli.asking import asking
 from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
-from linkscope.cli.names import listed_in
+from linkscope.cli.names import listed_in, not_empty
 from linkscope.cli.options import assumptions, names_from
 from linkscope.cli.output import Output, complain
+from linkscope.cli.overwriting import refuse_losses
 from linkscope.cli.progress import shown, waited_for
 from linkscope.cli.reports import Reports, reports
-from linkscope.errors import FileUnreadable, LinkScopeError
 from linkscope.model.check import CheckDocument, Checked
 from linkscope.model.document import AnalysisError
 from linkscope.policy import baseline, config
 from linkscope.policy.evaluate import counted
-from linkscope.policy.idle import Watch
 from linkscope.policy.terms import Group, Policy
 from linkscope.report.escape import exact, quoted
 
@@ -60,6 +59,7 @@ class Accepting(msgspec.Struct, frozen=True, kw_only=True):
     "--policy",
     "policy_file",
     metavar="FILE",
+    callback=not_empty,
     shell_complete=files,
     help=f"What to ask for (TOML); {config.NAME} where that lies in the working directory.",
 )
@@ -68,6 +68,7 @@ class Accepting(msgspec.Struct, frozen=True, kw_only=True):
     "--baseline",
     "baseline_file",
     metavar="FILE",
+    callback=not_empty,
     shell_complete=files,
     help="Accept the findings that FILE lists, so that only new ones count.",
 )
@@ -75,6 +76,7 @@ class Accepting(msgspec.Struct, frozen=True, kw_only=True):
 @reports
 @names_from
 @assumptions
+@interrupts.tidied_up()
 def command(
     paths: tuple[str, ...],
     asked: Group | None,
@@ -101,7 +103,6 @@ def command(
     Exit code: 0 if nothing is wrong, 1 if there is an error that is neither waived nor in the baseline, 2 if something
     could not be analysed, or the policy, the baseline or the command line is wrong.
     """
-    interrupts.raise_an_exception()
     chosen = [*paths, *(listed_in(files_from, b"\0" if null else b"\n") if files_from is not None else ())]
     if not paths and files_from is None:
         raise click.UsageError("Name at least one file, folder or package, or give a list with --files-from.")
@@ -118,8 +119,22 @@ def command(
         for line in invalid.lines:
             complain(line)
         return invalid.exit_code
+    _refuse_losses(accepting, reports, [*chosen, *filter(None, (files_from,))], assumptions.root)
     reports.refuse_what_cannot_be_written()
     return _Run(policy, accepting, reports, assumptions, symbols=symbols).exit_code(chosen)
+
+
+def _refuse_losses(accepting: Accepting, reports: Reports, read: list[str], root: str) -> None:
+    """Raises WouldBeLost where a report or the new baseline has the name of something else that this run is about."""
+    written = [name for _, name in reports.written]
+    if accepting.baseline is not None:
+        if any(os.path.abspath(name) == os.path.abspath(accepting.baseline) for name in written):
+            raise click.UsageError("--output and --baseline: one file cannot be both.")
+        if accepting.write:
+            written.append(accepting.baseline)
+        else:
+            read = [*read, accepting.baseline]
+    refuse_losses(written, [*read, *filter(None, (accepting.policy_file,))], root)
 
 
 def _policy_here() -> str | None:
@@ -158,39 +173,38 @@ class _Run:
         # Below a folder nobody knows how many there will be.
         folders = any(map(os.path.isdir, paths))
         awaited = waited_for(results, "files") if folders else shown(results, len(paths), output)
-        found, remarks = self._document(list(awaited), whole=folders)
-        for line in (*self._errors(found), *remarks):
+        outcome = self._outcome(list(awaited), paths)
+        found = outcome.document
+        for line in (*self._errors(found), *self._remarks(outcome)):
             complain(line)
         self._reports.write(found, output)
         if found.errors:
             return exit_codes.FAILED
         return exit_codes.WRONG if any(map(counted, found.findings)) else exit_codes.FINE
 
-    def _document(self, results: list[Checked | AnalysisError], *, whole: bool) -> tuple[CheckDocument, list[str]]:
+    def _outcome(self, results: list[Checked | AnalysisError], paths: list[str]) -> Outcome:
         """What was found, with what is accepted of it, and what is to be said of policy and baseline."""
-        if self._accepting.write:
-            self._accepted = self._new_baseline(results)
-        folder, root = self._accepting.folder, self._assumptions.root
-        settling = baseline.Settling(self._accepted, folder, root)
-        watch = Watch(self._policy, os.path.dirname(self._accepting.policy_file or ""), root)
-        settled: list[Checked | AnalysisError] = []
-        for result in results:
-            if isinstance(result, Checked):
-                watch.see(result)
-            settled.append(settling.settled(result) if isinstance(result, Checked) else result)
-        found = document(settled, self._policy, self._needs)
-        applied = [rule.id for rule in found.rules]
-        return found, [*self._of_policy(watch, applied, whole), *self._of_baseline(settling, applied)]
+        acceptance = Acceptance(
+            baseline=self._new_baseline(results) if self._accepting.write else self._accepted,
+            folder=self._accepting.folder,
+            policy_folder=os.path.dirname(self._accepting.policy_file or ""),
+        )
+        return settled(results, paths, self._policy, self._assumptions, self._needs, acceptance)
 
-    def _new_baseline(self, results: Iterable[Checked | AnalysisError]) -> baseline.Accepted:
+    def _new_baseline(self, results: list[Checked | AnalysisError]) -> baseline.Accepted:
+        """Today's findings, which are written; nothing is where some files have an answer missing.
+
+        A baseline without their findings would make new ones of what was accepted before.
+        """
+        name = self._accepting.baseline or ""
+        missing = sum(isinstance(result, AnalysisError) for result in results)
+        if missing:
+            files = "1 file" if missing == 1 else f"{missing} files"
+            complain(f"{name}: is not written, as {files} could not be analysed")
+            return baseline.Accepted()
         findings = [one for result in results if isinstance(result, Checked) for one in result.findings]
         content = baseline.written(findings, self._accepting.folder)
-        name = self._accepting.baseline or ""
-        try:
-            with open(name, "wb") as file:
-                file.write(content)
-        except OSError as error:
-            raise LinkScopeError(name, FileUnreadable.from_os_error(name, error).reason) from error
+        baseline.write(name, content)
         return msgspec.json.decode(content, type=baseline.Accepted)
 
     def _errors(self, found: CheckDocument) -> Iterator[str]:
@@ -198,14 +212,12 @@ class _Run:
         if self._reports.shown != "json":
             yield from (f"{quoted(exact(error.path, error.path_bytes))}: {error.error}" for error in found.errors)
 
-    def _of_policy(self, watch: Watch, rules: list[str], whole: bool) -> Iterator[str]:
-        """Of its file alone: what an option asks for has no line."""
-        for line, remark in watch.remarks(rules, whole=whole):
+    def _remarks(self, outcome: Outcome) -> Iterator[str]:
+        """Of the policy's file alone: what an option asks for has no line. Then of the baseline."""
+        for line, remark in outcome.idle:
             if line:
                 yield f"{self._accepting.policy_file}:{line}: {remark}"
-
-    def _of_baseline(self, settling: baseline.Settling, rules: list[str]) -> Iterator[str]:
-        gone = settling.gone(rules)
+        gone = outcome.gone
         if gone:
             named = ", ".join(f"{entry.rule} in {entry.path}" for entry in gone[:_MOST_GONE])
             more = f" and {len(gone) - _MOST_GONE} more" if len(gone) > _MOST_GONE else ""

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TextIO
 
-from linkscope.cli.interrupts import Ended
+from linkscope.cli.interrupts import Ended, tidied_up
 from linkscope.cli.output import OutputFailed
 
 # DECTCEM, as rich writes it (xterm's ctlseqs, "CSI ? Pm h").
@@ -18,17 +18,10 @@ _SHOW, _HIDE = b"\x1b[?25h", b"\x1b[?25l"
 
 @contextmanager
 def given_back(stream: TextIO) -> Iterator[None]:
-    """While something hides the cursor of STREAM's terminal: SIGTERM and SIGHUP raise Ended, as Ctrl-C its exception.
+    """While something hides the cursor of STREAM's terminal: signals that end the program raise Ended.
 
-    Ctrl-Z shows it as long as the program is stopped. Who ignores one of these signals (nohup) goes on doing so.
+    Ctrl-Z shows it as long as the program is stopped. Who ignores that signal goes on doing so.
     """
-    ended: list[int] = []
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        # timeout(1) sends its signal twice, and a shell sends SIGHUP as the kernel does: tidying up goes on.
-        signal.signal(number, signal.SIG_IGN)
-        ended.append(number)
-        raise Ended(number)
 
     def stop(number: int, _frame: FrameType | None) -> None:
         _send(stream, _SHOW)
@@ -38,20 +31,19 @@ def given_back(stream: TextIO) -> Iterator[None]:
         signal.signal(number, stop)
         _send(stream, _HIDE)
 
-    handlers = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGTSTP: stop}
-    taken = [number for number in handlers if signal.getsignal(number) is signal.SIG_DFL]
-    for number in taken:
-        signal.signal(number, handlers[number])
-    try:
-        yield
-    except (OutputFailed, BrokenPipeError):
-        if ended:
-            raise Ended(ended[0]) from None  # the terminal has hung up: it needs nothing more
-        raise
-    finally:
-        if not ended:
-            for number in taken:
-                signal.signal(number, signal.SIG_DFL)
+    taken = signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL
+    with tidied_up() as ending:
+        if taken:
+            signal.signal(signal.SIGTSTP, stop)
+        try:
+            yield
+        except (OutputFailed, BrokenPipeError):
+            if ending.number is not None:
+                raise Ended(ending.number) from None  # the terminal has hung up: it needs nothing more
+            raise
+        finally:
+            if taken and ending.number is None:
+                signal.signal(signal.SIGTSTP, signal.SIG_DFL)
 
 
 def _send(stream: TextIO, sequence: bytes) -> None:

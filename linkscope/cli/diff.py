@@ -57,6 +57,7 @@ def _names(_context: click.Context, _option: click.Parameter, value: str | None)
     help="Exit with 1 if a file has grown by more than that.",
 )
 @assumptions
+@interrupts.tidied_up()
 def command(
     old: str, new: str, form: str, fail_on: frozenset[str], max_growth: float | None, assumptions: Assumptions
 ) -> int:
@@ -68,7 +69,6 @@ def command(
 
     Exit code: 0, or 1 if there is a change that --fail-on names, 2 if something could not be analysed.
     """
-    interrupts.raise_an_exception()  # so that what was unpacked is removed
     document = diff(old, new, assumptions)
     output = Output()
     if form == "json":

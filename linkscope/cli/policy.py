@@ -73,6 +73,7 @@ def command() -> None:
 )
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @assumptions
+@interrupts.tidied_up()
 def init(paths: tuple[str, ...], name: str, force: bool, assumptions: Assumptions) -> int:
     """Write a policy out of what each PATH (a file, a folder, a package) is now; without PATH an empty one.
 
@@ -81,7 +82,6 @@ def init(paths: tuple[str, ...], name: str, force: bool, assumptions: Assumption
 
     Exit code: 0, or 2 if a file could not be analysed (the policy is about the others), or the policy is there already.
     """
-    interrupts.raise_an_exception()
     if name != "-" and not force and os.path.lexists(name):
         raise PolicyStands(name, "is there already; --force writes over it")
     code = exit_codes.FINE

@@ -72,6 +72,7 @@ def command() -> None:
 @click.option("--distribution", metavar="NAME", help="Whose package it is, such as 'debian 12' or 'alpine 3.20'.")
 @formats("text", "json")
 @_store
+@interrupts.tidied_up()
 def add(
     paths: tuple[str, ...],
     installed: bool,
@@ -91,7 +92,6 @@ def add(
     from linkscope.analysis import sigs
     from linkscope.contents.learning import Labels
 
-    interrupts.raise_an_exception()
     if not paths and not installed:
         raise click.UsageError("Name at least one archive, package or folder, or give --installed.")
     if root is not None and not installed:

@@ -6,7 +6,7 @@ import click
 
 from linkscope.analysis.request import Assumptions
 from linkscope.analysis.targets import targets
-from linkscope.cli import exit_codes
+from linkscope.cli import exit_codes, interrupts
 from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
 from linkscope.cli.options import assumptions, formats
@@ -31,6 +31,7 @@ _EXAMPLES = examples(
 )
 @formats("text", "json")
 @assumptions
+@interrupts.tidied_up()
 def command(paths: tuple[str, ...], names: tuple[str, ...], form: str, assumptions: Assumptions) -> int:
     """The systems that are known; with PATH, the oldest release of each on which the file starts, and why no older.
 

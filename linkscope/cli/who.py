@@ -56,6 +56,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 )
 @names_from
 @assumptions
+@interrupts.tidied_up()
 def command(
     name: str,
     paths: tuple[str, ...],
@@ -81,7 +82,6 @@ def command(
     Exit code: 0 if something holds it, 1 if nothing does, 2 if something could not be analysed. Processes that may not
     be looked into are counted, and do not change it.
     """
-    interrupts.raise_an_exception()
     chosen = [*paths, *(listed_in(files_from, b"\0" if null else b"\n") if files_from is not None else ())]
     named = bool(paths) or files_from is not None
     if assumptions.root != "/" and (processes or not named):

@@ -54,11 +54,14 @@ class Refused(msgspec.Struct, frozen=True):
     weight: Literal["error", "warning", "note"] = "error"
 
 
-def of_file(reader: Reader, location: str, labels: Labels, owner: Metadata | None = None) -> Iterator[Learnt | Refused]:
+def of_file(
+    reader: Reader, location: str, labels: Labels, owner: Metadata | None = None, into: str | None = None
+) -> Iterator[Learnt | Refused]:
     """The archives of an open file, which is one itself or a package with some.
 
     location: the file's place on this machine, from which the members of a thin archive are found. owner: the package
-    that an installed archive belongs to. Raises NotLearnt where it is neither, and NoPrivateFolder.
+    that an installed archive belongs to. into: a folder for what is unpacked meanwhile. Raises NotLearnt where it is
+    neither, and NoPrivateFolder.
     """
     if archives.is_archive(reader.head) and not deb.begins(reader.head):
         yield from _of_archive(reader, os.path.dirname(os.path.abspath(location)), owner, labels)
@@ -69,7 +72,7 @@ def of_file(reader: Reader, location: str, labels: Labels, owner: Metadata | Non
         )
         raise NotLearnt(reader.path, what)
     else:
-        with unpacked(reader, wanted=_WANTED) as package:
+        with unpacked(reader, into, wanted=_WANTED) as package:
             yield from _of_package(package, labels)
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 _LENGTH = struct.Struct("=Q")
 _BLOCK = 1 << 16
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def in_processes(
@@ -66,12 +67,16 @@ def _start(function: Callable[[_Item], bytes], items: Sequence[_Item], others: l
         if stream is not None:  # closed before the start
             stream.flush()
     reading, writing = os.pipe()
+    # A signal that comes at once must not raise an exception in the parent's code, which would go on in the child.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     process = os.fork()
     if process:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         os.close(writing)
         return process, reading
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         for descriptor in (reading, *others):
             os.close(descriptor)
         with open(writing, "wb", _BLOCK) as results:

@@ -86,6 +86,30 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
+def private_folder(into: str | None = None) -> Iterator[str]:
+    """A new folder below INTO (else in the system's own place for such), that is there until the context ends.
+
+    Only its owner may look into it. Raises NoPrivateFolder.
+    """
+    import shutil
+    import signal
+    import tempfile
+
+    # A signal's exception must not come between the folder and what removes it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        place = tempfile.mkdtemp(prefix="linkscope-", dir=into)
+    except OSError as error:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise NoPrivateFolder(into or tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"), error) from error
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield os.path.realpath(place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def unpacked(
     reader: Reader, into: str | None = None, limits: Limits | None = None, wanted: tuple[bytes, ...] = _ELF
 ) -> Iterator[Unpacked]:
@@ -95,21 +119,12 @@ def unpacked(
     Raises NotAPackage where the file is none, and NoPrivateFolder. Whatever else is wrong stands under `problems`, and
     the rest is there all the same.
     """
-    import shutil
-    import tempfile
-
     name = format_of(reader)
     if name is None:
         raise NotAPackage(reader.path)
-    try:
-        place = tempfile.mkdtemp(prefix="linkscope-", dir=into)
-    except OSError as error:
-        raise NoPrivateFolder(into or tempfile.gettempdir(), error) from error
-    try:
-        work = _Work(os.path.realpath(place), Budget(limits or Limits(), reader.size), wanted)
+    with private_folder(into) as place:
+        work = _Work(place, Budget(limits or Limits(), reader.size), wanted)
         yield work.unpack(reader, FORMATS[name], reader.path, 0)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 class _Work:
