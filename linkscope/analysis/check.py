@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
+import msgspec
+
 from linkscope.analysis.division import divided
 from linkscope.analysis.inspect import error_of
 from linkscope.analysis.release import Member, answer, parts_of
@@ -13,11 +15,34 @@ from linkscope.analysis.subject import FileSubject
 from linkscope.model.check import CheckDocument, Checked, summary_of
 from linkscope.model.document import AnalysisError
 from linkscope.policy.archive import Archive
+from linkscope.policy.baseline import Accepted, Entry, Settling
 from linkscope.policy.evaluate import Evaluation, applied, wants
+from linkscope.policy.idle import Remark, Watch
 from linkscope.policy.rule import Need
 from linkscope.policy.terms import Policy
 
-_NOTHING_ASKED, _AS_IT_IS = Policy(), Assumptions()
+
+class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
+    """What is accepted of what is found, besides what the policy waives.
+
+    baseline: `policy.baseline.read` gives one. folder: that to which paths in it and in fingerprints are relative.
+    policy_folder: that of the policy's file, from which its paths may lead too.
+    """
+
+    baseline: Accepted = Accepted()
+    folder: str = "."
+    policy_folder: str = "."
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """idle: what of the policy has no effect (any more). gone: what the baseline accepts and is not there any more."""
+
+    document: CheckDocument
+    idle: list[Remark]
+    gone: list[Entry]
+
+
+_NOTHING_ASKED, _AS_IT_IS, _NOTHING_ACCEPTED = Policy(), Assumptions(), Acceptance()
 
 
 def check(
@@ -26,14 +51,48 @@ def check(
     assumptions: Assumptions = _AS_IT_IS,
     *,
     symbols: bool = False,
+    acceptance: Acceptance = _NOTHING_ACCEPTED,
 ) -> CheckDocument:
     """All findings about PATHS under POLICY in one document. Raises RootUnusable and BadAssumption."""
+    return outcome(paths, policy, assumptions, symbols=symbols, acceptance=acceptance).document
+
+
+def outcome(
+    paths: Sequence[str],
+    policy: Policy = _NOTHING_ASKED,
+    assumptions: Assumptions = _AS_IT_IS,
+    *,
+    symbols: bool = False,
+    acceptance: Acceptance = _NOTHING_ACCEPTED,
+) -> Outcome:
+    """The same document, with what is to be said of policy and baseline. Raises RootUnusable and BadAssumption."""
     needs = needs_of(policy, assumptions, symbols=symbols)
-    return document(list(check_each(paths, policy, assumptions, needs)), policy, needs)
+    results = list(check_each(paths, policy, assumptions, needs))
+    return settled(results, paths, policy, assumptions, needs, acceptance)
 
 
-def document(results: Sequence[Checked | AnalysisError], policy: Policy, needs: frozenset[Need]) -> CheckDocument:
-    """RESULTS of one run in one document."""
+def settled(
+    results: Sequence[Checked | AnalysisError],
+    paths: Sequence[str],
+    policy: Policy,
+    assumptions: Assumptions,
+    needs: frozenset[Need],
+    acceptance: Acceptance,
+) -> Outcome:
+    """RESULTS of one run over PATHS (`check_each` with the same arguments) with what is accepted of them."""
+    settling = Settling(acceptance.baseline, acceptance.folder, assumptions.root)
+    watch = Watch(policy, acceptance.policy_folder, assumptions.root)
+    told: list[Checked | AnalysisError] = []
+    for result in results:
+        if isinstance(result, Checked):
+            watch.see(result)
+        told.append(settling.settled(result) if isinstance(result, Checked) else result)
+    document = _document(told, policy, needs)
+    rules = [rule.id for rule in document.rules]
+    return Outcome(document=document, idle=[*watch.remarks(rules, paths)], gone=settling.gone(rules))
+
+
+def _document(results: Sequence[Checked | AnalysisError], policy: Policy, needs: frozenset[Need]) -> CheckDocument:
     checked = [result for result in results if isinstance(result, Checked)]
     findings = [finding for result in checked for finding in result.findings]
     return CheckDocument(

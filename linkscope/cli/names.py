@@ -6,7 +6,18 @@ import errno
 import os
 import sys
 
+import click
+
 from linkscope.errors import FileUnreadable
+
+
+def not_empty(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """VALUE of an option that names something. An empty one, as of a variable that is not set, is no choice to leave
+    the option out. Raises click.BadParameter, which the caller tells in one line.
+    """
+    if value == "":
+        raise click.BadParameter("the name is empty.", param=parameter)
+    return value
 
 
 def listed_in(source: str, separator: bytes) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable
 from typing import Literal
 
@@ -55,6 +56,33 @@ def written(findings: Iterable[Finding], folder: str) -> bytes:
     lines = [msgspec.json.encode(entry) for entry in sorted(entries)]
     body = b"".join([b"\n  " + line + (b"," if i < len(lines) - 1 else b"\n ") for i, line in enumerate(lines)])
     return b'{\n "schema": ' + msgspec.json.encode(Accepted().schema) + b',\n "findings": [' + body + b"]\n}\n"
+
+
+def write(path: str, content: bytes) -> None:
+    """Makes CONTENT the file PATH, as a whole: whoever ends this half way finds the old file. Raises FileUnreadable."""
+    place = os.path.realpath(path)  # a link stays one
+    try:
+        if os.path.isfile(place) or not os.path.lexists(place):
+            _replace(place, content)
+        else:  # a pipe or a device takes what comes
+            with open(place, "wb") as file:
+                file.write(content)
+    except OSError as error:
+        raise FileUnreadable.from_os_error(path, error) from error
+
+
+def _replace(place: str, content: bytes) -> None:
+    beside = f"{place}.{os.getpid()}.new"
+    with open(beside, "xb") as file:
+        try:
+            file.write(content)
+            file.flush()
+            if os.path.exists(place):
+                os.fchmod(file.fileno(), stat.S_IMODE(os.stat(place).st_mode))
+            os.replace(beside, place)
+        except BaseException:
+            os.unlink(beside)
+            raise
 
 
 def entry_of(finding: Finding, folder: str) -> Entry:
@@ -131,4 +159,6 @@ class Settling:
 
 def exists(path: str) -> bool:
     """Whether there is a file PATH; the member of a package (PACKAGE!/MEMBER) is there with its package."""
-    return os.path.lexists(path) or any(os.path.isfile(path[: place.start()]) for place in re.finditer("!/", path))
+    return os.path.lexists(path) or any(
+        os.path.isfile(path[: place.start()]) for place in re.finditer("!(?:/|$)", path)
+    )

@@ -41,32 +41,52 @@ class Watch:
             if waiver.rule in rules if waiver.subject is None else (waiver.rule, waiver.subject) in found:
                 self._used.add(number)
 
-    def remarks(self, rules: Iterable[str], *, whole: bool = False) -> Iterator[Remark]:
+    def remarks(self, rules: Iterable[str], paths: Iterable[str] = ()) -> Iterator[Remark]:
         """Sections that are about no file, waivers that have ended, and those that accept nothing, as far as is known.
 
         What this run could not know is not said: of waivers whose files or RULES it left out, and of files that may
-        well be elsewhere. whole: folders were checked, so that all files were seen which a release has.
+        well be elsewhere. paths: those that were checked, with all that lies in them.
         """
+        checked = tuple(paths)
         for number, group in enumerate(self._policy.groups):
-            if number in self._met:
-                continue
-            if whole or not any(self._is_there(folder_of(glob)) for glob in group.paths):
+            if number not in self._met and all(self._is_nowhere(glob, checked) for glob in group.paths):
                 yield group.line, f"no file that was checked is called {' or '.join(group.paths)}"
         applied = set(rules)
         for number, waiver in enumerate(self._policy.waivers):
-            said = self._of(number, waiver, applied)
+            said = self._of(number, waiver, applied, checked)
             if said is not None:
                 yield waiver.line, f"the waiver of {waiver.rule} for {waiver.path} {said}"
 
-    def _of(self, number: int, waiver: Waiver, rules: set[str]) -> str | None:
+    def _of(self, number: int, waiver: Waiver, rules: set[str], checked: tuple[str, ...]) -> str | None:
         if waiver.until is not None and waiver.until < self._policy.today:
             return f"ended on {waiver.until.isoformat()}"
         if number in self._used or waiver.rule not in rules:
             return None
         if number in self._seen:
             return "accepts nothing that was found: it can go"
-        path = sole_path(waiver.path)  # where a name without folder is, nobody knows
-        return "is about a file that does not exist" if path and "/" in path and not self._is_there(path) else None
+        path = sole_path(waiver.path)
+        if path and "/" in path and not self._is_there(path):
+            return "is about a file that does not exist"
+        return "is about no file that was checked" if self._is_nowhere(waiver.path, checked) else None
+
+    def _is_nowhere(self, glob: str, checked: tuple[str, ...]) -> bool:
+        """Whether no file is called so, as none of those CHECKED is: its folder is not there, or all in it was seen.
+
+        A name without a folder may be anywhere. It is said to be nowhere once a whole folder was seen.
+        """
+        folder = folder_of(glob)
+        if not folder:
+            return any(map(os.path.isdir, checked))
+        return not self._is_there(folder) or any(self._lies_in(folder, path) for path in checked)
+
+    def _lies_in(self, folder: str, path: str) -> bool:
+        """Whether FOLDER of the policy is PATH, which was checked, or below it, also where that is a package."""
+        try:
+            around = os.path.abspath(path).rstrip("/")
+            places = [os.path.abspath(one) for one in (folder, os.path.join(self._folder, folder))]
+        except FileNotFoundError:  # the working directory was removed
+            return False
+        return any(f"{place}/".startswith((f"{around}/", f"{around}!/")) for place in places)
 
     def _is_there(self, path: str) -> bool:
         """Whether a path of the policy leads anywhere: from its folder, from the working directory, in the root."""

@@ -31,7 +31,12 @@ def objections(key: str, value: object, wanted: object) -> Iterator[Objection]:
     """
     wrong = list(_of_type(value, wanted, ()))
     yield from wrong
-    if not wrong and key in _CHECKS:
+    if wrong and isinstance(value, dict) and _is_table(wanted):  # of the other rows all is said at once too
+        rows = {place[0] for place, _ in wrong if place}
+        value = {name: one for name, one in value.items() if name not in rows}
+    elif wrong:
+        return
+    if key in _CHECKS:
         yield from _CHECKS[key](value)
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,6 +133,9 @@ def test_a_target_asks_for_a_start_there(linkscope: Linkscope) -> None:
         (["--rule", "mising-library=error", "app"], "did you mean missing-library?"),
         (["--rule", "zzz=error", "app"], "`linkscope explain` lists them"),
         (["--rule", "missing-library=warn", "app"], "did you mean warning?"),
+        (["--policy", "", "app"], "the name is empty"),
+        (["--baseline", "", "app"], "the name is empty"),
+        (["--baseline", "", "--write-baseline", "app"], "the name is empty"),
         (["--write-baseline", "app"], "needs --baseline"),
         (["--policy", "x", "--no-policy", "app"], "leave nothing together"),
         (["--output", "sarif", "app"], "is not FORMAT=FILE"),
@@ -262,6 +266,47 @@ def test_what_a_baseline_accepts_in_vain_is_told(linkscope: Linkscope, broken: P
     assert b" in dist/broken" in ran.stderr
     assert linkscope("check", "dist/app", "--baseline", "accepted.json", "--write-baseline").returncode == 0
     assert linkscope("check", "dist/app", "--baseline", "accepted.json").stderr == b""
+
+
+@pytest.mark.usefixtures("broken")
+def test_no_baseline_is_written_while_some_file_could_not_be_analysed(linkscope: Linkscope, tmp_path: Path) -> None:
+    """What it held of that file would be new again the next time."""
+    (tmp_path / "accepted.json").write_text("as it was")
+    ran = linkscope("check", "dist", "absent", "--baseline", "accepted.json", "--write-baseline")
+    assert ran.returncode == 2
+    assert b"linkscope: accepted.json: is not written, as 1 file could not be analysed\n" in ran.stderr
+    assert (tmp_path / "accepted.json").read_text() == "as it was"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--output", "json=dist/app"], "dist/app: is not written over: this command reads it"),
+        (["--output", "json=link"], "link: is not written over: this command reads it"),
+        (["--output", "json=dist/tool"], "dist/tool: is not written over: it is an ELF file"),
+        (["--output", "json=a.zip"], "a.zip: is not written over: it is a package"),
+        (["--output", "json=linkscope.toml"], "linkscope.toml: is not written over: this command reads it"),
+        (["--output", "json=a.json", "--baseline", "a.json"], "--output and --baseline: one file cannot be both"),
+        (["--output", "json=b.json", "--baseline", "a.json"], "b.json: is not written over: this command reads it"),
+        (["--baseline", "dist/tool", "--write-baseline"], "dist/tool: is not written over: it is an ELF file"),
+        (["--root", "{here}", "--output", "json=dist/app"], "dist/app: is not written over: this command reads it"),
+    ],
+)  # fmt: skip
+def test_no_report_is_written_over_what_is_checked(
+    linkscope: Linkscope, tmp_path: Path, dist: Path, options: list[str], words: str
+) -> None:
+    (tmp_path / "link").symlink_to(dist / "app")
+    (tmp_path / "linkscope.toml").touch()
+    (tmp_path / "a.json").touch()
+    (tmp_path / "b.json").hardlink_to(tmp_path / "a.json")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a", "")
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    given = [option.format(here=tmp_path) for option in options]
+    ran = linkscope("check", "/dist/app" if "--root" in options else "dist/app", *given)
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert words in ran.stderr.decode()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
 
 
 @pytest.mark.usefixtures("dist")

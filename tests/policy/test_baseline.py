@@ -1,6 +1,8 @@
 """What a baseline accepts, whatever the checkout, and what of it is not there any more."""
 
 import json
+import resource
+import signal
 from pathlib import Path
 
 import msgspec
@@ -8,7 +10,7 @@ import pytest
 
 from linkscope.errors import FileUnreadable
 from linkscope.model.check import Checked, Finding
-from linkscope.policy.baseline import Accepted, BaselineInvalid, Settling, exists, portable, read, written
+from linkscope.policy.baseline import Accepted, BaselineInvalid, Settling, exists, portable, read, write, written
 
 
 def _finding(path: str, rule: str = "packed", subject: str = "", **changes: object) -> Finding:
@@ -87,6 +89,34 @@ def test_a_file_exists_with_the_package_that_it_is_in(tmp_path: Path) -> None:
     assert exists(f"{tmp_path}/a.whl!/member/libx.so")
     assert not exists(f"{tmp_path}/b.whl!/member/libx.so")
     assert not exists("no-such-folder/file")
+
+
+def test_a_baseline_is_written_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    """The old file, which another name still has, stays what it was: nobody sees a half of the new one."""
+    file, link, other = tmp_path / "baseline.json", tmp_path / "link", tmp_path / "other"
+    file.write_bytes(b"old")
+    file.chmod(0o640)
+    link.symlink_to(file)
+    other.hardlink_to(file)
+    write(str(link), b"new")
+    assert (file.read_bytes(), other.read_bytes(), link.is_symlink()) == (b"new", b"old", True)
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    file = tmp_path / "baseline.json"
+    file.write_bytes(b"old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(FileUnreadable, match="file too large"):
+            write(str(file), b"new" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("baseline.json", b"old")]
 
 
 @pytest.mark.parametrize(

@@ -291,3 +291,14 @@ _KEYS = ["paths", "rules", "linkage", "floors", "target", "allow", "forbid", "bu
 def test_no_type_in_any_place_ends_in_a_traceback(section: str, key: str, value: str) -> None:
     for text in (f"[[{section}]]\n{key} = {value}\n", f"{section} = {value}\n", f"{key} = {value}\n"):
         assert _lines_or_none(text.encode()) != []
+
+
+def test_a_slip_in_a_family_is_told_beside_a_version_of_the_wrong_type() -> None:
+    with pytest.raises(PolicyInvalid) as invalid:
+        parse(b'[[files]]\nfloors = { GLBC = "2", GCC = 4 }\n')
+    assert [mistake.what for mistake in invalid.value.mistakes] == [
+        'floors: 4 is not text in quotes: write "4"',
+        'floors: "GLBC" is no family of versions; did you mean GLIBC?',
+    ]
+    with pytest.raises(PolicyInvalid, match="did you mean GLIBC"):
+        parse(b'[[files]]\nfloors = { GLBC = "2" }\n')

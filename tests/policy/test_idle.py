@@ -12,11 +12,13 @@ from linkscope.policy.terms import Group, Policy, Waiver
 TODAY = dt.date(2026, 6, 1)
 
 
-def _remarks(waiver: Waiver, *checked: Checked, rules: tuple[str, ...] = ("packed",)) -> list[str]:
+def _remarks(
+    waiver: Waiver, *checked: Checked, rules: tuple[str, ...] = ("packed",), whole: tuple[str, ...] = ()
+) -> list[str]:
     watch = Watch(Policy(waivers=(waiver,), today=TODAY))
     for one in checked:
         watch.see(one)
-    return [remark for _, remark in watch.remarks(rules)]
+    return [remark for _, remark in watch.remarks(rules, whole)]
 
 
 def _checked(path: str, *subjects: str) -> Checked:
@@ -51,7 +53,9 @@ def test_a_waiver_that_has_ended_is_told_though_its_finding_is_there() -> None:
     assert remark == "the waiver of packed for dist/* ended on 2026-05-31"
 
 
-def test_what_this_run_did_not_look_at_is_not_told() -> None:
+def test_what_this_run_did_not_look_at_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dist").mkdir()
     assert _remarks(_waiver(), _checked("other/app")) == []
     assert _remarks(_waiver(), _checked("dist/app"), rules=("malformed",)) == []
 
@@ -66,12 +70,36 @@ def test_a_waiver_for_a_file_that_does_not_exist_is_told(tmp_path: Path, monkeyp
     assert _remarks(_waiver("app"), _checked("other")) == []  # in whichever folder
 
 
-def _of_sections(*paths: str, checked: list[str], whole: bool = False) -> list[int]:
+@pytest.mark.parametrize(
+    ("path", "whole"),
+    [("nosuch/*", ("dist/app",)), ("dist/no*", ("dist",)), ("dist/a.whl!/no*", ("dist/a.whl",)), ("*.exe", ("dist",))],
+)
+def test_a_waiver_whose_path_no_file_matches_is_told_where_that_can_be_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, whole: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist/a.whl").touch()
+    (remark,) = _remarks(_waiver(path), _checked("dist/app"), whole=whole)
+    assert remark == f"the waiver of packed for {path} is about no file that was checked"
+
+
+@pytest.mark.parametrize("path", ["dist/no*", "dist/sub/*", "*.exe", "dist/a.whl!/no*"])
+def test_a_waiver_of_files_that_may_be_elsewhere_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dist/sub").mkdir(parents=True)
+    (tmp_path / "dist/a.whl").touch()
+    assert _remarks(_waiver(path), _checked("dist/app"), whole=("dist/app",)) == []
+
+
+def _of_sections(*paths: str, checked: list[str], whole: tuple[str, ...] = ()) -> list[int]:
     groups = tuple(Group(paths=(path,), line=line) for line, path in enumerate(paths, 1))
     watch = Watch(Policy(groups=groups, today=TODAY))
     for path in checked:
         watch.see(Checked(path=path, findings=[]))
-    return [line for line, _ in watch.remarks(["packed"], whole=whole)]
+    return [line for line, _ in watch.remarks(["packed"], whole)]
 
 
 def test_a_section_whose_folder_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,5 +116,6 @@ def test_a_section_that_no_file_is_in_is_told_where_whole_folders_were_checked(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dist").mkdir()
     assert _of_sections("**", "dist/*.exe", "*.so", checked=["dist/app"]) == []
-    assert _of_sections("**", "dist/*.exe", "*.so", checked=["dist/app"], whole=True) == [2, 3]
-    assert _of_sections("**", "dist/*.exe", "*.so", checked=["dist/app.exe", "x.so"], whole=True) == []
+    assert _of_sections("**", "dist/*.exe", "*.so", checked=["dist/app"], whole=("dist",)) == [2, 3]
+    assert _of_sections("**", "dist/*.exe", checked=["dist/sub/app"], whole=("dist/sub",)) == []
+    assert _of_sections("**", "dist/*.exe", "*.so", checked=["dist/app.exe", "x.so"], whole=("dist",)) == []
