@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from linkscope.analysis.circumstances import Place, environment_for, place, reason_for, system_for
-from linkscope.analysis.inspect import TOO_MUCH, Run, error_of
+from linkscope.analysis.inspect import Run, error_of, excess
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.subject import FileSubject
 from linkscope.elf.reader import open_reader
@@ -60,8 +60,8 @@ def answer(
         return what(FileSubject(run, examined, rooted, member.kept, member.bundle, member.top))
     except LinkScopeError as error:
         return error_of(path, reason_for(error, path, run.system))
-    except (MemoryError, RecursionError):  # the other files still have their answers
-        return error_of(path, TOO_MUCH)
+    except (MemoryError, RecursionError) as error:  # the other files still have their answers
+        return error_of(path, excess(error))
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -172,8 +172,8 @@ def _file(file: Member, location: str) -> _Found:
                 return _Package(file, location)
     except LinkScopeError:
         return file  # examining it tells why
-    except (MemoryError, RecursionError):
-        return error_of(path, TOO_MUCH)
+    except (MemoryError, RecursionError) as error:
+        return error_of(path, excess(error))
     return error_of(path, _NO_PACKAGE) if path.endswith(_PACKAGES) else file
 
 
@@ -197,8 +197,8 @@ def _unpacked(package: _Package, opened: ExitStack) -> Part:
         part.files.append(error_of(path, str(error)))
     except LinkScopeError as error:
         part.files.append(error_of(path, error.reason))
-    except (MemoryError, RecursionError):  # the other files still have their answers
-        part.files.append(error_of(path, TOO_MUCH))
+    except (MemoryError, RecursionError) as error:  # the other files still have their answers
+        part.files.append(error_of(path, excess(error)))
     return part
 
 
