@@ -120,9 +120,15 @@ class FileSubject:
 
     @functools.cached_property
     def brought(self) -> frozenset[str]:
-        """The names under which the libraries that are brought along are asked for, and their sonames."""
+        """The names under which the libraries that are brought along are asked for, and their sonames.
+
+        Without a loader for the file's machine nothing is searched: what the release has by that name is taken for it.
+        """
         names = {one.requested for one in self._brought_along}
-        return frozenset(names | {one.image.soname for one in self._brought_along if one.image and one.image.soname})
+        names |= {one.image.soname for one in self._brought_along if one.image and one.image.soname}
+        if self.foreign:
+            names |= {name for name in self.image.needed if self.within(name) is not None}
+        return frozenset(names)
 
     @functools.cached_property
     def unversioned(self) -> list[str]:

@@ -24,6 +24,7 @@ from linkscope.policy.initial import Observed, written
 from linkscope.policy.terms import Group, Policy, Waiver
 from tests.oracle.availability import Unavailable
 from tests.oracle.elfwriter import executable, shared_object
+from tests.policy.preparations import for_another_machine
 
 FixtureFile = Callable[[str], Path]
 
@@ -285,3 +286,19 @@ def test_the_callers_working_directory_serves_no_package(
 def test_a_file_outside_the_root_is_said_to_be_outside(fixture_file: FixtureFile, tmp_path: Path) -> None:
     (error,) = check([str(fixture_file("diff/old/app"))], assumptions=Assumptions(root=str(tmp_path))).errors
     assert error.error.startswith("not inside --root")
+
+
+def test_what_a_package_for_another_machine_brings_along_is_not_asked_of_the_target(
+    fixture_file: FixtureFile, tmp_path: Path
+) -> None:
+    """There is no loader here that would search: what the package has by that name is what its own loader finds."""
+    shutil.copytree(fixture_file("diff/old/app").parent, tmp_path / "old")
+    for name in ("app", "libpart.so.1"):
+        for_another_machine(tmp_path / "old" / name)
+    policy = Policy(groups=(Group(paths=("**",), settings={"target": ("manylinux_2_34",)}),))
+    for path in (tmp_path / "old", _zipped(tmp_path / "old", tmp_path / "release.zip")):
+        subjects = {one.subject for one in check([str(path)], policy).findings if one.rule == "library-not-in-target"}
+        assert "libpart.so.1" not in subjects
+    (tmp_path / "old/libpart.so.1").unlink()
+    lonely = check([str(tmp_path / "old/app")], policy).findings
+    assert "libpart.so.1" in {one.subject for one in lonely if one.rule == "library-not-in-target"}
