@@ -37,7 +37,7 @@ class Member(msgspec.Struct, frozen=True):
 
     run: in which it is examined. top: the folder or package that holds it, as seen from inside the root; None for a
     file that was named itself. kept: what a package says of it. bundle: the folder of this machine in which the package
-    was unpacked, whose libraries come along with it.
+    was unpacked, whose libraries come along with it. claims: the platform tags of the wheel that it is in.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Member(msgspec.Struct, frozen=True):
     top: str | None = None
     kept: Kept | None = None
     bundle: str | None = None
+    claims: tuple[str, ...] = ()
 
 
 def answer(
@@ -57,7 +58,7 @@ def answer(
     run, path = member.run, member.where.shown
     try:
         examined = run.examined(member.where)
-        return what(FileSubject(run, examined, rooted, member.kept, member.bundle, member.top))
+        return what(FileSubject(run, examined, rooted, member.kept, member.bundle, member.top, member.claims))
     except LinkScopeError as error:
         return error_of(path, reason_for(error, path, run.system))
     except (MemoryError, RecursionError) as error:  # the other files still have their answers
@@ -205,18 +206,21 @@ def _unpacked(package: _Package, opened: ExitStack) -> Part:
 def _packed(package: Unpacked, file: Member) -> Iterator[Member | AnalysisError]:
     """The files in a package, which is FILE or in it."""
     from linkscope.loader.layers import LayeredRoot, LayeredSystem
+    from linkscope.packages.wheelname import platforms
 
     run = file.run
     at = "/" if package.layout == "root" else _nowhere(package.path, run.system)
     modes = {name: kept.mode for name, kept in package.files.items()}
     inner = run.beside(LayeredSystem(LayeredRoot(run.system.root, package.folder, at), package.folder, modes))
     secure = inner.beside(inner.system, secure=True)
+    claims = platforms(package.path, package.metadata) if package.format == "wheel" else ()
     for problem in package.problems:
         yield error_of(problem.path, problem.reason)
     for name, kept in package.files.items():
         privileged = bool(kept.mode & _PRIVILEGED) or kept.capabilities
         where = Place(os.path.join(at, name), package.name_of(name))
-        yield Member(os.path.join(file.name, name), where, secure if privileged else inner, at, kept, package.folder)
+        called, at_start = os.path.join(file.name, name), secure if privileged else inner
+        yield Member(called, where, at_start, at, kept, package.folder, claims)
 
 
 def _nowhere(path: str, system: System) -> str:

@@ -43,7 +43,7 @@ class FileSubject:
 
     rooted: a root was named. kept: what a package says of the file, where it was in one. bundle: the folder of this
     machine in which that was unpacked: what lies there is brought along. top: the folder or package that was named and
-    is checked as a whole, as seen from inside; None for a file that was named itself.
+    is checked as a whole, as seen from inside; None for a file that was named itself. claims: see Subject.
     """
 
     def __init__(
@@ -54,11 +54,13 @@ class FileSubject:
         kept: Kept | None = None,
         bundle: str | None = None,
         top: str | None = None,
+        claims: tuple[str, ...] = (),
     ) -> None:
         self.file: File = examined.file
         self.image: Image = examined.facts.image
         self.rooted = rooted
         self.top = top
+        self.claims = claims
         self._run = run
         self._examined = examined
         self._mode = kept.mode if kept else self.image.mode

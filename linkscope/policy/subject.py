@@ -100,6 +100,10 @@ class Subject(Protocol):
     def top(self) -> str | None:
         """The folder or package that is checked as a whole, as seen from inside; None for a file named by itself."""
 
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """The platform tags of the wheel that the file is in (`manylinux_2_17_x86_64`, `any`); () elsewhere."""
+
     def within(self, name: str) -> str | None:
         """Where a file called NAME lies in what is checked as a whole, by its path in there; None where it does not."""
 
