@@ -47,15 +47,6 @@ def member_path(archive: str, member: str) -> str:
     return f"{archive}{_MARK}{member}"
 
 
-def split_member_path(path: str) -> tuple[str, str] | None:
-    """The archive and the member of a name that `member_path` made, None for any other.
-
-    Of an archive inside of another, the member is such a name itself: `a.zip!/b.whl!/c.so` is in `a.zip`.
-    """
-    archive, mark, member = path.partition(_MARK)
-    return (archive, member) if mark and archive else None
-
-
 def components(name: str, limits: Limits) -> tuple[str, ...]:
     """Where a member stands below the top of its archive; () is the top itself. A leading `/` counts for nothing.
 

@@ -211,7 +211,7 @@ class _Archive:
             yield
         except (Broken, Overrun, LinkScopeError) as error:
             self._say(self._path, error.reason)
-        except (MemoryError, RecursionError):  # what else is analysed has its answers
+        except MemoryError:  # what else is analysed has its answers
             self._say(self._path, "takes more memory than there is to be unpacked")
         except OSError as error:
             self._say(self._path, f"cannot be unpacked: {os.strerror(error.errno or 0).lower()}")
