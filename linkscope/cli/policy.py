@@ -12,8 +12,10 @@ from linkscope.analysis.request import Assumptions
 from linkscope.cli import exit_codes, interrupts
 from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
+from linkscope.cli.names import not_empty
 from linkscope.cli.options import assumptions
 from linkscope.cli.output import Output, complain
+from linkscope.cli.overwriting import refuse_losses
 from linkscope.errors import FileUnreadable, LinkScopeError
 from linkscope.model.document import AnalysisError
 from linkscope.policy import config, initial
@@ -69,6 +71,7 @@ def command() -> None:
     metavar="FILE",
     default=config.NAME,
     show_default=True,
+    callback=not_empty,
     help="The file to write; -: standard output.",
 )
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
@@ -77,13 +80,15 @@ def command() -> None:
 def init(paths: tuple[str, ...], name: str, force: bool, assumptions: Assumptions) -> int:
     """Write a policy out of what each PATH (a file, a folder, a package) is now; without PATH an empty one.
 
-    It asks for the linkage and the libraries that the files have, for symbol versions no higher than theirs, and makes
-    an error of every rule that all of them obey. `linkscope check` then passes, until a file is built that is worse.
+    It asks for the linkage that each file has and for no more libraries than all that are linked alike, for symbol
+    versions no higher than theirs, and makes an error of every rule that all of them obey. `linkscope check` then
+    passes, until a file is built that is worse. Members of packages are named so that the next release's are meant too.
 
     Exit code: 0, or 2 if a file could not be analysed (the policy is about the others), or the policy is there already.
     """
     if name != "-" and not force and os.path.lexists(name):
         raise PolicyStands(name, "is there already; --force writes over it")
+    refuse_losses([name], paths, assumptions.root)
     code = exit_codes.FINE
     found: list[initial.Observed] = []
     for result in observe_each(paths, assumptions):

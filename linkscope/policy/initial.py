@@ -11,6 +11,7 @@ import msgspec
 from linkscope.policy.catalogue import rules
 from linkscope.policy.evaluate import Evaluation
 from linkscope.policy.globs import escaped
+from linkscope.policy.lasting import Lasting
 from linkscope.policy.needs import is_loader, outside
 from linkscope.policy.rule import Rule
 from linkscope.policy.subject import Subject
@@ -37,13 +38,14 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """One file as it is now.
 
     linkage: the strictest value of the setting that holds, "" for files that are not linked. needs: the libraries that
-    the system has to bring. floors: by family the highest number that is asked for. faults: rules that it would fail
-    if each was an error.
+    the system has to bring. missing: those that are found nowhere. floors: by family the highest number that is asked
+    for. faults: rules that it would fail if each was an error.
     """
 
     path: str
     linkage: str
     needs: tuple[str, ...]
+    missing: tuple[str, ...] = ()
     floors: dict[str, tuple[int, ...]]
     faults: frozenset[str]
 
@@ -59,12 +61,15 @@ def observed(subject: Subject, demands: Evaluation) -> Observed:
     for wanted in subject.wanted:
         if wanted.family is not None:
             floors[wanted.family] = max(floors.get(wanted.family, ()), wanted.number)
+    errors = [finding for finding in demands.findings(subject) if finding.level == "error"]
+    missing = frozenset(finding.subject for finding in errors if finding.rule == "missing-library")
     return Observed(
         path=subject.file.path,
         linkage=_linkage(subject),
-        needs=_needs(subject),
+        needs=_needs(subject, missing),
+        missing=tuple(sorted(missing)),
         floors=floors,
-        faults=frozenset(finding.rule for finding in demands.findings(subject) if finding.level == "error"),
+        faults=frozenset(finding.rule for finding in errors),
     )
 
 
@@ -82,30 +87,70 @@ def _linkage(subject: Subject) -> str:
     return "dynamic" if file.needed else "no-libraries"
 
 
-def _needs(subject: Subject) -> tuple[str, ...]:
-    """What is asked of the system; of a file that asks for nothing but what it brings along, the names of that.
+def _needs(subject: Subject, missing: frozenset[str]) -> tuple[str, ...]:
+    """What is asked of the system and not MISSING; of a file that asks for nothing but what it brings along, that.
 
-    These are free anyway, and with an empty list everything would be allowed.
+    Its names are free anyway, and with an empty list everything would be allowed.
     """
-    asked = {need.name for need in outside(subject) if not is_loader(need.name)}
-    return tuple(sorted(asked or set(subject.file.needed)))
+    asked = {need.name for need in outside(subject) if not is_loader(need.name)} - missing
+    return tuple(sorted(asked or set(subject.file.needed) - missing))
 
 
 def written(files: Sequence[Observed]) -> str:
-    """The policy's file for FILES, of which there is at least one."""
-    groups: dict[tuple[str, tuple[str, ...]], list[Observed]] = {}
-    for file in files:
-        groups.setdefault((file.linkage, file.needs), []).append(file)
-    alone = next(iter(groups)) if len(groups) == 1 else None
-    text = _HEAD + "".join(f"{line}\n" for line in _general(files, alone))
-    if alone is None:
-        everywhere = frozenset(_holding(files))
-        for (linkage, needs), members in sorted(groups.items(), key=lambda item: item[1][0].path):
-            lines = list(_group(linkage, needs, [rule for rule in _holding(members) if rule not in everywhere]))
-            if lines:
-                globs = _globs(members, files)
-                text += "".join(f"{line}\n" for line in ("", "[[files]]", *_list("paths", globs), *lines))
+    """The policy's file for FILES, of which there is at least one.
+
+    A section for each way of linking, with what all its files together need, and one for what keeps few from passing.
+    """
+    release = _Release(files)
+    lasting = Lasting([file.path for file in files])
+    text = _HEAD + "".join(f"{line}\n" for line in _general(release))
+    everywhere = frozenset(_holding(files))
+    groups = sorted(release.groups.values(), key=lambda group: group[0].path)
+    for members in groups if len(groups) > 1 else ():
+        lines = list(_group(members, [rule for rule in _holding(members) if rule not in everywhere]))
+        if lines:
+            text += _section(lasting.globs([file.path for file in members]), lines)
+    for lowered, concerned in release.exceptions().items():
+        levels = ["", "[files.rules]", *(f'{rule} = "warning"' for rule in sorted(lowered))]
+        comment = "# what does not hold for these, and is an error by itself"
+        text += _section(lasting.globs([file.path for file in concerned]), levels, comment)
     return text + _WAIVERS
+
+
+class _Release:
+    """The files of a policy; groups: by how they are linked."""
+
+    def __init__(self, files: Sequence[Observed]) -> None:
+        self.files = files
+        self.groups: dict[str, list[Observed]] = {}
+        for file in files:
+            self.groups.setdefault(file.linkage, []).append(file)
+        self._allowed = {linkage: _allowed(group) for linkage, group in self.groups.items()}
+        self.failed_by_all = frozenset.intersection(*map(self._failed, files))
+
+    def exceptions(self) -> dict[frozenset[str], list[Observed]]:
+        """By rules that are errors by themselves the files that fail just these; of what all files fail nothing."""
+        found: dict[frozenset[str], list[Observed]] = {}
+        for file in self.files:
+            lowered = self._failed(file) - self.failed_by_all
+            if lowered:
+                found.setdefault(lowered, []).append(file)
+        return found
+
+    def _failed(self, file: Observed) -> frozenset[str]:
+        """The rules that are errors by themselves and do not hold for FILE. No list allows a missing library."""
+        allowed = self._allowed[file.linkage]
+        unlisted = ("library-not-allowed",) if allowed and not allowed.issuperset(file.missing) else ()
+        return frozenset((*(rule for rule in file.faults if rules()[rule].level == "error"), *unlisted))
+
+
+def _allowed(files: Sequence[Observed]) -> set[str]:
+    return {name for file in files for name in file.needs}
+
+
+def _section(globs: Sequence[str], lines: Sequence[str], comment: str = "") -> str:
+    head = f"[[files]] {comment}".rstrip()
+    return "".join(f"{line}\n" for line in ("", head, *_list("paths", globs), *lines))
 
 
 def empty() -> str:
@@ -127,11 +172,15 @@ def empty() -> str:
     )
 
 
-def _general(files: Sequence[Observed], alone: tuple[str, tuple[str, ...]] | None) -> Iterator[str]:
-    """The section about all files: their common floors, and the rules that all of them obey."""
+def _general(release: _Release) -> Iterator[str]:
+    """The section about all files: their common floors, and the rules that all of them obey.
+
+    Where all are linked in one way, that is in it too.
+    """
+    files = release.files
     yield from ("", "[[files]]")
-    if alone is not None:
-        yield from _group(*alone, [])
+    if len(release.groups) == 1:
+        yield from _group(files, [])
     floors: dict[str, tuple[int, ...]] = {}
     for file in files:
         for family, number in file.floors.items():
@@ -140,13 +189,12 @@ def _general(files: Sequence[Observed], alone: tuple[str, tuple[str, ...]] | Non
         yield from ("", "[files.floors]")
         for family, number in sorted(floors.items()):
             yield f"{_key(family)} = {_text('.'.join(map(str, number)))}"
-    failing = Counter(rule for file in files for rule in file.faults)
-    lowered = [rule for rule in sorted(failing) if rules()[rule].level == "error"]
     yield from ("", "[files.rules]")
     yield from (f'{rule} = "error"' for rule in _holding(files))
-    for rule in lowered:
-        yield f'{rule} = "warning" # an error by itself, and does not hold for {_of(failing[rule], len(files))}'
-    for rule in sorted(failing.keys() - set(lowered)):
+    for rule in sorted(release.failed_by_all):
+        yield f'{rule} = "warning" # an error by itself, and does not hold for {_of(len(files), len(files))}'
+    failing = Counter(rule for file in files for rule in file.faults if rules()[rule].level != "error")
+    for rule in sorted(failing):
         yield f"# {rule} does not hold for {_of(failing[rule], len(files))}"
 
 
@@ -156,32 +204,16 @@ def _holding(files: Sequence[Observed]) -> list[str]:
     return [name for name, rule in _nameable().items() if rule.level != "error" and name not in failing]
 
 
-def _group(linkage: str, needs: Sequence[str], holding: Sequence[str]) -> Iterator[str]:
-    if linkage:
-        yield f"linkage = {_text(linkage)}"
-    if needs:
-        yield from _list("allow", [escaped(name) for name in needs])
+def _group(files: Sequence[Observed], holding: Sequence[str]) -> Iterator[str]:
+    """What is asked of FILES, which are all linked in one way, and the rules that hold for these and not for all."""
+    if files[0].linkage:
+        yield f"linkage = {_text(files[0].linkage)}"
+    allowed = _allowed(files)
+    if allowed:
+        yield from _list("allow", [escaped(name) for name in sorted(allowed)])
     if holding:
         yield from ("", "[files.rules]")
         yield from (f'{rule} = "error"' for rule in holding)
-
-
-def _globs(members: Sequence[Observed], files: Sequence[Observed]) -> list[str]:
-    """The paths of MEMBERS; a folder stands for them where several are in it, and no other of FILES."""
-    own = {file.path for file in members}
-    foreign = {folder for file in files if file.path not in own for folder in _folders(file.path)}
-    inside = Counter(folder for path in own for folder in _folders(path))
-    globs: dict[str, None] = {}
-    for path in sorted(own):
-        whole = next((one for one in _folders(path) if one not in foreign and inside[one] > 1), None)
-        globs[escaped(path) if whole is None else f"{escaped(whole)}/**"] = None
-    return list(globs)
-
-
-def _folders(path: str) -> list[str]:
-    """The folders in which PATH lies, the outermost first; the root and the working directory are none."""
-    parts = path.split("/")
-    return [folder for i in range(1, len(parts)) if (folder := "/".join(parts[:i])).strip("./")]
 
 
 def _of(count: int, total: int) -> str:

@@ -57,6 +57,26 @@ def test_a_policy_that_is_there_stays_unless_force_is_given(linkscope: Linkscope
     assert "# mine" not in (tmp_path / "linkscope.toml").read_text()
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("dist/app", b"dist/app: is not written over: it is an ELF file"),
+        ("notes.txt", b"notes.txt: is not written over: this command reads it"),
+        ("", b"the name is empty"),
+    ],
+)
+@pytest.mark.usefixtures("dist")
+def test_force_does_not_write_over_what_the_policy_is_about(
+    linkscope: Linkscope, tmp_path: Path, name: str, words: bytes
+) -> None:
+    (tmp_path / "notes.txt").touch()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    ran = linkscope("policy", "init", "dist", "notes.txt", "--force", "--file", name)
+    assert ran.returncode == 2
+    assert words in ran.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 @pytest.mark.usefixtures("dist")
 def test_without_files_an_empty_policy_is_written(linkscope: Linkscope, tmp_path: Path) -> None:
     assert linkscope("policy", "init").returncode == 0

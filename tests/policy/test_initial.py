@@ -133,6 +133,41 @@ def test_a_folder_of_files_that_are_alike_stands_for_them() -> None:
     assert list(_sections(*files)) == [["**"], ["dist/bin/**", "tool"], ["dist/lib/c"]]
 
 
+def test_few_sections_are_made_of_many_files_with_different_needs() -> None:
+    needs = ["libc.so.6", "libm.so.6", "libz.so.1", "libX11.so.6"]
+    files = [_file(f"dist/{i}", linkage="dynamic", needs=tuple(needs[: i % 4 + 1])) for i in range(12)]
+    files += [_file(f"tools/{i}") for i in range(12)]
+    text = written(files)
+    assert list(_sections(*files)) == [["**"], ["dist/**"], ["tools/**"]]
+    assert tomllib.loads(text)["files"][1]["allow"] == sorted(needs)
+
+
+def test_a_missing_library_is_not_allowed_and_lowers_the_rule_for_its_file_alone(
+    release: Path, fixture_file: FixtureFile
+) -> None:
+    broken = Path(shutil.copy(fixture_file("chain/no-search-path/app"), release / "broken"))
+    needed = {finding.subject for finding in check(["dist"]).findings if finding.rule == "missing-library"}
+    assert needed
+    text = written(_observed("dist"))
+    allowed = {name for section in tomllib.loads(text)["files"] for name in section.get("allow", ())}
+    assert allowed
+    assert not allowed & needed
+    policy = parse(text.encode())
+    assert not _errors(policy, "dist")
+    shutil.copy(broken, release / "app")
+    assert {finding.rule for finding in _errors(policy, "dist")} >= {"missing-library", "library-not-allowed"}
+    assert {finding.path for finding in _errors(policy, "dist")} == {"dist/app"}
+
+
+def test_what_no_file_obeys_is_lowered_for_all_and_of_some_for_these() -> None:
+    rule = "missing-library"
+    failing = [_file(f"dist/{name}", faults=frozenset((rule,))) for name in "ab"]
+    sections = tomllib.loads(written(failing))["files"]
+    assert [(section.get("paths"), section["rules"][rule]) for section in sections] == [(None, "warning")]
+    sections = tomllib.loads(written([*failing, _file("dist/c")]))["files"]
+    assert [section.get("paths") for section in sections if rule in section["rules"]] == [["dist/a", "dist/b"]]
+
+
 @pytest.mark.parametrize("path", ["dist/a[1]*?", 'dist/"quoted"\\', "dist/new\nline\x7f\t", "dist/caf\u00e9\ufffd"])
 def test_an_odd_name_is_a_glob_for_itself(path: str) -> None:
     policy = parse(written([_file(path), _file("other", linkage="dynamic", needs=("libc.so.6",))]).encode())
