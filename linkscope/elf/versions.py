@@ -149,8 +149,9 @@ def version_number(name: str) -> tuple[str, tuple[int, ...]] | None:
     return family, tuple(int(part) for part in parts)
 
 
-# GLIBC_ABI_DT_RELR asks for a loader that knows DT_RELR, which came with 2.36, and no symbol carries it.
-_IMPLIED = {"GLIBC_ABI_DT_RELR": ("GLIBC", (2, 36))}
+RELR_VERSION = "GLIBC_ABI_DT_RELR"
+"""The version of libc.so.6 that stands for a loader which knows DT_RELR, as of 2.36; no symbol carries it."""
+_IMPLIED = {RELR_VERSION: ("GLIBC", (2, 36))}
 
 
 def number_of(name: str) -> tuple[str | None, tuple[int, ...]]:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from linkscope.elf import constants as c
 from linkscope.elf.image import Image
+from linkscope.elf.versions import RELR_VERSION
 from linkscope.loader import problems
 from linkscope.loader.glibc import Glibc
 from linkscope.loader.linkmap import LinkMap
 from linkscope.loader.program import Start
 from linkscope.model.inspect import Problem
-
-RELR_VERSION = "GLIBC_ABI_DT_RELR"
-"""The version of libc.so.6 that stands for a loader which knows DT_RELR."""
 
 
 def has_relr(image: Image) -> bool:

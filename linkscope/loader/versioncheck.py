@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import cast
 
 from linkscope.elf.image import Image
-from linkscope.elf.versions import VersionNeed
+from linkscope.elf.versions import RELR_VERSION, VersionNeed
 from linkscope.loader import problems
 from linkscope.loader.glibc import Glibc
 from linkscope.loader.linkmap import LinkMap, Loaded
 from linkscope.loader.program import Program, Start
-from linkscope.loader.relr import RELR_VERSION, has_relr, says_relr
+from linkscope.loader.relr import has_relr, says_relr
 from linkscope.loader.system import System
 from linkscope.model.inspect import Problem
 

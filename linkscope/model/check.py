@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from linkscope.model.document import AnalysisError, Document
 
 Level = Literal["error", "warning", "note"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""The levels, the gravest first."""
 Status = Literal["new", "baseline", "waived"]
 
 

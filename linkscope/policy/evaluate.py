@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from linkscope.model.check import Finding, Level, Waived
+from linkscope.model.check import LEVELS, Finding, Level, Waived
 from linkscope.model.document import text
 from linkscope.model.inspect import File
 from linkscope.policy.archive import Archive
@@ -16,8 +16,6 @@ from linkscope.policy.globs import matches
 from linkscope.policy.rule import Fault, Need, Rule, Scope
 from linkscope.policy.subject import Subject
 from linkscope.policy.terms import Policy, RuleLevel, Terms, Waiver
-
-_LEVELS: tuple[Level, ...] = ("note", "warning", "error")
 
 
 def applied(policy: Policy) -> list[Rule]:
@@ -69,7 +67,7 @@ class Evaluation:
             if step.rule.scope in scopes
             for fault in step.rule.check(subject, step.settings)
         ]
-        return sorted(found, key=lambda finding: -_LEVELS.index(finding.level))
+        return sorted(found, key=lambda finding: LEVELS.index(finding.level))
 
     def _for(self, path: str) -> tuple[Terms, list[_Step]]:
         groups = self._policy.groups_of(path)
@@ -118,10 +116,10 @@ def _level(rule: Rule, fault: Fault, level: RuleLevel, named: bool) -> Level:
     """The level of one finding. A graver fault counts one more, but is no error where nobody asked for the rule."""
     base: Level = fault.level or rule.level if level == "off" or not named else level
     if fault.level and named:
-        base = min(base, fault.level, key=_LEVELS.index)
+        base = max(base, fault.level, key=LEVELS.index)
     if not fault.graver or base == "error":
         return base
-    raised = _LEVELS[_LEVELS.index(base) + 1]
+    raised = LEVELS[LEVELS.index(base) - 1]
     return raised if named or raised != "error" else base
 
 

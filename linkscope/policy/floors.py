@@ -9,16 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
-from linkscope.elf.versions import version_number
-from linkscope.model.check import Level
+from linkscope.elf.versions import RELR_VERSION, version_number
+from linkscope.model.check import LEVELS, Level
 from linkscope.policy.rule import Fault
 from linkscope.policy.subject import Carrier, Subject, Wanted
 from linkscope.policy.targets.catalogue import left_behind
 from linkscope.policy.verdicts import lacking_versions
 
-_LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 _SHOWN = 20
-_RELR = "GLIBC_ABI_DT_RELR"
 
 
 class FloorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,19 +68,19 @@ def _fault(subject: Subject, family: str, exceeded: list[_Bound], over: tuple[Wa
     strong = [one for one in over if not one.weak]
     highest = highest_of(strong or over)
     told = " and ".join(dict.fromkeys(bound.told for bound in exceeded if highest in bound.over))
-    level: Level = min((bound.level for bound in exceeded), key=_LEVELS.index)
+    level: Level = min((bound.level for bound in exceeded), key=LEVELS.index)
     evidence = forced_by(subject, over, highest)
     behind = left_behind(family, ".".join(map(str, highest.number))) if highest.number else []
     if behind:
         evidence.append(f"leaves behind {', '.join(target.name for target in behind)}, and all that is older")
-    name = f"{highest.name} (as of 2.36)" if highest.name == _RELR else highest.name
+    name = f"{highest.name} (as of 2.36)" if highest.name == RELR_VERSION else highest.name
     only = "" if strong else "; it is marked weak, so that glibc only warns"
     return Fault(highest.name, f"needs {name}, but {told}{only}", tuple(evidence), level=level)
 
 
 def highest_of(wanted: Iterable[Wanted]) -> Wanted:
     """The highest version of one family, by a name that is written with its number where there is one."""
-    return max(wanted, key=lambda one: (one.number, one.name != _RELR))
+    return max(wanted, key=lambda one: (one.number, one.name != RELR_VERSION))
 
 
 def forced_by(subject: Subject, over: tuple[Wanted, ...], highest: Wanted) -> list[str]:
@@ -97,7 +95,7 @@ def forced_by(subject: Subject, over: tuple[Wanted, ...], highest: Wanted) -> li
 def _lines(wanted: Wanted, carriers: tuple[Carrier, ...], with_version: bool) -> Iterator[str]:
     mark = "; the version is marked weak" if wanted.weak else ""
     if not carriers:
-        why = "compact relocations (DT_RELR) ask for it" if wanted.name == _RELR else "no symbol carries it"
+        why = "compact relocations (DT_RELR) ask for it" if wanted.name == RELR_VERSION else "no symbol carries it"
         yield f"{wanted.name} (from {wanted.asker}; {why}{mark})"
     for carrier in sorted(carriers, key=lambda one: one.weak):
         name = f"{carrier.symbol}@{wanted.name}" if with_version else carrier.symbol

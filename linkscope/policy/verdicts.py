@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from linkscope.elf.versions import version_number
-from linkscope.model.check import Level
+from linkscope.model.check import LEVELS, Level
 from linkscope.policy.rule import Fault
 from linkscope.policy.subject import Subject, Wanted
 from linkscope.policy.targets.catalogue import highest, target
@@ -82,7 +82,7 @@ def lacking_versions(subject: Subject, name: str) -> Iterator[Lacking]:
         if wanted.name in levels:
             families.setdefault(wanted.family or wanted.name, []).append(wanted)
     for family, versions in families.items():
-        gravest = min((levels[wanted.name] for wanted in versions), key=list(_LEVELS.values()).index)
+        gravest = min((levels[wanted.name] for wanted in versions), key=LEVELS.index)
         told = f"{one.name} {_offer(one, family, versions, subject)}"
         if all(wanted.provider in subject.brought for wanted in versions):
             told = f"{versions[0].provider}, which is brought along, does not define it"

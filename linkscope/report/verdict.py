@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from linkscope.model.check import CheckDocument, Finding, Level, RuleText, Waived
-
-LEVELS: tuple[Level, ...] = ("error", "warning", "note")
-"""The gravest first."""
+from linkscope.model.check import LEVELS, CheckDocument, Finding, Level, RuleText, Waived
 
 
 def open_findings(document: CheckDocument, *levels: Level) -> list[Finding]:

@@ -10,6 +10,7 @@ import msgspec
 from linkscope.model.inspect import File, Kind
 from linkscope.policy.rule import Fault, Rule
 from linkscope.policy.subject import Subject
+from linkscope.policy.untold import packer_of
 
 # What nobody starts and no loader maps: such files stand beside a release, and are not linked in any of these ways.
 _NEVER_STARTED: frozenset[Kind] = frozenset(("relocatable", "kernel-module", "core", "debug"))
@@ -36,7 +37,7 @@ def _check(subject: Subject, settings: Settings) -> Iterator[Fault]:
     file = subject.file
     if file.kind in _NEVER_STARTED:
         return
-    packer = next((problem.subject for problem in file.problems if problem.code == "packed"), None)
+    packer = packer_of(file)
     if packer is not None:
         told = f"is packed by {packer}: how the program inside is linked cannot be told"
         yield Fault("", told, ("what is seen is the stub that unpacks it",))

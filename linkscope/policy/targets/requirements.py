@@ -10,12 +10,12 @@ import msgspec
 from linkscope.elf import constants as c
 from linkscope.elf.image import Image
 from linkscope.elf.versions import number_of
+from linkscope.loader.relr import has_relr, says_relr
 from linkscope.model.inspect import File
 from linkscope.policy.subject import Subject, Wanted
 from linkscope.policy.targets.undefined import Undefined, undefined
 
 _PULLED_IN = (c.DT_NEEDED, c.DT_FILTER)
-_RELR_VERSION = "GLIBC_ABI_DT_RELR"
 
 
 class Need(msgspec.Struct, frozen=True):
@@ -100,7 +100,7 @@ def requirements(subject: Subject, symbols: frozenset[str] | None = None) -> Req
         versions=tuple(subject.wanted),
         within=within,
         cpu_level=subject.cpu_level,
-        packed=tuple([_packed(part.path, part.image) for part in subject.parts if _has_relr(part.image)]),
+        packed=tuple([_packed(part.path, part.image) for part in subject.parts if has_relr(part.image)]),
         symbols=symbols,
         unmet=tuple(_unmet(subject, within)),
         undefined=tuple(undefined(subject)),
@@ -152,10 +152,7 @@ def _unmet(subject: Subject, within: Iterable[Wanted]) -> Iterator[Unmet]:
             yield Unmet(wanted, image.verdef is not None)
 
 
-def _has_relr(image: Image) -> bool:
-    return any(tag == c.DT_RELR for tag, _ in image.dynamic or ())
-
-
 def _packed(path: str, image: Image) -> Packed:
-    said = any(version.name == _RELR_VERSION for need in image.verneed for version in need.versions)
-    return Packed(path, said, bool(image.verneed) and any(name.startswith("libc.so.") for name in image.needed))
+    return Packed(
+        path, says_relr(image), bool(image.verneed) and any(name.startswith("libc.so.") for name in image.needed)
+    )

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from linkscope.model.check import CheckDocument, Finding, RuleText
+from linkscope.model.check import LEVELS, CheckDocument, Finding, RuleText
 from linkscope.model.document import AnalysisError
 from linkscope.report.escape import escape
 from linkscope.report.places import Place, message_of, place_of
-from linkscope.report.verdict import LEVELS, bounded, marks, reason_of
+from linkscope.report.verdict import bounded, marks, reason_of
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 # The folder that relative URIs are relative to; what it is, the reader knows (3.14.14, GitHub's name for its checkout).

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from linkscope.model.check import CheckDocument, Finding
+from linkscope.model.check import LEVELS, CheckDocument, Finding
 from linkscope.report.escape import escape, exact
 from linkscope.report.lines import painted
 from linkscope.report.page import INDENT, Page, Span, cells, flow, padded, words
 from linkscope.report.verdict import (
-    LEVELS,
     all_well,
     bounded,
     by_rule,
