@@ -7,6 +7,7 @@ import struct
 import subprocess
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,6 +167,14 @@ def in_an_image(copy: Path) -> None:
     _in_a_tar(copy, link, device)
 
 
+def in_a_wheel_for_manylinux1(copy: Path) -> None:
+    """A wheel with the file alone, which is called as no wheel is, so that its file WHEEL tells."""
+    content = copy.read_bytes()
+    with zipfile.ZipFile(copy, "w") as archive:
+        archive.writestr("app/app", content)
+        archive.writestr("app-1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-manylinux1_x86_64\n")
+
+
 PREPARATIONS: dict[str, Callable[[Path], Path | None]] = {
     "setuid": setuid,
     "setgid": setgid,
@@ -178,6 +187,7 @@ PREPARATIONS: dict[str, Callable[[Path], Path | None]] = {
     "in-an-archive": in_an_archive,
     "twice-in-an-archive": twice_in_an_archive,
     "in-an-image": in_an_image,
+    "in-a-wheel-for-manylinux1": in_a_wheel_for_manylinux1,
     "in-a-root-with-a-stale-cache": in_a_root_with_a_stale_cache,
     "in-a-root-with-an-old-glibc": in_a_root_with_an_old_glibc,
 }
