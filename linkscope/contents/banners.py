@@ -14,6 +14,8 @@ from typing import Annotated
 
 import msgspec
 
+from linkscope.contents.tables import all_tables
+
 _FOLDER = os.path.join(os.path.dirname(__file__), "banners")
 # What auditwheel puts into the names of the libraries that it brings along: eight digits of a hash.
 _GRAFTED = re.compile(r"-[0-9a-f]{8}(?=[.])")
@@ -93,19 +95,8 @@ def _compiled(pattern: str, whole: bool) -> re.Pattern[bytes]:
 
 
 def read_libraries(folder: str = _FOLDER) -> tuple[Library, ...]:
-    """The libraries of all tables in FOLDER, by the tables' names.
-
-    Raises msgspec.ValidationError for what is not of their type; it names the table and the place in it.
-    """
-    found: list[Library] = []
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".toml"):
-            with open(os.path.join(folder, name), "rb") as file:
-                try:
-                    found += msgspec.toml.decode(file.read(), type=_File).library
-                except msgspec.ValidationError as error:
-                    raise msgspec.ValidationError(f"{name}: {error}") from error
-    return tuple(found)
+    """The libraries of all tables in FOLDER, by the tables' names. Raises as `all_tables` does."""
+    return tuple([library for table in all_tables(folder, _File) for library in table.library])
 
 
 @cache

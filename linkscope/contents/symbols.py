@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from linkscope.contents import banners
+from linkscope.contents.tables import all_tables
 from linkscope.elf import constants as c
 from linkscope.elf.symbols import dynamic_table, section_table
 from linkscope.errors import MalformedElf
@@ -56,19 +57,8 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def read_libraries(folder: str = _FOLDER) -> tuple[Library, ...]:
-    """The libraries of all tables in FOLDER, by the tables' names.
-
-    Raises msgspec.ValidationError for what is not of their type; it names the table and the place in it.
-    """
-    found: list[Library] = []
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".toml"):
-            with open(os.path.join(folder, name), "rb") as file:
-                try:
-                    found += msgspec.toml.decode(file.read(), type=_File).library
-                except msgspec.ValidationError as error:
-                    raise msgspec.ValidationError(f"{name}: {error}") from error
-    return tuple(found)
+    """The libraries of all tables in FOLDER, by the tables' names. Raises as `all_tables` does."""
+    return tuple([library for table in all_tables(folder, _File) for library in table.library])
 
 
 @cache

@@ -7,6 +7,11 @@ import os
 
 import msgspec
 
+PACKED = "!"
+"""Ends the name of an archive in the path of what is in it: ARCHIVE!/MEMBER."""
+WITHIN = f"{PACKED}/"
+"""Parts an archive from its member in a path."""
+
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """A value of the contract. `None` means "not asked for" or "cannot be told"; a field's docstring says which."""

@@ -7,10 +7,10 @@ from typing import Literal
 
 import msgspec
 
+from linkscope.model.document import WITHIN
 from linkscope.packages.limits import Limits
 
 _LONGEST_COMPONENT = 255  # bytes: NAME_MAX of Linux (limits.h)
-_MARK = "!/"
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class Refused(Exception):
 
 def member_path(archive: str, member: str) -> str:
     """How a member is named in answers: `dist/app.whl!/pkg/_ext.so`."""
-    return f"{archive}{_MARK}{member}"
+    return f"{archive}{WITHIN}{member}"
 
 
 def components(name: str, limits: Limits) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import msgspec
 
 from linkscope.errors import FileUnreadable, LinkScopeError
 from linkscope.model.check import Checked, Finding
+from linkscope.model.document import PACKED
 from linkscope.policy.evaluate import fingerprint
 
 _LARGEST = 256 << 20  # bytes: about a million findings
@@ -160,5 +161,5 @@ class Settling:
 def exists(path: str) -> bool:
     """Whether there is a file PATH; the member of a package (PACKAGE!/MEMBER) is there with its package."""
     return os.path.lexists(path) or any(
-        os.path.isfile(path[: place.start()]) for place in re.finditer("!(?:/|$)", path)
+        os.path.isfile(path[: place.start()]) for place in re.finditer(f"{PACKED}(?:/|$)", path)
     )

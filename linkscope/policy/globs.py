@@ -7,6 +7,8 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
+from linkscope.model.document import PACKED
+
 _PIECES = re.compile(r"(/\*\*$|\*\*|\*|\?|\[!?\]?[^\]/]*\])")
 _GAP = re.compile(r"(?<!\*)(?:\*\*)+/")
 _ANYWHERE = "(?:.*?/)??"
@@ -130,8 +132,8 @@ class _Node:
         """
         node = self
         for i in range(start, end):
-            package = node.children.get(parts[i][:-1]) if parts[i].endswith("!") and i + 1 < len(parts) else None
-            if package is not None:
+            package = node.children.get(parts[i].removesuffix(PACKED))
+            if package is not None and parts[i].endswith(PACKED) and i + 1 < len(parts):
                 yield from package.numbers
             further = node.children.get(parts[i])
             if further is None:
@@ -160,7 +162,7 @@ def _compiled(glob: str) -> re.Pattern[str]:
         before = _ANYWHERE
     pattern += before + "".join(map(_meaning, last))
     if sole_path(glob) is not None:
-        pattern = f"{pattern}(?:!?/.*)?"
+        pattern = f"{pattern}(?:{PACKED}?/.*)?"
     return re.compile(pattern, re.DOTALL)
 
 

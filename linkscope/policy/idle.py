@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from linkscope.model.check import Checked
+from linkscope.model.document import WITHIN
 from linkscope.policy.baseline import exists
 from linkscope.policy.globs import Sieve, folder_of, sole_path
 from linkscope.policy.terms import Policy, Waiver
@@ -86,7 +87,7 @@ class Watch:
             places = [os.path.abspath(one) for one in (folder, os.path.join(self._folder, folder))]
         except FileNotFoundError:  # the working directory was removed
             return False
-        return any(f"{place}/".startswith((f"{around}/", f"{around}!/")) for place in places)
+        return any(f"{place}/".startswith((f"{around}/", f"{around}{WITHIN}")) for place in places)
 
     def _is_there(self, path: str) -> bool:
         """Whether a path of the policy leads anywhere: from its folder, from the working directory, in the root."""

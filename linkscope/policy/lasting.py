@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 
+from linkscope.model.document import PACKED
 from linkscope.policy.globs import escaped, matches
 
 _CHANGES = "\0"  # stands for what another release has otherwise; no path has one
@@ -68,11 +69,11 @@ def _variants(path: str) -> Iterator[str]:
     for package in (_anything, _architecture, _itself):
         inside, parts = False, []
         for part in path.split("/"):
-            if part.endswith("!"):
-                parts.append(package(part[:-1]) + "!")
+            if part.endswith(PACKED):
+                parts.append(package(part.removesuffix(PACKED)) + PACKED)
             else:
                 parts.append(_member(part) if inside else part)
-            inside = inside or part.endswith("!")
+            inside = inside or part.endswith(PACKED)
         yield escaped("/".join(parts)).replace(_CHANGES, "*")
 
 

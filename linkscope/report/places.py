@@ -8,10 +8,8 @@ from urllib.parse import quote
 import msgspec
 
 from linkscope.model.check import Finding
-from linkscope.model.document import AnalysisError
+from linkscope.model.document import WITHIN, AnalysisError
 from linkscope.report.escape import exact
-
-_MEMBER = "!/"  # parts an archive from its member in the paths of documents
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -35,7 +33,7 @@ class Place(msgspec.Struct, frozen=True):
     @property
     def whole(self) -> str:
         """The archive and the member in one, as documents have it."""
-        return self.path if self.member is None else f"{self.path}{_MEMBER}{self.member}"
+        return self.path if self.member is None else f"{self.path}{WITHIN}{self.member}"
 
 
 def place_of(item: Finding | AnalysisError) -> Place:
@@ -43,7 +41,7 @@ def place_of(item: Finding | AnalysisError) -> Place:
     path = exact(item.path, item.path_bytes)
     while path.startswith("./") and path.strip("./"):
         path = path[2:].lstrip("/")
-    archive, mark, member = path.partition(_MEMBER)
+    archive, mark, member = path.partition(WITHIN)
     return Place(archive, member) if mark and archive else Place(path)
 
 
