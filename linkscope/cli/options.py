@@ -11,6 +11,7 @@ import msgspec
 
 from linkscope.analysis.request import Assumptions
 from linkscope.cli.completion import files, folders
+from linkscope.cli.names import not_empty
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -25,6 +26,7 @@ _ASSUMPTIONS = (
     click.option(
         "--cwd",
         metavar="DIR",
+        callback=not_empty,
         shell_complete=folders,
         help="The working directory to assume, for relative search paths.",
     ),
@@ -86,6 +88,7 @@ def names_from(command: Decorated) -> Decorated:
     listed = click.option(
         "--files-from",
         metavar="LIST",
+        callback=not_empty,
         shell_complete=files,
         help="Read more names from the file LIST (-: standard input), one on each line.",
     )

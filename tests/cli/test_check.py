@@ -134,6 +134,8 @@ def test_a_target_asks_for_a_start_there(linkscope: Linkscope) -> None:
         (["--rule", "zzz=error", "app"], "`linkscope explain` lists them"),
         (["--rule", "missing-library=warn", "app"], "did you mean warning?"),
         (["--policy", "", "app"], "the name is empty"),
+        (["--cwd", "", "app"], "the name is empty"),
+        (["--files-from", "", "app"], "the name is empty"),
         (["--baseline", "", "app"], "the name is empty"),
         (["--baseline", "", "--write-baseline", "app"], "the name is empty"),
         (["--write-baseline", "app"], "needs --baseline"),
