@@ -14,8 +14,8 @@ from linkscope.policy.targets.requirements import Requirements
 from linkscope.policy.targets.verdict import verdict
 
 # PEP 600, PEP 656 and, without the underscore, PEP 513, 571 and 599. Numbers of more digits are no release's.
-_WITH_POLICY = re.compile(r"(manylinux|musllinux)(?:_(\d{1,4})_(\d{1,4})|(\d{1,4}))_(\w+)")
-_BARE = re.compile(r"linux_(\w+)")
+_WITH_POLICY = re.compile(r"(manylinux|musllinux)(?:_(\d{1,4})_(\d{1,4})|(\d{1,4}))_(\w+)", re.ASCII)
+_BARE = re.compile(r"linux_(\w+)", re.ASCII)
 
 
 class Claim(msgspec.Struct, frozen=True):
