@@ -61,13 +61,12 @@ def written(findings: Iterable[Finding], folder: str) -> bytes:
 
 def write(path: str, content: bytes) -> None:
     """Makes CONTENT the file PATH, as a whole: whoever ends this half way finds the old file. Raises FileUnreadable."""
-    place = os.path.realpath(path)  # a link stays one
     try:
-        if os.path.isfile(place) or not os.path.lexists(place):
-            _replace(place, content)
-        else:  # a pipe or a device takes what comes
-            with open(place, "wb") as file:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device takes what comes
+            with open(path, "wb") as file:
                 file.write(content)
+        else:
+            _replace(os.path.realpath(path), content)  # a link stays one
     except OSError as error:
         raise FileUnreadable.from_os_error(path, error) from error
 

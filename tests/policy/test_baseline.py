@@ -1,6 +1,7 @@
 """What a baseline accepts, whatever the checkout, and what of it is not there any more."""
 
 import json
+import os
 import resource
 import signal
 from pathlib import Path
@@ -102,6 +103,16 @@ def test_a_baseline_is_written_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     assert (file.read_bytes(), other.read_bytes(), link.is_symlink()) == (b"new", b"old", True)
     assert file.stat().st_mode & 0o777 == 0o640
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_pipe_takes_a_baseline_as_it_comes() -> None:
+    reading, writing = os.pipe()
+    write(f"/dev/fd/{writing}", b"new")
+    os.close(writing)
+    assert os.read(reading, 100) == b"new"
+    os.close(reading)
+    with pytest.raises(FileUnreadable, match="is a directory"):
+        write("/tmp", b"new")
 
 
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
