@@ -28,6 +28,8 @@ _NAMES = (*get_args(ChangeCode), *(impact for impact in get_args(Impact) if impa
 def _names(_context: click.Context, _option: click.Parameter, value: str | None) -> frozenset[str]:
     """The codes and impacts of --fail-on; one that there is none of is refused with what there is."""
     names = [name.strip() for name in (value or "").split(",") if name.strip()]
+    if value is not None and not names:
+        raise click.BadParameter("names no change; a variable that is not set would switch the gate off")
     for name in names:
         if name not in _NAMES:
             from difflib import get_close_matches

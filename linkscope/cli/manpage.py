@@ -35,6 +35,7 @@ _ENVIRONMENT = {
     "COLUMNS": "The width to lay text out for, instead of the terminal's.",
     "TERM": "A `dumb` terminal gets no colour.",
     "LC_ALL, LC_CTYPE, LANG": "Lines are drawn with ASCII characters where the locale is C or POSIX, or has no others.",
+    "TMPDIR": "The folder below which packages are unpacked, one at a time, into a folder that is removed.",
     "LINKSCOPE_STORE": "The file in which `linkscope sigs` keeps what it has learnt, where --store names no other.",
     "SOURCE_DATE_EPOCH": "The date of the page that `linkscope man` prints, in seconds since 1970; without it the page "
     "has none.",

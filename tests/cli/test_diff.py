@@ -59,6 +59,10 @@ def test_an_unknown_name_is_refused_with_the_one_that_was_meant(linkscope: Links
     assert b"did you mean floor-raised?" in ran.stderr
 
 
+def test_a_gate_that_names_nothing_is_refused(linkscope: Linkscope) -> None:
+    assert linkscope("diff", "--fail-on", "", "a", "b").returncode == 2
+
+
 def test_what_cannot_be_analysed_is_said_and_exits_with_2(linkscope: Linkscope, fixture_file: FixtureFile) -> None:
     ran = linkscope("diff", fixture_file("diff/old/app"), "nothing")
     assert (ran.returncode, ran.stdout) == (2, b"")
