@@ -96,8 +96,8 @@ _CALLED: Final = {
     "gnutls28": "gnutls",
 }
 
-# Shared libraries of the system that are no libraries of a release, and that are not asked for.
-_RUNTIME: Final = re.compile(r"(ld-linux.*|lib(c|m|dl|rt|pthread|util|gcc_s|stdc\+\+))\.so.*")
+# What is not asked for: the system's own shared libraries, and the compiler, which left its name in nearly every file.
+_RUNTIME: Final = re.compile(r"(ld-linux.*|lib(c|m|dl|rt|pthread|util|gcc_s|stdc\+\+)\.so.*|gcc)")
 
 
 class Answer(msgspec.Struct, frozen=True):
