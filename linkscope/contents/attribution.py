@@ -45,6 +45,17 @@ _ANOTHER_RELEASE = 20
 _UNKNOWN = 32
 _PADDING = 64  # bytes: the alignment of sections
 _MUCH = 1 << 14  # bytes of a library, nothing unknown between them, that another version would hardly have all the same
+# Unknown code beside a library's may be the rest of it, in a version that nobody has learnt: the two or three sections
+# that did not change between zlib 1.2.11 and 1.3.1 are 3 to 14 % of it. It may as well be the program's own, which says
+# nothing against so much of a library, or such a share of an archive (1 in _SHARE), or so many functions of which each
+# stands behind the next, that only one release has: of another one, what changed would stand between them.
+_LARGE = 1 << 16
+_SHARE = 3
+_MANY = 16
+# Where a linker puts what is called after these, from all files of the link, before the other code of them all (the
+# default scripts of GNU ld; gold and lld do the same): between such a section of an archive and its other ones stands
+# the program's own code.
+_GROUPS = (".text.unlikely", ".text.exit", ".text.startup", ".text.hot", ".text.sorted")
 
 
 class LinkedArchive(msgspec.Struct, frozen=True):
@@ -64,8 +75,8 @@ class LinkedLibrary(msgspec.Struct, frozen=True):
 
     name: the upstream project; where no pack knows it, the package's or the archive's name. archives: those of the
     release that fits best, by the bytes found. version: that release's. None where others fit as well, or another one
-    explains what this one does not, or code that is not known stands between its sections, or where no pack knows
-    another one and so little is there that it may be of any.
+    explains what this one does not, or code that is not known stands between its sections, or beside them and little
+    else is there, or where no pack knows another one and so little is there that it may be of any.
     fits: the versions that fit equally well, in the packs' order. size: the bytes in the file that it explains.
     """
 
@@ -124,8 +135,10 @@ def linked_in(reader: Reader, image: Image, packs: Sequence[Pack]) -> Found:
     proven = list(_by_library(regions, archives))
     versions = _versions(architecture, packs) if proven else {}
     before = {region.start: previous for previous, region in pairwise(regions)}
+    firm = {region.start for _, own in proven for region in own if region.telling and region.fixed >= _COMMON}
+    around = _Surroundings(before, tuple(_gaps(regions, firm, executable_ranges(image))))
     libraries = [
-        library for name, own in proven for library in _releases(name, own, archives, versions.get(name, set()), before)
+        library for name, own in proven for library in _releases(name, own, archives, versions.get(name, set()), around)
     ]
     return Found(size, tuple(sorted(libraries, key=lambda library: (-library.size, library.name))))
 
@@ -254,6 +267,24 @@ def _release(archive: Archive) -> _Release:
     return archive.version, archive.package_version, archive.distribution
 
 
+class _Gap(msgspec.Struct, frozen=True):
+    """Unknown code between two pieces that prove something, or an end of the segment: `size` bytes more than padding.
+
+    before, behind: where the two start. What proves nothing may stand between them.
+    """
+
+    before: int | None
+    behind: int | None
+    size: int
+
+
+class _Surroundings(msgspec.Struct, frozen=True):
+    """What stands beside regions. before: the known code before each, by that one's start. gaps: the unknown code."""
+
+    before: dict[int, _Region]
+    gaps: tuple[_Gap, ...]
+
+
 class _Part(msgspec.Struct, frozen=True):
     """What one release of a library explains: the numbers of the regions. fits: the versions that explain as much."""
 
@@ -267,11 +298,11 @@ def _releases(
     regions: list[_Region],
     archives: dict[tuple[int, int], Archive],
     versions: set[str | None],
-    before: dict[int, _Region],
+    around: _Surroundings,
 ) -> list[LinkedLibrary]:
     """The library in each version of it that is in the file; nearly always there is one.
 
-    versions: all that are known. before: what is known of the code before each region, by that one's start.
+    versions: all that are known. around: what stands beside the regions.
     What only a release explains that is not there itself is the library all the same, and counts to the first.
     """
     mine = {number: archive for number, archive in archives.items() if _library(archive) == name}
@@ -282,10 +313,12 @@ def _releases(
         release = {number: archive for number, archive in mine.items() if _release(archive) == part.release}
         linked = _linked_archives(own, release)
         rest = [regions[number] for number in left] if part is parts[0] else []
-        unknown = sum(_unknown_before(region, before.get(region.start), release) for region in own)
+        unknown = sum(_unknown_before(region, around.before.get(region.start), release) for region in own)
         size = sum(region.length for region in own)
         exact = len(part.fits) == 1 and _proof(rest) * _ANOTHER_RELEASE <= _proof(own) and unknown * _UNKNOWN <= size
-        telling = len(versions) > 1 or size >= _MUCH or 2 * size >= sum(one.archive.size for one in linked)
+        whole = sum(one.archive.size for one in linked)
+        telling = len(versions) > 1 or size >= _MUCH or 2 * size >= whole
+        exact = exact and (_is_much(own, linked, around.gaps) or _is_most(own, around.gaps))
         libraries.append(
             LinkedLibrary(
                 name=name,
@@ -298,6 +331,38 @@ def _releases(
     return libraries
 
 
+def _gaps(regions: list[_Region], firm: Container[int], ranges: Iterable[tuple[int, int]]) -> Iterator[_Gap]:
+    """The unknown code of the segments at RANGES. firm: where those regions start that prove something."""
+    for start, end in ranges:
+        before, known, size = None, start, 0
+        for region in regions:
+            if not start <= region.start < end:
+                continue
+            unknown = region.start - known
+            size += unknown if unknown >= _PADDING else 0
+            known = region.start + region.length
+            if region.start in firm:
+                yield _Gap(before, region.start, size)
+                before, size = region.start, 0
+        yield _Gap(before, None, size + (end - known if end - known >= _PADDING else 0))
+
+
+def _is_much(regions: list[_Region], linked: Iterable[LinkedArchive], gaps: Iterable[_Gap]) -> bool:
+    """Whether so much of a library is there that unknown code beside it is hardly the rest of another version."""
+    size = sum(region.length for region in regions)
+    starts = {region.start for region in regions}
+    joints = sum(not gap.size and gap.before in starts and gap.behind in starts for gap in gaps)
+    shares = (2 * one.size >= size and _SHARE * one.size >= one.archive.size for one in linked)
+    return joints >= _MANY or size >= _LARGE or any(shares)
+
+
+def _is_most(regions: list[_Region], gaps: Iterable[_Gap]) -> bool:
+    """Whether the regions are most of what may be there of the library: twice as much as stands unknown beside them."""
+    starts = {region.start for region in regions}
+    beside = sum(gap.size for gap in gaps if gap.before in starts or gap.behind in starts)
+    return 2 * beside <= sum(region.length for region in regions)
+
+
 def _unknown_before(region: _Region, previous: _Region | None, archives: Container[tuple[int, int]]) -> int:
     """The bytes of code, more than padding, between two sections of the same one of ARCHIVES; 0 for others.
 
@@ -305,9 +370,17 @@ def _unknown_before(region: _Region, previous: _Region | None, archives: Contain
     """
     if previous is None or not (previous.telling and region.telling) or max(previous.fixed, region.fixed) < _COMMON:
         return 0
-    both = {holder.archive for holder in previous.holders} & {holder.archive for holder in region.holders}
+    both = _places(previous) & _places(region)
     gap = region.start - previous.start - previous.length
-    return gap if gap >= _PADDING and any(archive in archives for archive in both) else 0
+    return gap if gap >= _PADDING and any(archive in archives for archive, _ in both) else 0
+
+
+def _places(region: _Region) -> set[tuple[tuple[int, int], str]]:
+    """The archives that hold the region's code, each with the group of sections that a linker puts it in."""
+    return {
+        (holder.archive, next((group for group in _GROUPS if holder.section.startswith(group)), ""))
+        for holder in region.holders
+    }
 
 
 def _parts(regions: list[_Region], archives: dict[tuple[int, int], Archive]) -> tuple[list[_Part], set[int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from linkscope.contents.attribution import Found, LinkedArchive, LinkedLibrary
 from linkscope.model.inspect import Code, CodeShare, Content, Evidence
 
@@ -19,9 +21,20 @@ def contents(found: Found) -> list[Content]:
     ]
 
 
-def code(found: Found) -> Code:
-    """How much of the executable bytes the libraries account for; each byte counts once."""
-    shares = [CodeShare(name=one.name, version=one.version, size=one.size) for one in found.libraries]
+def code(found: Found, told: Sequence[Content]) -> Code:
+    """How much of the executable bytes the libraries account for; each byte counts once.
+
+    told: the file's contents by all that proves them: of a library that is there once, their version is the share's.
+    """
+    versions: dict[str, list[str | None]] = {}
+    for content in told:
+        if content.ecosystem == "generic":
+            versions.setdefault(content.name, []).append(content.version)
+    shares = []
+    for one in found.libraries:
+        there = versions.get(one.name, [])
+        version = there[0] if len(there) == 1 else one.version
+        shares.append(CodeShare(name=one.name, version=version, size=one.size))
     return Code(size=found.size, attributed=found.attributed, libraries=shares)
 
 

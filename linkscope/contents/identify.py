@@ -58,7 +58,8 @@ def inside(reader: Reader, image: Image, file: File, packs: Sequence[Pack] = ())
         return Inside(_together(told))
     from linkscope.contents import fingerprinted
 
-    return Inside(_together(_with_fingerprints(told, fingerprinted.contents(found))), fingerprinted.code(found))
+    contents = _together(_with_fingerprints(told, fingerprinted.contents(found)))
+    return Inside(contents, fingerprinted.code(found, contents))
 
 
 def identify(reader: Reader, image: Image, file: File, packs: Sequence[Pack] = ()) -> list[Content]:

@@ -36,7 +36,7 @@ def contents(file: File, page: Page) -> Iterator[list[Span]]:
 
 
 def _accounted(code: Code | None, page: Page) -> Iterator[list[Span]]:
-    """`4.9 MiB, 91 % attributed: openssl 47 %, glibc 15 %, …, 9 % its own`; nothing where nothing is attributed."""
+    """`4.9 MiB, 91 % attributed: openssl 47 %, …, 9 % not attributed`; nothing where nothing is attributed."""
     if code is None or not code.attributed:
         return
     from linkscope.report.memory import percent, size  # a file whose contents are not asked for does not need it
@@ -46,7 +46,7 @@ def _accounted(code: Code | None, page: Page) -> Iterator[list[Span]]:
     others = len(code.libraries) - _SHARES
     if others > 0:
         shares.append(f"{others} more {percent(rest, code.size)}")
-    shares.append(f"{percent(code.size - code.attributed, code.size)} its own")
+    shares.append(f"{percent(code.size - code.attributed, code.size)} not attributed")
     said = f"{size(code.size)}, {percent(code.attributed, code.size)} attributed: {', '.join(shares)}"
     yield from words(said, "", page, [(f"{'':{INDENT}}{'code':<{LABEL}}", "faint")])
 

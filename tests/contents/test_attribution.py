@@ -9,8 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from linkscope.analysis.facts import file_facts
 from linkscope.contents.attribution import Found, LinkedLibrary, linked_in
 from linkscope.contents.fingerprints import Archive
+from linkscope.contents.identify import inside
 from linkscope.contents.known import Pack
 from linkscope.contents.matcher import matches
 from tests.contents import linkermaps
@@ -390,6 +392,59 @@ def test_another_build_of_the_only_version_that_is_known_is_not_given_its_number
     made, _ = _linked(tmp_path, _calls(*_UNKNOWN), [_archive(tmp_path / "linked", _UNKNOWN)])
     (found,) = _found(made, MemoryPack(known)).libraries
     assert (found.version, found.fits) == (None, ("1",))
+
+
+def _with_others(*others: tuple[int, int]) -> dict[str, int]:
+    """A library of a dozen functions, with other numbers in the code of some of them."""
+    return {f"f{number}": 1000 + number for number in range(12)} | {f"f{number}": mark for number, mark in others}
+
+
+@pytest.mark.parametrize("same", [(0, 1), (5, 6), (10, 11)])
+def test_a_few_functions_that_fit_one_version_only_do_not_give_its_number_to_all(
+    same: tuple[int, int], tmp_path: Path
+) -> None:
+    """They have not changed between the newer one of two that are known and the one that is linked."""
+    changed = [(number, 2000 + number) for number in same]
+    old, new = _archive(tmp_path / "old", _with_others()), _archive(tmp_path / "new", _with_others(*changed))
+    unknown = [(number, 3000 + number) for number in range(12) if number not in same]
+    linked = _with_others(*unknown, *changed)
+    pack = MemoryPack([*read(old, library="foo", version="1"), *read(new, library="foo", version="2")])
+    made, _ = _linked(tmp_path, _calls(*linked), [_archive(tmp_path / "linked", linked)])
+    (found,) = _found(made, pack).libraries
+    assert (found.version, found.fits) == (None, ("2",))
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_release_that_is_not_known_is_not_given_the_number_of_another(suite: str, tmp_path: Path) -> None:
+    package, (name,), _ = RELEASED["zlib"]
+    flags: list[str | Path] = [package_files(suite, package) / "usr/lib/x86_64-linux-gnu" / name]
+    made, _ = _linked(tmp_path, _ZLIB, [*flags, "-Wl,--unresolved-symbols=ignore-all"])
+    others = [archive for archive in _of_all_suites("zlib") if archive.distribution != suite]
+    assert {one.version for one in _found(made, MemoryPack(others)).libraries} <= {None}
+
+
+def test_a_programs_own_code_does_not_hide_the_c_librarys_version(tmp_path: Path) -> None:
+    """A linker puts it behind what the library has in .text.unlikely, and before the library's other code."""
+    own = [f"own{number}" for number in range(120)]
+    source = "".join(_FUNCTION.format(name=name, mark=5000 + number) for number, name in enumerate(own))
+    made, _ = _linked(tmp_path, source + _calls(*own), ["-static"])
+    found = _found(made, installed_pack())
+    assert found.size - found.attributed > 1 << 14
+    versions = {archive.library: archive.version for archive in installed()}
+    assert _by_name(found)["glibc"].version == versions["glibc"]
+
+
+def test_the_code_of_a_library_has_the_version_that_its_texts_tell(tmp_path: Path) -> None:
+    archive = Path("/usr/lib/x86_64-linux-gnu/libz.a")
+    if not archive.exists():
+        raise Unavailable("zlib1g-dev is not installed")
+    made, _ = _linked(tmp_path, "#include <zlib.h>\n" + _ZLIB.replace("int compress(), uncompress();", ""), [archive])
+    with opened(made) as (reader, image):
+        found = inside(reader, image, file_facts(reader, image).file, [MemoryPack(read(archive, library="zlib"))])
+    assert found.code is not None
+    (zlib,) = (one for one in found.contents if one.name == "zlib")
+    assert zlib.version is not None
+    assert [(one.name, one.version) for one in found.code.libraries] == [("zlib", zlib.version)]
 
 
 def test_two_versions_in_one_file_are_both_named(two_versions: MemoryPack, tmp_path: Path) -> None:

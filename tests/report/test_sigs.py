@@ -84,10 +84,10 @@ def shown(code: Code | None, *found: Content) -> list[str]:
 def test_the_share_of_each_library_of_the_code_is_told() -> None:
     shares = [CodeShare(name="openssl", version="3", size=470), CodeShare(name="glibc", version=None, size=3)]
     (line, *_) = shown(Code(size=1000, attributed=473, libraries=shares))
-    assert line.split() == "code 1 KiB, 47 % attributed: openssl 47 %, glibc 1 %, 53 % its own".split()
+    assert line.split() == "code 1 KiB, 47 % attributed: openssl 47 %, glibc 1 %, 53 % not attributed".split()
     many = [CodeShare(name=f"l{number}", version=None, size=100) for number in range(10)]
     (line, *_) = shown(Code(size=1000, attributed=1000, libraries=many))
-    assert line.endswith("l7 10 %, 2 more 20 %, 0 % its own")
+    assert line.endswith("l7 10 %, 2 more 20 %, 0 % not attributed")
 
 
 def test_nothing_is_said_of_code_that_no_library_accounts_for() -> None:
