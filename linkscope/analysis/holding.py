@@ -23,13 +23,15 @@ _WHOLE = re.compile(r"\.so\.(\d+\.\d+\.\d+)$")
 class Held(msgspec.Struct, frozen=True):
     """What one file or process holds. packed: the file's path, where nobody can see what is inside.
 
-    process: it is one. closed: a process that the caller may not look into.
+    process: it is one. closed: a process that the caller may not look into. unsteady: one that became another program
+    each time that it was looked at.
     """
 
     matches: list[Match]
     packed: str | None = None
     process: bool = False
     closed: bool = False
+    unsteady: bool = False
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -44,7 +46,11 @@ class Version(msgspec.Struct, frozen=True):
 class Holding:
     """One file, its closure, and in what way they hold the library."""
 
-    def __init__(self, what: Sought, insides: Insides, file: File, where: Place, system: System) -> None:
+    def __init__(
+        self, what: Sought, insides: Insides, file: File, where: Place, system: System, package: Place | None = None
+    ) -> None:
+        """PACKAGE: where the unpacked package with the file lies, and how the names of its files begin in answers."""
+        self._package = package
         self._what = what
         self._insides = insides
         self._file = file
@@ -93,8 +99,9 @@ class Holding:
             return
         for content in self._insides.of_path(entry.realpath, self._system) or ():
             if self._what.is_inside(content):
-                via = [*self._chain(entry), entry.path or entry.requested]
-                yield self._match("inside", entry.path, told_by(content), via, ecosystem=content.ecosystem)
+                path = self._shown(entry.path)
+                via = [*self._chain(entry), path or entry.requested]
+                yield self._match("inside", path, told_by(content), via, ecosystem=content.ecosystem)
 
     def _is_it(self, entry: ClosureEntry) -> bool:
         what = self._what
@@ -117,10 +124,44 @@ class Holding:
 
     def _shared(self, entry: ClosureEntry, other: Version | None) -> Match:
         """A library of the closure that is the one looked for. OTHER: the version of one beside it."""
-        version = self._version(entry.realpath, entry.soname)
+        brought = None if entry.path is not None else self._brought(entry)
+        if brought is not None:
+            told = self._version(brought, entry.soname)
+            version = msgspec.structs.replace(told, source=None if told.number is None else "beside")
+        else:
+            version = self._version(entry.realpath, entry.soname)
         version = other if version.number is None and other is not None else version
         how: How = "needed" if entry.requested in self._file.needed else "indirect"
-        return self._match(how, entry.path, version, self._chain(entry), soname=entry.soname)
+        path = self._shown(entry.path or brought)
+        return self._match(how, path, version, self._chain(entry), soname=entry.soname, beside=brought is not None)
+
+    def _brought(self, entry: ClosureEntry) -> str | None:
+        """The file that lies beside what asks for ENTRY, which the loader does not find from here.
+
+        So are the libraries of a wheel, without a search path of their own: the module that is loaded first finds them
+        all, and by then they are mapped under these names. Nothing is loaded before a program.
+        """
+        if self._file.kind != "shared-library" or "/" in entry.requested:
+            return None
+        for asker in entry.needed_by:
+            between = self._by_path.get(asker)
+            path = self._where.inside if between is None else between.realpath
+            real = path and self._system.realpath(os.path.join(os.path.dirname(path), entry.requested), "/")
+            if real and not self._is_another(entry.soname, real):
+                return real
+        return None
+
+    def _shown(self, path: str | None) -> str | None:
+        """How the library at PATH is called in answers: without `..`, and as the other files of the same package."""
+        if path is None:
+            return None
+        plain, real = os.path.normpath(path), self._system.realpath(path, "/")
+        if real is not None and self._system.realpath(plain, "/") != real:
+            plain = real  # a symlink stands before the `..`
+        package = self._package
+        if package is None or not plain.startswith(f"{package.inside}/"):
+            return plain
+        return package.shown + plain.removeprefix(f"{package.inside}/")
 
     def _chain(self, entry: ClosureEntry) -> list[str]:
         """The shortest way from the file to what asks for ENTRY; the environment alone asks for a preload."""
@@ -131,7 +172,7 @@ class Holding:
             if not between or None in askers:  # the file itself asks
                 return [self._file.path, *reversed(chain)]
             entry = min(between, key=lambda asker: asker.depth)
-            chain.append(entry.path or entry.requested)
+            chain.append(self._shown(entry.path) or entry.requested)
 
     def _declared(self) -> Iterator[Match]:
         """What the file says that it opens itself while it runs."""
@@ -140,7 +181,7 @@ class Holding:
             if self._what.is_called((*one.soname, _basename(one.found))) or self._what.is_at((one.found, real)):
                 soname = next((name for name in one.soname if self._what.is_called((name,))), one.soname[0])
                 version = self._version(real, soname)
-                yield self._match("dlopen", one.found, version, [self._file.path], soname=soname)
+                yield self._match("dlopen", self._shown(one.found), version, [self._file.path], soname=soname)
 
     def _match(
         self,
@@ -151,6 +192,7 @@ class Holding:
         *,
         soname: str | None = None,
         itself: bool = False,
+        beside: bool = False,
         ecosystem: str | None = None,
     ) -> Match:
         return Match(
@@ -158,7 +200,8 @@ class Holding:
             path_bytes=self._file.path_bytes,
             pid=None,
             how=how,
-            library=library,
+            library=None if library is None else text(library),
+            beside=beside,
             version=version.number,
             version_from=version.source,
             via=via,

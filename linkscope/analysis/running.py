@@ -9,7 +9,7 @@ from linkscope.analysis.inside import Insides
 from linkscope.analysis.inspect import error_of
 from linkscope.analysis.objects import Objects, disk_of
 from linkscope.analysis.sought import Sought
-from linkscope.errors import LinkScopeError, NotPermitted, OutOfDescriptors, ProcessGone
+from linkscope.errors import LinkScopeError, NotPermitted, OutOfDescriptors, ProcessGone, ProcessUnsteady
 from linkscope.model.document import AnalysisError, exact_bytes, text
 from linkscope.model.who import How, Match
 from linkscope.process import procfs
@@ -41,6 +41,8 @@ class Running:
                 continue
             except NotPermitted:
                 held = Held([], process=True, closed=True)
+            except ProcessUnsteady:
+                held = Held([], process=True, unsteady=True)
             except OutOfDescriptors:
                 raise
             except LinkScopeError as error:

@@ -20,6 +20,9 @@ from linkscope.model.inspect import Content
 # has a version of its own, too. The path of a Go module is nobody else's name.
 _NAMED_ALONE = frozenset(("generic", "go"))
 _SONAME = re.compile(r"\.so(\.|$)")
+# What auditwheel puts into the name of a file that it brings along, behind all before the first dot (repair.py,
+# copylib): eight digits of a hash. It is the name of the file, with the whole version, and becomes the soname.
+_GRAFTED = re.compile(r"-[0-9a-f]{8}(?=\.)")
 # Who took over the code and the sonames of another library, without being it.
 _FORKS = {"openssl": frozenset(("libressl", "boringssl"))}
 
@@ -62,11 +65,17 @@ class Sought(msgspec.Struct, frozen=True):
         return any(self._is_its(name) for name in names if name)
 
     def _is_its(self, name: str) -> bool:
-        if name == self.name:
+        plain = _GRAFTED.sub("", name, count=1)
+        grafted = plain != name
+        if self.name in (name, plain) or (grafted and plain.startswith(f"{self.name}.") and self._is_soname):
             return True
         if self.by_project:
             return any(is_called(library, name) for library in self.libraries)
-        return self.stem is not None and bool(re.fullmatch(rf"{re.escape(self.stem)}(-[\d.]+)?\.so(\..*)?", name))
+        return self.stem is not None and bool(re.fullmatch(rf"{re.escape(self.stem)}(-[\d.]+)?\.so(\..*)?", plain))
+
+    @property
+    def _is_soname(self) -> bool:
+        return _SONAME.search(self.name) is not None
 
     def is_part(self, soname: str | None) -> bool:
         """Whether a library called SONAME is of the same project: what is inside of it is itself, and nothing more."""
@@ -122,9 +131,10 @@ def sought(name: str, system: System) -> Sought:
     project = tuple(library for library in libraries() if library.name == name.lower())
     if project:
         return Sought(name, None, frozenset(), project, by_project=True, stem=None)
-    stem = name if name.startswith("lib") else f"lib{name}"
+    stem = _stem(name)
     plain = re.fullmatch(r"[\w+.-]+", name) is not None
-    return Sought(name, None, frozenset(), _of_soname(f"{name}.so"), by_project=False, stem=stem if plain else None)
+    libraries_of_it = _of_soname(f"{stem}.so") if plain else ()
+    return Sought(name, None, frozenset(), libraries_of_it, by_project=False, stem=stem if plain else None)
 
 
 def _path(name: str, system: System) -> str | None:
@@ -139,13 +149,19 @@ def _path(name: str, system: System) -> str | None:
     return os.path.normpath(inside) if is_path else None
 
 
+def _stem(name: str) -> str:
+    return name if name.startswith("lib") else f"lib{name}"
+
+
 def _of_soname(soname: str) -> tuple[Library, ...]:
     return tuple(library for library in libraries() if is_called(library, soname))
 
 
 def near(name: str) -> list[str]:
-    """The projects that are known whose names are nearly NAME; [] where it is one itself."""
+    """The projects that are known whose names are nearly NAME; [] where it is one itself, or begins their sonames."""
     from difflib import get_close_matches
 
     known = [library.name for library in libraries()]
-    return [] if name.lower() in known else get_close_matches(name.lower(), known, 2, 0.75)
+    if name.lower() in known or _of_soname(name) or _of_soname(f"{_stem(name)}.so"):
+        return []
+    return get_close_matches(name.lower(), known, 2, 0.75)

@@ -19,7 +19,6 @@ from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.sought import Sought, sought
 from linkscope.contents.upstream import key, semantic_key
 from linkscope.errors import BadAssumption
-from linkscope.loader.system import System
 from linkscope.model.document import AnalysisError, text
 from linkscope.model.inspect import File
 from linkscope.model.who import Match, WhoDocument, WhoSummary
@@ -105,8 +104,9 @@ def document(
         packed=[one.packed for one in held if one.packed is not None],
         summary=WhoSummary(
             files=sum(not one.process for one in held),
-            processes=sum(one.process and not one.closed for one in held),
+            processes=sum(one.process and not one.closed and not one.unsteady for one in held),
             closed=sum(one.closed for one in held),
+            unsteady=sum(one.unsteady for one in held),
         ),
         errors=errors,
     )
@@ -138,6 +138,17 @@ class Bound:
         return None if least is None or found is None else found < least
 
 
+def _package(member: Member) -> Place | None:
+    """Where the package lies that a file is from, and how its files' names begin in answers.
+
+    None for a file of none, and for one of a package that counts as installed: its libraries are where they will be.
+    """
+    if member.bundle is None or member.top is None or member.top == "/":
+        return None
+    name = member.where.inside.removeprefix(f"{member.top}/")
+    return Place(member.top, member.where.shown.removesuffix(name))
+
+
 class _Question:
     """What is asked of each file."""
 
@@ -152,10 +163,11 @@ class _Question:
         """What one file holds, or why that cannot be told."""
         if isinstance(item, AnalysisError):
             return item
-        return answer(item, lambda subject: self._held(subject.file, item.where, item.run.system))
+        return answer(item, lambda subject: self._held(subject.file, item))
 
-    def _held(self, file: File, where: Place, system: System) -> Held:
-        holding = Holding(self._what, self._insides, file, where, system)
+    def _held(self, file: File, member: Member) -> Held:
+        where, system = member.where, member.run.system
+        holding = Holding(self._what, self._insides, file, where, system, _package(member))
         packed = any(problem.code == "packed" for problem in file.problems)
         return Held(self._bound.kept(holding.matches()), file.path if packed else None)
 

@@ -17,16 +17,17 @@ VersionFrom = Literal["contents", "beside", "soname"]
 class Match(Document, frozen=True, kw_only=True, omit_defaults=True):
     """One way in which a file or a process holds the library.
 
-    path: the file or, of a process, its program. library: the shared library, as the loader opens it or has mapped it;
-    of `inside` the library of the closure (or of the process) that has it inside, None where that is the file itself;
-    of `needed` and `indirect` None also where the loader finds none. via: from the file to what asks for the library,
-    or has it inside. itself: the file is the library. name: what was found: a name as `contents` has it, else the
-    soname.
+    path: the file or, of a process, its program. library: the shared library, as the loader opens it (without `..`) or
+    has mapped it; of `inside` the library of the closure (or of the process) that has it inside, None where that is the
+    file itself; of `needed` and `indirect` None also where the loader finds none. beside: the loader does not find it
+    from this file, but it lies beside what asks for it, and is there where it was loaded before. via: from the file to
+    what asks for the library, or has it inside. itself: the file is the library. name: what was found: a name as
+    `contents` has it, else the soname.
 
-    version: None where nothing tells it. version_from: the library's own contents, those of another library of the
-    same project beside it, or its soname. older: only where a version was asked for: `unknown` where it cannot be told
-    whether it is older. evidence: of the contents. disk: of a process, what became of the mapped file. command: of a
-    process, its name.
+    version: None where nothing tells it. version_from: the library's own contents, those of what stands `beside` the
+    one that asks or of another library of the same project, or its soname. older: only where a version was asked for:
+    `unknown` where it cannot be told whether it is older. evidence: of the contents. disk: of a process, what became of
+    the mapped file. command: of a process, its name.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Match(Document, frozen=True, kw_only=True, omit_defaults=True):
     ecosystem: str | None = None
     soname: str | None = None
     itself: bool = False
+    beside: bool = False
     version_from: VersionFrom | None = None
     older: Literal["yes", "unknown"] | None = None
     evidence: list[Evidence] = msgspec.field(default_factory=list)
@@ -48,11 +50,15 @@ class Match(Document, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class WhoSummary(Document, frozen=True, kw_only=True):
-    """How much was looked at. closed: processes that the caller may not look into."""
+    """How much was looked at. closed: processes that the caller may not look into.
+
+    unsteady: processes that became another program each time that they were looked at, as what lives for a moment does.
+    """
 
     files: int
     processes: int
     closed: int
+    unsteady: int = 0
 
 
 class WhoDocument(Document, frozen=True, kw_only=True):

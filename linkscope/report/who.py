@@ -35,7 +35,7 @@ def render(document: WhoDocument, page: Page) -> Iterator[str]:
     for match in sorted(document.matches, key=_place):
         groups.setdefault(_group(match), []).append(match)
     for group, alike in groups.items():
-        for line in (*_headline(group, alike[0], page), *table(_COLUMNS, list(map(_row, alike)), page)[1:], []):
+        for line in (*_headline(group, alike, page), *table(_COLUMNS, list(map(_row, alike)), page)[1:], []):
             yield paint(line, page) + "\n"
     for line in (*_packed(document, page), *_count(document, page)):
         yield paint(line, page) + "\n"
@@ -59,15 +59,15 @@ def _group(match: Match) -> Group:
     return match.library or "found nowhere", match.name, match.version or ""
 
 
-def _headline(group: Group, first: Match, page: Page) -> Iterator[list[Span]]:
+def _headline(group: Group, alike: list[Match], page: Page) -> Iterator[list[Span]]:
     called, name, version = group
     told = (version, "") if version else ("version unknown", "warn")
     spans: list[Span] = [(called, "title"), (name, "name"), told]
-    if first.version_from == "beside":
+    if all(match.version_from == "beside" and not match.beside for match in alike):
         spans.append(("as what stands beside it", "faint"))
-    if first.version_from == "soname":
+    if alike[0].version_from == "soname":
         spans.append(("by its soname", "faint"))
-    if first.older == "unknown":
+    if alike[0].older == "unknown":
         spans.append(("may be older", "warn"))
     yield from flow(spans, page, [], [(" " * 2 * INDENT, "")], "  ")
 
@@ -78,7 +78,7 @@ def _row(match: Match) -> list[Span]:
         ("" if match.pid is None else str(match.pid), ""),
         (match.command or "", "name"),
         (exact(match.path, match.path_bytes), "bad" if match.disk in _STALE else ""),
-        (_HOW.get(match.how, ""), "how"),
+        (_HOW.get(match.how, "") + (", beside it" if match.beside else ""), "how"),
         state,
         (_through(match), "faint"),
     ]
@@ -121,6 +121,9 @@ def _count(document: WhoDocument, page: Page) -> Iterator[list[Span]]:
     if summary.closed:
         told = f"{_counted(summary.closed, 'process', 'processes')} may not be looked into"
         yield from words(told, "warn", page, [])
+    if summary.unsteady:
+        told = f"{_counted(summary.unsteady, 'process', 'processes')} changed each time that it was looked at"
+        yield from words(told, "warn", page, [])
 
 
 def _different(matches: Iterable[Match]) -> tuple[set[str], set[int]]:
@@ -136,9 +139,9 @@ def _details(matches: list[Match]) -> Iterator[Span]:
     stale = {match.pid for match in matches if match.disk in _STALE}
     if stale:
         yield f"{len(stale)} to be restarted", "bad"
-    unknown = sum(match.older == "unknown" for match in matches)
-    if unknown:
-        yield f"of {unknown} the version is not known", "warn"
+    files, processes = _different(match for match in matches if match.older == "unknown")
+    if files or processes:
+        yield f"of {len(files) + len(processes)} the version is not known", "warn"
 
 
 def _counted(count: int, one: str, many: str) -> str:

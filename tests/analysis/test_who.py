@@ -17,7 +17,7 @@ from linkscope.errors import BadAssumption
 from linkscope.model.who import Match, WhoDocument
 from tests.contents.samples import linked
 from tests.oracle.availability import Unavailable
-from tests.oracle.elfwriter import shared_object
+from tests.oracle.elfwriter import executable, shared_object
 from tests.process.started import NOBODY, Started, as_user, started
 
 FixtureFile = Callable[[str], Path]
@@ -120,6 +120,80 @@ def test_in_a_package_it_is_found_by_the_members_name(zlib_users: Path, tmp_path
     document = who("zlib", [str(tmp_path / "release.zip")])
     assert _ways(document) == {"static": ["inside"], "through": ["inside"], "libpacks.so": ["inside"]}
     assert {match.path.partition("!")[0] for match in document.matches} == {str(tmp_path / "release.zip")}
+
+
+# --- What auditwheel made of a wheel ----------------------------------------------------------------------------------
+
+_GRAFTED = "libz-dd453c56.so.1.2.11"
+
+
+@pytest.fixture
+def repaired(zlib_users: Path, tmp_path: Path) -> Path:
+    """A folder as auditwheel leaves it: a module that finds a renamed zlib, and a library beside that does not."""
+    library = _of(who("zlib", [str(zlib_users / "dynamic")]), "dynamic").library
+    libs = tmp_path / "app.libs"
+    libs.mkdir()
+    (tmp_path / "app").mkdir()
+    shutil.copy(str(library), libs / _GRAFTED)
+    shared_object(libs / "libneeds-00112233.so.1", needed=(_GRAFTED,))
+    rpath = "$ORIGIN/../app.libs"
+    shared_object(tmp_path / "app/_ext.so", needed=("libneeds-00112233.so.1", _GRAFTED), rpath=rpath)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["libz.so.1", "libz.so.1.2.11", "libz", "z", "zlib", _GRAFTED])
+def test_a_copy_that_auditwheel_renamed_is_found_by_its_name_before(repaired: Path, name: str) -> None:
+    found = _ways(who(name, [str(repaired)]))
+    assert found == {_GRAFTED: ["inside"], "_ext.so": ["needed"], "libneeds-00112233.so.1": ["needed"]}
+
+
+@pytest.mark.parametrize("name", ["libz.so.2", "libz.so.1.2.1", "libz.so.11", "libzz", "libz-2.so.1"])
+def test_a_renamed_copy_of_another_version_or_library_is_not_meant(repaired: Path, name: str) -> None:
+    assert who(name, [str(repaired)]).matches == []
+
+
+def test_what_lies_beside_a_library_that_does_not_find_it_is_what_it_gets(repaired: Path, zlib_version: str) -> None:
+    match = _of(who("zlib", [str(repaired)]), "libneeds-00112233.so.1")
+    assert (match.library, match.beside) == (str(repaired / "app.libs" / _GRAFTED), True)
+    assert (match.version, match.version_from) == (zlib_version, "beside")
+
+
+def test_a_program_does_not_get_what_lies_beside_it(zlib_users: Path, tmp_path: Path) -> None:
+    """Nothing is loaded before it: its loader says that the library is not found."""
+    library = _of(who("zlib", [str(zlib_users / "dynamic")]), "dynamic").library
+    shutil.copy(str(library), tmp_path / _GRAFTED)
+    program = executable(tmp_path / "app", needed=(_GRAFTED,))
+    said = subprocess.run([program], capture_output=True, text=True, timeout=30)
+    assert f"{_GRAFTED}: cannot open shared object file" in said.stderr
+    match = _of(who(_GRAFTED, [str(program)]), "app")
+    assert (match.library, match.beside, match.version) == (None, False, None)
+
+
+def test_a_library_of_the_same_package_is_named_as_its_other_files(repaired: Path) -> None:
+    """In zipfile's words, behind the path that was given."""
+    wheel = repaired / "app-1.0.zip"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path in sorted(repaired.glob("app*/*.so*")):
+            archive.write(path, str(path.relative_to(repaired)))
+        names = archive.namelist()
+    document = who("zlib", [str(wheel)])
+    assert len(document.matches) == 3
+    named = {path for match in document.matches for path in (match.library, *match.via) if path is not None}
+    assert named == {f"{wheel}!/{name}" for name in names}
+
+
+def test_a_library_is_named_without_a_way_back_where_that_is_the_same_file(repaired: Path) -> None:
+    expected = str(repaired / "app.libs" / _GRAFTED)
+    assert _of(who("zlib", [str(repaired / "app")]), "_ext.so").library == expected
+    (repaired / "elsewhere/deep").mkdir(parents=True)
+    shutil.move(repaired / "app", repaired / "elsewhere/deep/app")
+    shutil.copytree(repaired / "app.libs", repaired / "elsewhere/deep/app.libs")
+    (repaired / "app").symlink_to("elsewhere/deep/app")
+    behind = str(repaired / "elsewhere/deep/app.libs" / _GRAFTED)
+    assert _of(who("zlib", [str(repaired / "app/_ext.so")]), "_ext.so").library == behind
+
+
+# --- Versions ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`linkscope who`: its formats, its exit codes, its looks on a narrow and a wide page, and what it refuses."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +99,24 @@ def test_a_version_that_is_not_known_is_marked(linkscope: Linkscope, tmp_path: P
     assert "may be older" in text
 
 
+def test_files_whose_version_is_not_known_are_counted_and_not_their_ways(linkscope: Linkscope, tmp_path: Path) -> None:
+    """One file that needs both libraries of a project is one file."""
+    for name in ("libssl.so.3", "libcrypto.so.3"):
+        shared_object(tmp_path / name, soname=name)
+    shared_object(tmp_path / "both.so", needed=("libssl.so.3", "libcrypto.so.3"), rpath="$ORIGIN")
+    ran = linkscope("who", "openssl", "--older-than", "3.0.1", tmp_path / "both.so")
+    last = ran.stdout.decode().splitlines()[-1]
+    assert last == "openssl, older than 3.0.1: held by 1 of 1 file · of 1 the version is not known"
+
+
+@pytest.mark.parametrize("name", ["libssl", "ssl", "libssl.so.3"])
+def test_who_names_a_library_by_its_soname_is_not_asked_what_was_meant(
+    linkscope: Linkscope, inside: Path, name: str
+) -> None:
+    ran = linkscope("who", name, inside)
+    assert (ran.returncode, ran.stderr) == (1, b"")
+
+
 def test_a_name_that_nearly_fits_is_answered_with_the_one_that_was_meant(linkscope: Linkscope, inside: Path) -> None:
     assert b"did you mean openssl?" in linkscope("who", "opensl", inside).stderr
 
@@ -124,7 +143,7 @@ def test_a_process_whose_library_was_replaced_is_told(
     assert ran.returncode == 0
     assert f"{holder.pid}  holder" in text
     assert "deleted" in text
-    assert "1 to be restarted" in text
+    assert re.search(r"[1-9]\d* to be restarted", text)  # a test that runs beside this one may have some, too
     assert [match["pid"] for match in json.loads(by_path.stdout)["matches"]] == [holder.pid]
 
 
