@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -19,6 +20,9 @@ from linkscope.cli.progress import shown, waited_for
 from linkscope.model.document import AnalysisError
 from linkscope.model.who import Match, WhoDocument
 from linkscope.report.escape import exact, quoted
+
+if TYPE_CHECKING:
+    from linkscope.analysis.holding import Held
 
 _MOST_WORKERS = 8  # as for inspect
 _EXAMPLES = examples(
@@ -82,13 +86,23 @@ def command(
     Exit code: 0 if something holds it, 1 if nothing does, 2 if something could not be analysed. Processes that may not
     be looked into are counted, and do not change it.
     """
+    from linkscope.analysis.holding import Held
+    from linkscope.analysis.who import document
+
     chosen = [*paths, *(listed_in(files_from, b"\0" if null else b"\n") if files_from is not None else ())]
     named = bool(paths) or files_from is not None
     if assumptions.root != "/" and (processes or not named):
         raise click.UsageError("--root is about files: name some, and leave --processes out.")
+    if not name.strip():
+        raise click.UsageError("NAME is empty: no library is called so.")
     output = Output()
     asked = Asked(name=name, older_than=older_than, thorough=thorough, processes=processes or not named, files=named)
-    found = _document(asked, chosen, assumptions, output)
+    results: list[Held | AnalysisError] = []
+    for result in _results(asked, chosen, assumptions, output):
+        results.append(result)
+        if form == "jsonl" and isinstance(result, Held):
+            _tell(result.matches, output)
+    found = document(asked.name, results, asked.older_than, assumptions)
     for piece in _pieces(found, form, output):
         output.write(piece)
     output.flush()
@@ -100,32 +114,40 @@ def command(
     return exit_codes.FAILED if found.errors else exit_codes.FINE if found.matches else exit_codes.WRONG
 
 
-def _document(asked: Asked, paths: list[str], assumptions: Assumptions, output: Output) -> WhoDocument:
-    from linkscope.analysis.holding import Held
-    from linkscope.analysis.who import document, who_of, who_runs
+def _results(
+    asked: Asked, paths: list[str], assumptions: Assumptions, output: Output
+) -> Iterator[Held | AnalysisError]:
+    """One answer for each file and process, made when asked for."""
+    from linkscope.analysis.who import who_of, who_runs
 
-    results: list[Held | AnalysisError] = []
     if asked.files:
         workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
         found = who_of(asked.name, paths, assumptions, asked.older_than, workers, thorough=asked.thorough)
         # Nobody knows how many files there will be in a folder.
         folders = any(map(os.path.isdir, paths))
-        results += waited_for(found, "files") if folders else shown(found, len(paths), output)
+        yield from waited_for(found, "files") if folders else shown(found, len(paths), output)
     if asked.processes:
         running = who_runs(asked.name, asked.older_than, thorough=asked.thorough)
-        results += waited_for(running, "processes")
-    return document(asked.name, results, asked.older_than, assumptions)
+        yield from waited_for(running, "processes")
+
+
+def _tell(matches: list[Match], output: Output) -> None:
+    """Sends a line for each of MATCHES at once, whoever reads: the next file may take a while."""
+    from linkscope.report import json
+
+    for line in json.lines(matches, (Match,)):
+        output.finish(json.visible(line) if output.terminal else line)
 
 
 def _pieces(found: WhoDocument, form: str, output: Output) -> Iterable[bytes | str]:
-    """FOUND in the format FORM, whose module is imported only now; on a terminal nothing in it is acted on."""
+    """FOUND in the format FORM, as far as its lines were not sent; on a terminal nothing in it is acted on."""
     if form == "text":
         from linkscope.report.who import render
 
         return render(found, output.page())
     from linkscope.report import json
 
-    encoded: Iterator[bytes] = iter((json.whole(found),)) if form == "json" else json.lines(found.matches, (Match,))
+    encoded = [json.whole(found)] if form == "json" else []
     return map(json.visible, encoded) if output.terminal else encoded
 
 

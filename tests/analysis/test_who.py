@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -377,13 +378,34 @@ def test_whoever_may_only_read_memory_has_the_version_from_there(zlib_users: Pat
         os.waitpid(child, 0)
 
 
-def test_what_was_opened_leads_to_what_it_needs(fixture_file: FixtureFile) -> None:
-    plugin = fixture_file("process/plugins/libneedy.so")
-    with started([fixture_file("process/dlopen"), plugin]) as host:
+def test_what_was_opened_leads_to_what_it_needs(fixture_file: FixtureFile, tmp_path: Path) -> None:
+    """Of copies: the fixtures may be made anew meanwhile."""
+    program = Path(shutil.copy(fixture_file("process/dlopen"), tmp_path / "dlopen"))
+    plugin, needed = (
+        Path(shutil.copy(fixture_file(f"process/plugins/{name}"), tmp_path / name))
+        for name in ("libneedy.so", "libneeded.so")
+    )
+    with started([program, plugin]) as host:
         host.expect("ready")
-        (match,) = (match for match in who("libneeded.so").matches if match.pid == host.pid)
-    assert match.via == [str(fixture_file("process/dlopen")), str(plugin)]
-    assert match.library == str(plugin.with_name("libneeded.so"))
+        assert f"map {needed}" in host.lines
+        document = who("libneeded.so")
+    matches = [match for match in document.matches if match.pid == host.pid]
+    assert len(matches) == 1, document.errors
+    (match,) = matches
+    assert match.via == [str(program), str(plugin)]
+    assert match.library == str(needed)
+
+
+def test_a_process_that_never_stays_the_same_program_is_counted_and_no_error(tmp_path: Path) -> None:
+    source = '#include <unistd.h>\nint main(int c, char **v) { execv("/proc/self/exe", v); return 1; }\n'
+    program = linked(tmp_path / "restless", source, ["-static"])
+    document = who("libnobody-has-this.so.1")
+    with started([program]) as restless:
+        deadline = time.monotonic() + 30
+        while not document.summary.unsteady and time.monotonic() < deadline:
+            document = who("libnobody-has-this.so.1")
+            assert (restless.process.poll(), document.errors) == (None, [])
+    assert document.summary.unsteady
 
 
 def test_a_part_of_the_same_project_does_not_have_it_inside(zlib_users: Path) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import msgspec
 import pytest
 
 from linkscope.model.who import Match, WhoDocument
-from tests.cli.conftest import Linkscope
+from tests.cli.conftest import COMMAND, Linkscope, environment
 from tests.cli.processes import as_nobody
 from tests.contents.samples import texts, with_constants
 from tests.oracle.elfwriter import shared_object
@@ -48,6 +50,8 @@ def inside(tmp_path: Path) -> Path:
         (("zlib", "--root", "{}", "--processes", "/"), 2),
         (("zlib", "--root", "{}"), 2),
         ((), 2),
+        (("", "{}"), 2),
+        ((" ", "{}"), 2),
     ],
 )
 def test_the_exit_code_tells_whether_something_holds_it(
@@ -73,6 +77,22 @@ def test_json_is_one_document_of_the_published_schema(linkscope: Linkscope, insi
 def test_jsonl_is_a_line_for_each_match(linkscope: Linkscope, inside: Path) -> None:
     ran = linkscope("who", "--format", "jsonl", "zlib", inside)
     assert [msgspec.json.decode(line, type=Match).version for line in ran.stdout.splitlines()] == ["1.2.11"]
+
+
+def test_jsonl_tells_of_a_file_before_the_next_ones_are_looked_at(inside: Path, tmp_path: Path) -> None:
+    """Whoever wants the first line alone does not wait for a folder of a thousand files."""
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(1000):
+        shutil.copy(inside / "plain", many / f"{number:04}")
+    arguments = [*COMMAND, "who", "--format", "jsonl", "zlib", str(inside / "holds"), str(many)]
+    with subprocess.Popen(arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        assert running.stdout is not None
+        try:
+            assert msgspec.json.decode(running.stdout.readline(), type=Match).path == str(inside / "holds")
+            assert running.poll() is None
+        finally:
+            running.terminate()
 
 
 def test_text_names_the_version_the_file_and_how_many_hold_it(linkscope: Linkscope, inside: Path) -> None:
