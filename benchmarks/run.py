@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from benchmarks import processes, readers, timing
+from benchmarks import contents, processes, readers, timing
 from benchmarks.cases import MIB, Case, Growth, all_programs, cases, growth
 from benchmarks.timing import Measured
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=processes.FIXTURES) as scratch:
         every = cases(scratch, given.processes)
         grows = growth(given.processes)
-        names = [case.name for case in every] + [grows.name, _READERS]
+        names = [case.name for case in every] + [grows.name, _READERS, contents.NAME]
         if given.only not in (None, *names):
             parser.error(f"no comparison is called {given.only}; there are {', '.join(names)}")
         output = os.path.join(scratch, "output")
@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kept.append(_print_growth(grows, given.runs, output))
     if given.only in (None, _READERS):
         _print_readers(given.runs)
+    if given.only in (None, contents.NAME):
+        contents.print_contents()
     return 0 if all(kept) else 1
 
 

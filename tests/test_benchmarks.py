@@ -25,6 +25,8 @@ COMPARISONS = {
     "all": ["linkscope inspect", "libtree -vvv"],
     "symbols": ["linkscope inspect", "ldd -r"],
     "text": ["linkscope inspect", "import click, msgspec", "libtree -vvv"],
+    "check": ["linkscope check"],
+    "gate": ["linkscope check", "checksec"],
     "stale": ["linkscope ps --stale", "needrestart -b -r l", "needrestart -b -r l -l"],
     "outdated": ["linkscope ps --stale", "needrestart -b -r l"],
     "pid": ["linkscope pid", "import click, msgspec", "pldd"],
@@ -40,7 +42,7 @@ def _bench(*options: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_one_round_measures_everything(name: str, require_tool: Callable[[str], str]) -> None:
-    for tool in ("libtree", "lddtree", "needrestart", "pldd"):
+    for tool in ("libtree", "lddtree", "needrestart", "pldd", "checksec"):
         require_tool(tool)
     done = _bench("--runs", "1", "--processes", "20", "--only", name)
     assert done.returncode in (0, 1), done.stderr
