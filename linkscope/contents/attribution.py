@@ -9,7 +9,7 @@ another's sources is then not accused. Among the releases of a library, the one 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ import msgspec
 from linkscope.contents.copied import is_copied
 from linkscope.contents.fingerprints import Archive
 from linkscope.contents.matcher import Match, executable_ranges, matches
+from linkscope.contents.surroundings import COMMON, Gap, Holder, Region, Surroundings, unknown_before, unknown_code
 from linkscope.elf import constants as c
 from linkscope.elf.machines import machine_name
 from linkscope.elf.sections import read_sections
@@ -28,11 +29,9 @@ if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
 
-# Fixed bytes up to which compilers make the same code of unrelated sources: accessors, loops over an array, functions
-# that collect their variable arguments for another one (up to 180 bytes of x86-64). Of what is longer, as many as it is
-# longer count as proof, once for the same code; so many of them prove that a library is inside. Measured over the 2,300
-# programs and libraries of a Debian 12 against 290 archives that nearly none of them holds: what remains are copies.
-_COMMON = 128
+# Of code longer than COMMON, as many fixed bytes as it is longer count as proof, once for the same code; so many of
+# them prove that a library is inside. Measured over 2,300 programs and libraries of a Debian 12 against 290 archives
+# that nearly none of them holds: what remains are copies.
 _PROOF = 256
 # The same for the archives of a library that is proven.
 _TELLING = 32
@@ -43,7 +42,6 @@ _ARCHIVE = 96
 # 32 % of libpng (Debian 12, measured). Assembly stands together, and may be the same in the release next to it.
 _ANOTHER_RELEASE = 20
 _UNKNOWN = 32
-_PADDING = 64  # bytes: the alignment of sections
 _MUCH = 1 << 14  # bytes of a library, nothing unknown between them, that another version would hardly have all the same
 # Unknown code beside a library's may be the rest of it, in a version that nobody has learnt: the two or three sections
 # that did not change between zlib 1.2.11 and 1.3.1 are 3 to 14 % of it. It may as well be the program's own, which says
@@ -52,10 +50,6 @@ _MUCH = 1 << 14  # bytes of a library, nothing unknown between them, that anothe
 _LARGE = 1 << 16
 _SHARE = 3
 _MANY = 16
-# Where a linker puts what is called after these, from all files of the link, before the other code of them all (the
-# default scripts of GNU ld; gold and lld do the same): between such a section of an archive and its other ones stands
-# the program's own code.
-_GROUPS = (".text.unlikely", ".text.exit", ".text.startup", ".text.hot", ".text.sorted")
 
 
 class LinkedArchive(msgspec.Struct, frozen=True):
@@ -99,29 +93,6 @@ class Found(msgspec.Struct, frozen=True):
         return sum(library.size for library in self.libraries)
 
 
-class _Holder(msgspec.Struct, frozen=True):
-    """One archive that holds a piece of code. archive: (pack, its number there)."""
-
-    archive: tuple[int, int]
-    member: str
-    section: str
-
-
-class _Region(msgspec.Struct, frozen=True):
-    """Bytes of the file that are known code, and who holds it.
-
-    code: by what it is the same as elsewhere. telling: whether it can prove anything: it is no header's code, and in
-    no archive a copy.
-    """
-
-    start: int
-    length: int
-    fixed: int
-    code: tuple[int, int]
-    telling: bool
-    holders: tuple[_Holder, ...]
-
-
 def linked_in(reader: Reader, image: Image, packs: Sequence[Pack]) -> Found:
     """The libraries whose code is in the file's executable bytes, as far as the packs know them.
 
@@ -135,8 +106,8 @@ def linked_in(reader: Reader, image: Image, packs: Sequence[Pack]) -> Found:
     proven = list(_by_library(regions, archives))
     versions = _versions(architecture, packs) if proven else {}
     before = {region.start: previous for previous, region in pairwise(regions)}
-    firm = {region.start for _, own in proven for region in own if region.telling and region.fixed >= _COMMON}
-    around = _Surroundings(before, tuple(_gaps(regions, firm, executable_ranges(image))))
+    firm = {region.start for _, own in proven for region in own if region.telling and region.fixed >= COMMON}
+    around = Surroundings(before, tuple(unknown_code(regions, firm, executable_ranges(image))))
     libraries = [
         library for name, own in proven for library in _releases(name, own, archives, versions.get(name, set()), around)
     ]
@@ -179,13 +150,13 @@ def _settled(found: Iterable[Match]) -> list[list[Match]]:
     return settled
 
 
-def _regions(settled: list[list[Match]], architecture: str, packs: Sequence[Pack]) -> list[_Region]:
+def _regions(settled: list[list[Match]], architecture: str, packs: Sequence[Pack]) -> list[Region]:
     wanted = {(match.pack, match.code) for same in settled for match in same}
-    holders: dict[tuple[int, int], list[_Holder]] = {}
+    holders: dict[tuple[int, int], list[Holder]] = {}
     shared: set[tuple[int, int]] = set()
     for number, pack in enumerate(packs):
         for place in pack.places(architecture, sorted(code for one, code in wanted if one == number)):
-            holder = _Holder((number, place.archive), place.member, place.section)
+            holder = Holder((number, place.archive), place.member, place.section)
             holders.setdefault((number, place.code), []).append(holder)
             if place.shared:
                 shared.add((number, place.code))
@@ -194,7 +165,7 @@ def _regions(settled: list[list[Match]], architecture: str, packs: Sequence[Pack
         codes = sorted({(match.pack, match.code) for match in same})
         there = dict.fromkeys(holder for code in codes for holder in holders.get(code, ()))
         regions.append(
-            _Region(
+            Region(
                 start=same[0].start,
                 length=same[0].length,
                 fixed=same[0].fixed,
@@ -206,12 +177,12 @@ def _regions(settled: list[list[Match]], architecture: str, packs: Sequence[Pack
     return [region for region in regions if region.holders]
 
 
-def _proof(regions: Iterable[_Region], common: int = _COMMON) -> int:
+def _proof(regions: Iterable[Region], common: int = COMMON) -> int:
     """How much the regions prove together: their fixed bytes beyond COMMON in each, once for the same code."""
     return sum({r.code: r.fixed - common for r in regions if r.telling and r.fixed > common}.values())
 
 
-def _archives(regions: list[_Region], packs: Sequence[Pack]) -> dict[tuple[int, int], Archive]:
+def _archives(regions: list[Region], packs: Sequence[Pack]) -> dict[tuple[int, int], Archive]:
     wanted = sorted({holder.archive for region in regions for holder in region.holders})
     archives: dict[tuple[int, int], Archive] = {}
     for number, pack in enumerate(packs):
@@ -235,9 +206,7 @@ def _library(archive: Archive) -> str:
     return archive.library or archive.package or archive.name
 
 
-def _by_library(
-    regions: list[_Region], archives: dict[tuple[int, int], Archive]
-) -> Iterable[tuple[str, list[_Region]]]:
+def _by_library(regions: list[Region], archives: dict[tuple[int, int], Archive]) -> Iterable[tuple[str, list[Region]]]:
     """Each library that is proven, with the regions that it explains and none before it does.
 
     Where two are proven by the same bytes, the smaller one is named: the other one carries a copy.
@@ -267,24 +236,6 @@ def _release(archive: Archive) -> _Release:
     return archive.version, archive.package_version, archive.distribution
 
 
-class _Gap(msgspec.Struct, frozen=True):
-    """Unknown code between two pieces that prove something, or an end of the segment: `size` bytes more than padding.
-
-    before, behind: where the two start. What proves nothing may stand between them.
-    """
-
-    before: int | None
-    behind: int | None
-    size: int
-
-
-class _Surroundings(msgspec.Struct, frozen=True):
-    """What stands beside regions. before: the known code before each, by that one's start. gaps: the unknown code."""
-
-    before: dict[int, _Region]
-    gaps: tuple[_Gap, ...]
-
-
 class _Part(msgspec.Struct, frozen=True):
     """What one release of a library explains: the numbers of the regions. fits: the versions that explain as much."""
 
@@ -295,10 +246,10 @@ class _Part(msgspec.Struct, frozen=True):
 
 def _releases(
     name: str,
-    regions: list[_Region],
+    regions: list[Region],
     archives: dict[tuple[int, int], Archive],
     versions: set[str | None],
-    around: _Surroundings,
+    around: Surroundings,
 ) -> list[LinkedLibrary]:
     """The library in each version of it that is in the file; nearly always there is one.
 
@@ -313,7 +264,7 @@ def _releases(
         release = {number: archive for number, archive in mine.items() if _release(archive) == part.release}
         linked = _linked_archives(own, release)
         rest = [regions[number] for number in left] if part is parts[0] else []
-        unknown = sum(_unknown_before(region, around.before.get(region.start), release) for region in own)
+        unknown = sum(unknown_before(region, around.before.get(region.start), release) for region in own)
         size = sum(region.length for region in own)
         exact = len(part.fits) == 1 and _proof(rest) * _ANOTHER_RELEASE <= _proof(own) and unknown * _UNKNOWN <= size
         whole = sum(one.archive.size for one in linked)
@@ -331,23 +282,7 @@ def _releases(
     return libraries
 
 
-def _gaps(regions: list[_Region], firm: Container[int], ranges: Iterable[tuple[int, int]]) -> Iterator[_Gap]:
-    """The unknown code of the segments at RANGES. firm: where those regions start that prove something."""
-    for start, end in ranges:
-        before, known, size = None, start, 0
-        for region in regions:
-            if not start <= region.start < end:
-                continue
-            unknown = region.start - known
-            size += unknown if unknown >= _PADDING else 0
-            known = region.start + region.length
-            if region.start in firm:
-                yield _Gap(before, region.start, size)
-                before, size = region.start, 0
-        yield _Gap(before, None, size + (end - known if end - known >= _PADDING else 0))
-
-
-def _is_much(regions: list[_Region], linked: Iterable[LinkedArchive], gaps: Iterable[_Gap]) -> bool:
+def _is_much(regions: list[Region], linked: Iterable[LinkedArchive], gaps: Iterable[Gap]) -> bool:
     """Whether so much of a library is there that unknown code beside it is hardly the rest of another version."""
     size = sum(region.length for region in regions)
     starts = {region.start for region in regions}
@@ -356,34 +291,14 @@ def _is_much(regions: list[_Region], linked: Iterable[LinkedArchive], gaps: Iter
     return joints >= _MANY or size >= _LARGE or any(shares)
 
 
-def _is_most(regions: list[_Region], gaps: Iterable[_Gap]) -> bool:
+def _is_most(regions: list[Region], gaps: Iterable[Gap]) -> bool:
     """Whether the regions are most of what may be there of the library: twice as much as stands unknown beside them."""
     starts = {region.start for region in regions}
     beside = sum(gap.size for gap in gaps if gap.before in starts or gap.behind in starts)
     return 2 * beside <= sum(region.length for region in regions)
 
 
-def _unknown_before(region: _Region, previous: _Region | None, archives: Container[tuple[int, int]]) -> int:
-    """The bytes of code, more than padding, between two sections of the same one of ARCHIVES; 0 for others.
-
-    Code that proves nothing may stand among the program's own: templates that it has in common with the library.
-    """
-    if previous is None or not (previous.telling and region.telling) or max(previous.fixed, region.fixed) < _COMMON:
-        return 0
-    both = _places(previous) & _places(region)
-    gap = region.start - previous.start - previous.length
-    return gap if gap >= _PADDING and any(archive in archives for archive, _ in both) else 0
-
-
-def _places(region: _Region) -> set[tuple[tuple[int, int], str]]:
-    """The archives that hold the region's code, each with the group of sections that a linker puts it in."""
-    return {
-        (holder.archive, next((group for group in _GROUPS if holder.section.startswith(group)), ""))
-        for holder in region.holders
-    }
-
-
-def _parts(regions: list[_Region], archives: dict[tuple[int, int], Archive]) -> tuple[list[_Part], set[int]]:
+def _parts(regions: list[Region], archives: dict[tuple[int, int], Archive]) -> tuple[list[_Part], set[int]]:
     """The releases that are there, the one that explains most first, and the regions that none of them explains."""
     claims: dict[_Release, set[int]] = {}
     for number, region in enumerate(regions):
@@ -405,7 +320,7 @@ def _parts(regions: list[_Region], archives: dict[tuple[int, int], Archive]) -> 
 
 
 def _is_second_copy(
-    regions: list[_Region], part: _Part, parts: list[_Part], archives: dict[tuple[int, int], Archive]
+    regions: list[Region], part: _Part, parts: list[_Part], archives: dict[tuple[int, int], Archive]
 ) -> bool:
     """Whether another release is in the file as well, and not just one that lies between the two.
 
@@ -417,7 +332,7 @@ def _is_second_copy(
 
 
 def _sections(
-    region: _Region, release: _Release, archives: dict[tuple[int, int], Archive]
+    region: Region, release: _Release, archives: dict[tuple[int, int], Archive]
 ) -> Iterator[tuple[str, str, str]]:
     """The names of archive, member and section under which a release has the region's code."""
     for holder in region.holders:
@@ -426,9 +341,9 @@ def _sections(
             yield archive.name, holder.member, holder.section
 
 
-def _linked_archives(regions: list[_Region], archives: dict[tuple[int, int], Archive]) -> tuple[LinkedArchive, ...]:
+def _linked_archives(regions: list[Region], archives: dict[tuple[int, int], Archive]) -> tuple[LinkedArchive, ...]:
     """The release's archives that explain code which no archive with more of it does, each with its part."""
-    claims: dict[tuple[int, int], list[_Region]] = {}
+    claims: dict[tuple[int, int], list[Region]] = {}
     for region in regions:
         for number in {holder.archive for holder in region.holders if holder.archive in archives}:
             claims.setdefault(number, []).append(region)
@@ -446,9 +361,9 @@ def _linked_archives(regions: list[_Region], archives: dict[tuple[int, int], Arc
     return tuple(found)
 
 
-def _linked_archive(regions: list[_Region], number: tuple[int, int], archive: Archive) -> LinkedArchive:
+def _linked_archive(regions: list[Region], number: tuple[int, int], archive: Archive) -> LinkedArchive:
     """How much of the archive is there. Code that several of its sections share counts as often as it is there."""
-    taken: set[_Holder] = set()
+    taken: set[Holder] = set()
     for region in regions:
         own = [holder for holder in region.holders if holder.archive == number]
         taken.add(next((holder for holder in own if holder not in taken), own[0]))
