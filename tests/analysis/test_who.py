@@ -1,5 +1,6 @@
 """`who`: everything that holds a library, as the loader, the kernel and the programs themselves say it."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -316,7 +317,8 @@ def test_processes_hold_it_mapped_or_inside(running: dict[str, Started], zlib_ve
     assert (inside.how, inside.library, inside.version) == ("inside", None, zlib_version)
     for pid, match in found.items():
         if match.how == "mapped":
-            assert os.path.basename(match.library or "") in Path(f"/proc/{pid}/maps").read_text()
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # others end when they like
+                assert os.path.basename(match.library or "") in Path(f"/proc/{pid}/maps").read_text()
 
 
 def test_without_being_asked_processes_are_left_out_where_there_are_paths(
