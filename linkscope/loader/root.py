@@ -148,6 +148,8 @@ class Root:
         absolute = os.path.abspath(place)
         if self.is_system:
             return absolute
+        if "\0" in absolute:  # no file has such a name
+            return None
         parent = os.path.dirname(absolute)
         if not self._by_process:
             if os.path.realpath(absolute) == self.directory:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from linkscope.model.who import How, Match, WhoDocument
 from linkscope.report.escape import exact
 from linkscope.report.objects import disk_state
-from linkscope.report.page import INDENT, Page, Span, flow, paint, words
+from linkscope.report.page import INDENT, Page, Span, cut, flow, paint, words
 from linkscope.report.table import Column, table
 
 # What stands in front is what has to be mended; behind it who gets it from there.
@@ -62,7 +62,8 @@ def _group(match: Match) -> Group:
 def _headline(group: Group, alike: list[Match], page: Page) -> Iterator[list[Span]]:
     called, name, version = group
     told = (version, "") if version else ("version unknown", "warn")
-    spans: list[Span] = [(called, "title"), (name, "name"), told]
+    shown = called if page.width is None else cut(called, page.width)
+    spans: list[Span] = [(shown, "title"), (name, "name"), told]
     if all(match.version_from == "beside" and not match.beside for match in alike):
         spans.append(("as what stands beside it", "faint"))
     if alike[0].version_from == "soname":
