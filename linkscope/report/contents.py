@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 from linkscope.model.inspect import Code, Content, Evidence, File
 from linkscope.report.escape import escape, exact
+from linkscope.report.lines import clipped
 from linkscope.report.page import INDENT, LABEL, Page, Span, cells, cut, padded, words
 
 if TYPE_CHECKING:
     from linkscope.model.pid import Process  # which `inspect` does not need
 
 _GAP = 2
-# What a narrow page leaves of a name, and of what proves it.
-_NAME, _PROOF = 24, 16
+# What a narrow page leaves of a name, and the columns that what proves it wants beside that.
+_NAME, _PROOF = 24, 24
+_TEXT = 160  # columns of one proof: a banner may be a whole paragraph
 _SHARES = 8  # libraries whose share of the code is told, the largest ones
 _NOTHING: list[Span] = [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint"), ("nothing that is known by its traces", "")]
 
@@ -85,7 +87,12 @@ def _rows(found: list[Content], page: Page) -> Iterator[list[Span]]:
             padded(cut(name, name_width), "name", name_width + _GAP),
             padded(cut(version, version_width), "" if content.version else "warn", version_width + _GAP),
         ]
-        yield [*row, (_proof(content, page, sum(cells(text) for text, _ in row)), "faint")]
+        room = None if page.width is None else page.width - sum(cells(text) for text, _ in row)
+        if room is None or room >= _PROOF:
+            yield from words(_proof(content), "faint", page, row)
+        else:
+            yield row
+            yield from words(_proof(content), "faint", page, [(" " * 3 * INDENT, "")])
 
 
 def _name(content: Content) -> str:
@@ -93,15 +100,12 @@ def _name(content: Content) -> str:
     return content.name if content.ecosystem == "generic" else f"{content.ecosystem} {content.name}"
 
 
-def _proof(content: Content, page: Page, used: int) -> str:
+def _proof(content: Content) -> str:
     """The first of the evidence, and how much more there is."""
     if not content.evidence:
         return ""
-    first = content.evidence[0]
     more = f" (and {len(content.evidence) - 1} more)" if len(content.evidence) > 1 else ""
-    text = escape(_told(first))
-    room = None if page.width is None else max(page.width - used - len(more), _PROOF)
-    return (text if room is None else cut(text, room)) + more
+    return clipped(_told(content.evidence[0]), _TEXT) + more
 
 
 def _told(evidence: Evidence) -> str:
