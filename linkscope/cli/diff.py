@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from linkscope.analysis.diff import diff
 from linkscope.analysis.request import Assumptions
 from linkscope.cli import completion, exit_codes, interrupts
+from linkscope.cli.answers import answered
 from linkscope.cli.help import Command, examples
 from linkscope.cli.options import assumptions, formats
-from linkscope.cli.output import Output, complain
 from linkscope.model.diff import ChangeCode, Impact
 from linkscope.policy.changes import failing
-from linkscope.report.escape import exact, quoted
+
+if TYPE_CHECKING:
+    from linkscope.model.diff import DiffDocument
+    from linkscope.report.page import Page
 
 _EXAMPLES = examples(
     "linkscope diff ./app-1.0 ./app-1.1",
@@ -72,20 +76,14 @@ def command(
     Exit code: 0, or 1 if there is a change that --fail-on names, 2 if something could not be analysed.
     """
     document = diff(old, new, assumptions)
-    output = Output()
-    if form == "json":
-        from linkscope.report.json import visible, whole
-
-        output.write(visible(whole(document)) if output.terminal else whole(document))
-    else:
-        from linkscope.report.diff import render
-
-        for error in document.errors:
-            complain(f"{quoted(exact(error.path, error.path_bytes))}: {error.error}")
-        for piece in render(document, output.page()):
-            output.write(piece)
-    output.flush()
+    answered(document, form, _text)
     if document.errors:
         return exit_codes.FAILED
     growth = None if max_growth is None else max_growth / 100
     return exit_codes.WRONG if failing(document.changes, fail_on, growth) else exit_codes.FINE
+
+
+def _text(document: DiffDocument, page: Page) -> Iterator[str]:
+    from linkscope.report.diff import render  # JSON does not need it
+
+    return render(document, page)

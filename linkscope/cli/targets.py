@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import click
 
 from linkscope.analysis.request import Assumptions
 from linkscope.analysis.targets import targets
 from linkscope.cli import exit_codes, interrupts
+from linkscope.cli.answers import answered
 from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
 from linkscope.cli.options import assumptions, formats
-from linkscope.cli.output import Output, complain
-from linkscope.report.escape import exact, quoted
+
+if TYPE_CHECKING:
+    from linkscope.model.targets import TargetsDocument
+    from linkscope.report.page import Page
 
 _EXAMPLES = examples(
     "linkscope targets",
@@ -41,17 +47,11 @@ def command(paths: tuple[str, ...], names: tuple[str, ...], form: str, assumptio
     Exit code: 0, or 2 if something could not be analysed.
     """
     document = targets(paths, names, assumptions)
-    output = Output()
-    if form == "json":
-        from linkscope.report.json import visible, whole
-
-        output.write(visible(whole(document)) if output.terminal else whole(document))
-    else:
-        from linkscope.report.targets import render
-
-        for error in document.errors:
-            complain(f"{quoted(exact(error.path, error.path_bytes))}: {error.error}")
-        for piece in render(document, output.page(), listed=not paths, named=bool(names)):
-            output.write(piece)
-    output.flush()
+    answered(document, form, lambda found, page: _text(found, page, listed=not paths, named=bool(names)))
     return exit_codes.FAILED if document.errors else exit_codes.FINE
+
+
+def _text(document: TargetsDocument, page: Page, *, listed: bool, named: bool) -> Iterator[str]:
+    from linkscope.report.targets import render  # JSON does not need it
+
+    return render(document, page, listed=listed, named=named)

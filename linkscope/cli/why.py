@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import click
 
 from linkscope.analysis.request import Assumptions
 from linkscope.analysis.why import why
 from linkscope.cli import exit_codes
+from linkscope.cli.answers import answered
 from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
 from linkscope.cli.options import assumptions, formats
-from linkscope.cli.output import Output, complain
-from linkscope.report.escape import exact, quoted
+
+if TYPE_CHECKING:
+    from linkscope.model.why import WhyDocument
+    from linkscope.report.page import Page
 
 _EXAMPLES = examples(
     "linkscope why /usr/bin/gdb libz.so.1",
@@ -34,19 +40,14 @@ def command(file: str, library: str, form: str, assumptions: Assumptions) -> int
     if not library:
         raise click.UsageError("The name of the library is empty.")
     document = why(file, library, assumptions)
-    output = Output()
-    if form == "json":
-        from linkscope.report.json import visible, whole
-
-        output.write(visible(whole(document)) if output.terminal else whole(document))
-    else:
-        from linkscope.report.why import render
-
-        for error in document.errors:
-            complain(f"{quoted(exact(error.path, error.path_bytes))}: {error.error}")
-        if not document.errors:
-            output.write(render(document, output.page()))
-    output.flush()
+    answered(document, form, _text)
     if document.errors:
         return exit_codes.FAILED
     return exit_codes.WRONG if document.path_found is None else exit_codes.FINE
+
+
+def _text(document: WhyDocument, page: Page) -> Iterator[str]:
+    from linkscope.report.why import render  # JSON does not need it
+
+    if not document.errors:
+        yield render(document, page)
