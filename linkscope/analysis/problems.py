@@ -6,6 +6,7 @@ from linkscope.elf import constants as c
 from linkscope.elf.image import Image
 from linkscope.elf.packing import packed
 from linkscope.elf.reader import Reader
+from linkscope.elf.sections import holds_no_program
 from linkscope.loader import problems
 from linkscope.loader.linkmap import Loaded
 from linkscope.loader.luck import by_luck
@@ -32,6 +33,10 @@ def of_file(reader: Reader, image: Image, linkage: Linkage | None) -> list[Probl
     if image.type in (c.ET_EXEC, c.ET_DYN) and not any(segment.type == c.PT_LOAD for segment in image.segments):
         message = "no PT_LOAD segment: nothing would be mapped, and the kernel refuses to start it"
         found.append(Problem(code="malformed", fatal=True, subject="PT_LOAD", needed_by=None, message=message))
+    end = _end_of_segments(image)
+    if end > reader.size and not holds_no_program(reader, image):
+        message = f"truncated: it ends at byte {reader.size}, and what is to be mapped goes on to byte {end}"
+        found.append(Problem(code="malformed", fatal=True, subject="PT_LOAD", needed_by=None, message=message))
     packer = packed(reader, image)
     if packer is not None:
         message = f"packed by {packer}: what is inside can only be seen by unpacking it"
@@ -46,6 +51,16 @@ def of_file(reader: Reader, image: Image, linkage: Linkage | None) -> list[Probl
             message = f"static, and yet it opens shared libraries when it runs: {what} (it holds {evidence})"
             found.append(_warning("loads-at-run-time", ", ".join(load.how for load in loads), message))
     return found
+
+
+def _end_of_segments(image: Image) -> int:
+    """Where the last byte of the file stands that would be mapped; 0 for what is no program or library.
+
+    The kernel and the loaders map what is beyond the end all the same, and the program dies of SIGBUS there (mmap(2)).
+    """
+    if image.debug or image.type not in (c.ET_EXEC, c.ET_DYN):
+        return 0
+    return max((one.offset + one.filesz for one in image.segments if one.type == c.PT_LOAD), default=0)
 
 
 def of_start(start: Start, program: Program, system: System) -> list[Problem]:

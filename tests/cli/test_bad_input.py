@@ -122,3 +122,17 @@ def test_a_file_whose_bytes_cannot_be_read_is_one_line(linkscope: Linkscope) -> 
     """The kernel has nothing at the address 0 of a process."""
     ran = linkscope("inspect", "/proc/self/mem")
     assert (ran.returncode, ran.stderr) == (2, b"linkscope: /proc/self/mem: input/output error\n")
+
+
+def test_a_program_that_was_cut_short_is_said_to_be_truncated(
+    linkscope: Linkscope, fixture_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """The kernel starts it all the same, and it dies where the file ends."""
+    whole = fixture_file("hello/hello-static").read_bytes()
+    cut = tmp_path / "cut"
+    cut.write_bytes(whole[: len(whole) // 4])
+    cut.chmod(0o755)
+    assert subprocess.run([cut], capture_output=True).returncode < 0
+    ran = linkscope("inspect", cut)
+    assert ran.returncode == 1
+    assert f"truncated: it ends at byte {len(whole) // 4}".encode() in ran.stdout
