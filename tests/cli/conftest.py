@@ -1,6 +1,7 @@
 """How the tests start the program: as a process of its own, as a user would."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ COMMAND = [sys.executable, "-m", "linkscope"]
 _PERSONAL = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LD_LIBRARY_PATH", "LD_PRELOAD", "TERM")
 
 Linkscope = Callable[..., "subprocess.CompletedProcess[bytes]"]
+FixtureFile = Callable[[str], Path]
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -34,3 +36,13 @@ def linkscope(tmp_path: Path) -> Linkscope:
         )
 
     return run
+
+
+@pytest.fixture
+def dist(tmp_path: Path, fixture_file: FixtureFile) -> Path:
+    """A release in the working directory: a dynamic program and a static one, both in order."""
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    shutil.copy(fixture_file("hello/hello-dynamic-pie"), folder / "app")
+    shutil.copy(fixture_file("hello/hello-musl-static-pie"), folder / "tool")
+    return folder

@@ -20,16 +20,6 @@ FixtureFile = Callable[[str], Path]
 
 
 @pytest.fixture
-def dist(tmp_path: Path, fixture_file: FixtureFile) -> Path:
-    """A release in the working directory: a dynamic program and a static one, both in order."""
-    folder = tmp_path / "dist"
-    folder.mkdir()
-    shutil.copy(fixture_file("hello/hello-dynamic-pie"), folder / "app")
-    shutil.copy(fixture_file("hello/hello-musl-static-pie"), folder / "tool")
-    return folder
-
-
-@pytest.fixture
 def broken(dist: Path, fixture_file: FixtureFile) -> Path:
     """In that release, a program that lacks a library."""
     return Path(shutil.copy(fixture_file("chain/no-search-path/app"), dist / "broken"))

@@ -12,16 +12,6 @@ from tests.cli.conftest import Linkscope
 FixtureFile = Callable[[str], Path]
 
 
-@pytest.fixture
-def dist(tmp_path: Path, fixture_file: FixtureFile) -> Path:
-    """A release in the working directory."""
-    folder = tmp_path / "dist"
-    folder.mkdir()
-    shutil.copy(fixture_file("hello/hello-dynamic-pie"), folder / "app")
-    shutil.copy(fixture_file("hello/hello-musl-static-pie"), folder / "tool")
-    return folder
-
-
 def test_what_init_writes_is_what_check_then_goes_by(
     linkscope: Linkscope, dist: Path, fixture_file: FixtureFile
 ) -> None:
