@@ -1,0 +1,248 @@
+"""The document of `linkscope compare`: one program linked in different ways, laid side by side, in bytes and seconds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from linkscope.model.document import AnalysisError, Document
+from linkscope.model.inspect import Hardening, Libc, Linkage
+
+PartKind = Literal["own-code", "library-code", "read-only-data", "data", "linking", "symbols", "debug", "other"]
+LossCode = Literal["nss", "iconv", "dlopen", "locale", "unwinding"]
+CriterionName = Literal[
+    "size", "start", "memory", "memory-copies", "independence", "updates", "portability", "hardening"
+]
+
+
+class Part(Document, frozen=True, kw_only=True):
+    """Bytes of the file that are of one kind.
+
+    name: of `library-code` and of `read-only-data` that a library is known to have brought, the library as `contents`
+    has it; None otherwise. `linking`: what only the loader reads (dynamic symbols, relocations, versions, hashes);
+    `symbols`: .symtab and its strings; `debug`: DWARF; `other`: headers, notes, and what fills up. The sizes of all
+    parts are the size of the file.
+    """
+
+    kind: PartKind
+    name: str | None
+    size: int
+
+
+class MappedFile(Document, frozen=True, kw_only=True, omit_defaults=True):
+    """One shared object that the loader would map as well. package: who installed it; None where nobody says.
+
+    size: on disk; mapped_size: of all that would be mapped of it, in whole pages.
+    """
+
+    path: str
+    soname: str | None
+    size: int
+    mapped_size: int
+    package: str | None
+    path_bytes: str | None = None
+
+
+class StartWork(Document, frozen=True, kw_only=True):
+    """What has to be done before the first line of the program runs, over all that is mapped.
+
+    relative: relocations that only add the load address; symbolic: the others that are done at start; lazy: those of
+    functions that wait for their first call; indirect: IRELATIVE ones, for which a function is called. look_ups: of
+    symbols by name at start, as LD_DEBUG=statistics counts them; None where a loader does not work so.
+    """
+
+    relative: int
+    symbolic: int
+    lazy: int
+    indirect: int
+    look_ups: int | None
+
+
+class Update(Document, frozen=True, kw_only=True):
+    """What a new release of one library asks for. how: `restart` (it is a file of its own) or `rebuild` (inside).
+
+    path, package: of the file that is replaced, None of what is inside. version: of what is inside, where it is told.
+    """
+
+    library: str
+    how: Literal["restart", "rebuild"]
+    path: str | None
+    package: str | None
+    version: str | None
+
+
+class Loss(Document, frozen=True, kw_only=True):
+    """What a static program cannot do, or can only do with files of the very release it was linked with."""
+
+    code: LossCode
+    message: str
+
+
+class Reach(Document, frozen=True, kw_only=True):
+    """On how many of the known systems for the file's machine it starts; doubtful: where that cannot be told.
+
+    oldest: the first release of each distribution on which it starts, None where there is none.
+    """
+
+    systems: int
+    starts: int
+    doubtful: int
+    oldest: dict[str, str | None]
+
+
+class Spread(Document, frozen=True, kw_only=True):
+    """The median of many measurements. low, high: where it lies with a confidence of 99 %, whatever the distribution.
+
+    Source: order statistics, the binomial bounds of a median.
+    """
+
+    median: float
+    low: float
+    high: float
+
+
+class Copies(Document, frozen=True, kw_only=True):
+    """Memory of COUNT copies that are there at once, in bytes: sums over them of smaps_rollup.
+
+    private: of pages that no other process has; page_tables: what the kernel holds for them (VmPTE). moment: at the end
+    of the program's work, just before it exits, or while it waits (a server).
+    """
+
+    count: int
+    rss: int
+    pss: int
+    private: int
+    page_tables: int
+    moment: Literal["exit", "serving"]
+
+
+class ServerProcess(Document, frozen=True, kw_only=True):
+    """One process of a server while connections are open. shared: of its private memory, what fork left in common."""
+
+    role: Literal["parent", "child"]
+    rss: int
+    pss: int
+    private: int
+    private_memory: int
+    shared: int
+
+
+class Server(Document, frozen=True, kw_only=True):
+    """A server while CONNECTIONS are open. ready: seconds from its start until its port took the first connection.
+
+    one_more_connection: bytes of PSS that one more costs; None where only one number of connections was tried.
+    """
+
+    port: int
+    ready: float
+    connections: int
+    processes: list[ServerProcess]
+    one_more_connection: int | None
+
+
+class ProgramRun(Document, frozen=True, kw_only=True):
+    """What was measured of one program. seconds: from exec to exit; of a server None, since it does not end.
+
+    user, system: seconds of processor time. peak_rss: bytes, the largest of one copy. instructions: None where the
+    kernel or the machine does not count them. one_more_copy: bytes of PSS; None for less than two numbers of copies.
+    """
+
+    seconds: Spread | None
+    user: float | None
+    system: float | None
+    minor_faults: int
+    major_faults: int
+    instructions: int | None
+    peak_rss: int
+    copies: list[Copies]
+    one_more_copy: int | None
+    server: Server | None = None
+
+
+class Program(Document, frozen=True, kw_only=True):
+    """One of the programs that are compared: what its file says, and what was measured if it was run.
+
+    size: of the file; memory_size: of its own segments, in whole pages; mapped_size: of these and of everything else
+    that would be mapped. libraries: how many files that is, the loader among them. relocations: all that are done at
+    start. requires: as in `inspect`; needs_kernel: the oldest that its note allows. problems: why it would not start.
+    """
+
+    path: str
+    linkage: Linkage | None
+    pie: bool | None
+    size: int
+    mapped_size: int
+    libraries: int
+    relocations: int
+    run: ProgramRun | None
+    memory_size: int
+    parts: list[Part]
+    files: list[MappedFile]
+    start_work: StartWork
+    updates: list[Update]
+    libc: Libc
+    requires: dict[str, str]
+    needs_kernel: str | None
+    reach: Reach | None
+    hardening: Hardening
+    losses: list[Loss]
+    problems: list[str]
+    path_bytes: str | None = None
+
+
+class Value(Document, frozen=True, kw_only=True):
+    """The figure of one program under one criterion, None where there is none."""
+
+    path: str
+    value: float | None
+
+
+class Verdict(Document, frozen=True, kw_only=True):
+    """Which program is better by one criterion: always the one with the smaller figure, or the larger if `more`.
+
+    better: None where several are equally good or the difference is within the noise; they stand in `tied` then.
+    ratio: the figure of the better one over that of the next (of those that tied over the next behind them); None
+    where there is no next, or its figure is zero. unit: of `values`.
+    """
+
+    criterion: CriterionName
+    better: str | None
+    ratio: float | None
+    message: str
+    unit: Literal["bytes", "seconds", "files", "libraries", "systems", "features"]
+    values: list[Value]
+    tied: list[str] = msgspec.field(default_factory=list)
+    more: bool = False
+
+
+class Measurement(Document, frozen=True, kw_only=True):
+    """How the programs were run. rounds: in each, every program runs once; warm_ups: rounds before that.
+
+    overhead: seconds that the measuring adds to what a plain spawn and wait takes, for each run. notes: what could not
+    be measured, and why; what disturbs (load, frequency scaling).
+    """
+
+    arguments: list[str]
+    rounds: int
+    warm_ups: int
+    copies: list[int]
+    timeout: float
+    overhead: float | None
+    kernel: str
+    cpu: str
+    notes: list[str]
+
+
+class CompareDocument(Document, frozen=True, kw_only=True):
+    """All that one call of `linkscope compare` was asked for. measurement: None without --run.
+
+    suggestions: what the figures suggest for this program, a sentence each, each with its figure.
+    """
+
+    schema: Literal["linkscope/compare/1"] = "linkscope/compare/1"
+    programs: list[Program]
+    verdict: list[Verdict]
+    suggestions: list[str]
+    measurement: Measurement | None
+    errors: list[AnalysisError]
