@@ -1,4 +1,4 @@
-"""The document of `linkscope compare`: one program linked in different ways, laid side by side, in bytes and seconds."""
+"""The document of `linkscope compare`: a program linked in several ways, side by side, in bytes and seconds."""
 
 from __future__ import annotations
 
