@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from linkscope.model.pid import Channel, ChannelEnd, ChannelKind
-from linkscope.report.memory import size
+from linkscope.model.quantities import size
 from linkscope.report.page import INDENT, Page, Span, words
 from linkscope.report.table import GAP, Column, table
 

@@ -41,7 +41,7 @@ def _accounted(code: Code | None, page: Page) -> Iterator[list[Span]]:
     """`4.9 MiB, 91 % attributed: openssl 47 %, …, 9 % not attributed`; nothing where nothing is attributed."""
     if code is None or not code.attributed:
         return
-    from linkscope.report.memory import percent, size  # a file whose contents are not asked for does not need it
+    from linkscope.model.quantities import percent, size  # a file whose contents are not asked for does not need it
 
     shares = [f"{one.name} {percent(one.size, code.size)}" for one in code.libraries[:_SHARES]]
     rest = sum(one.size for one in code.libraries[_SHARES:])
@@ -112,7 +112,7 @@ def _told(evidence: Evidence) -> str:
     """`libz.a: 6 of 15 sections, 35 KiB, as in zlib1g-dev 1:1.2.13.dfsg-1 of debian 12` for code that was found."""
     if evidence.archive is None or evidence.sections_matched is None:
         return evidence.text or evidence.archive or evidence.kind
-    from linkscope.report.memory import size  # as above
+    from linkscope.model.quantities import size  # as above
 
     parts = [
         f"{evidence.archive}: {evidence.sections_matched} of {evidence.sections_total} sections",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from linkscope.model.pid import FamilyTree, Process, Relative
+from linkscope.model.quantities import percent, size
 from linkscope.report.channels import channels
 from linkscope.report.escape import escape
 from linkscope.report.lines import clipped
-from linkscope.report.memory import percent, size
 from linkscope.report.moment import Moment, duration
 from linkscope.report.page import INDENT, LABEL, Page, Span, flow
 from linkscope.report.processfacts import UNUSUAL, is_dead, state_of

@@ -1,36 +1,15 @@
-"""Memory for people: sizes as one says them, bars, and what a process costs and shares, in plain words."""
+"""Memory for people: bars, and what a process costs and shares, in plain words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from linkscope.model.pid import CopyOnWrite, ProcessMemory
+from linkscope.model.quantities import percent, size
 from linkscope.report.page import INDENT, LABEL, Page, Span, words
 
 # How wide a bar is, and on a page narrower than _ROOMY.
 _BAR, _SHORT_BAR, _ROOMY = 20, 8, 72
-_UNITS = ("KiB", "MiB", "GiB", "TiB")
-
-
-def size(count: int) -> str:
-    """COUNT bytes in at most eight columns: `0`, `20 KiB`, `1.4 MiB`, `312 MiB`, `2.0 GiB`. Only nothing is `0`."""
-    if not count:
-        return "0"
-    value = count / 1024
-    for unit in _UNITS:
-        if round(value) < 1000 or unit == _UNITS[-1]:
-            break
-        value /= 1024
-    exact = unit != _UNITS[0] and value < 99.95
-    return f"{value:.1f} {unit}" if exact else f"{max(1, round(value))} {unit}"
-
-
-def percent(part: int, whole: int) -> str:
-    """PART of WHOLE as `62 %`; what is neither nothing nor all never looks so."""
-    share = round(100 * part / whole) if whole else 0
-    if 0 < part < whole:
-        share = min(99, max(1, share))
-    return f"{share} %"
 
 
 def bar(part: int, whole: int, page: Page, width: int) -> list[Span]:

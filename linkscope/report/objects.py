@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from linkscope.model.pid import Disk, MappedObject, Origin, Usage
+from linkscope.model.quantities import size
 from linkscope.report.escape import escape, exact
-from linkscope.report.memory import size
 from linkscope.report.page import INDENT, Page, Span, words
 from linkscope.report.table import Column, table
 

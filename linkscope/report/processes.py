@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from linkscope.model.pid import Process
+from linkscope.model.quantities import size
 from linkscope.report.findings import briefly, is_stale
 from linkscope.report.lines import painted
-from linkscope.report.memory import size
 from linkscope.report.moment import Moment, duration
 from linkscope.report.objects import objects
 from linkscope.report.page import Page, Span, flow, words

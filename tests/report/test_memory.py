@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linkscope.report.memory import bar, percent, size
+from linkscope.model.quantities import percent, size
+from linkscope.report.memory import bar
 from linkscope.report.page import Page, cells
 
 _SIZES = st.integers(0, 1 << 60)
