@@ -11,9 +11,7 @@ from linkscope.model.inspect import Hardening, Libc, Linkage
 
 PartKind = Literal["own-code", "library-code", "read-only-data", "data", "linking", "symbols", "debug", "other"]
 LossCode = Literal["nss", "iconv", "dlopen", "locale", "unwinding"]
-CriterionName = Literal[
-    "size", "start", "memory", "memory-copies", "independence", "updates", "portability", "hardening"
-]
+CriterionName = Literal["size", "start", "memory", "memory-copies", "independence", "updates", "portability"]
 
 
 class Part(Document, frozen=True, kw_only=True):
@@ -146,6 +144,7 @@ class ProgramRun(Document, frozen=True, kw_only=True):
 
     user, system: seconds of processor time. peak_rss: bytes, the largest of one copy. instructions: None where the
     kernel or the machine does not count them. one_more_copy: bytes of PSS; None for less than two numbers of copies.
+    memory_noise: bytes of PSS by which repetitions of one and the same lay apart.
     """
 
     seconds: Spread | None
@@ -157,6 +156,7 @@ class ProgramRun(Document, frozen=True, kw_only=True):
     peak_rss: int
     copies: list[Copies]
     one_more_copy: int | None
+    memory_noise: int = 0
     server: Server | None = None
 
 
@@ -199,7 +199,7 @@ class Value(Document, frozen=True, kw_only=True):
 
 
 class Verdict(Document, frozen=True, kw_only=True):
-    """Which program is better by one criterion: always the one with the smaller figure, or the larger if `more`.
+    """Which program is better by one criterion: the one with the smallest figure, or the largest if `more`.
 
     better: None where several are equally good or the difference is within the noise; they stand in `tied` then.
     ratio: the figure of the better one over that of the next (of those that tied over the next behind them); None
@@ -210,7 +210,7 @@ class Verdict(Document, frozen=True, kw_only=True):
     better: str | None
     ratio: float | None
     message: str
-    unit: Literal["bytes", "seconds", "files", "libraries", "systems", "features"]
+    unit: Literal["bytes", "seconds", "relocations", "files", "libraries", "systems"]
     values: list[Value]
     tied: list[str] = msgspec.field(default_factory=list)
     more: bool = False
