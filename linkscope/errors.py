@@ -134,3 +134,7 @@ class StoreUnusable(LinkScopeError):
 
 class NotLearnt(LinkScopeError):
     """An archive or package of which no signatures can be made."""
+
+
+class NotHeld(LinkScopeError):
+    """Copies of a program could not all be stopped at their end, so that their memory cannot be read."""
