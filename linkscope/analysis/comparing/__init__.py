@@ -1,0 +1,1 @@
+"""What `compare` says of one program from its file alone, in pieces."""

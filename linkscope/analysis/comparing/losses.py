@@ -1,0 +1,121 @@
+"""What a static program cannot do, or only with the files of the very release that it was linked with.
+
+Only what the file shows that it uses: every static program of glibc holds code that opens libraries, used or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from linkscope.elf.calls import is_called
+from linkscope.elf.rodata import found_among
+from linkscope.elf.runtimeloads import loads_at_run_time
+from linkscope.elf.symbols import section_table
+from linkscope.model.compare import Loss, LossCode
+from linkscope.model.inspect import File
+
+if TYPE_CHECKING:
+    from linkscope.elf.image import Image
+    from linkscope.elf.reader import Reader
+
+_FILES_AND_DNS_INSIDE = (2, 34)  # glibc NEWS 2.34: nss_files and nss_dns have become parts of libc
+_SETLOCALE = frozenset((b"setlocale",))
+# libstdc++ calls it, and iconv_open, whether or not a program asks it for a locale: its presence tells nothing.
+_CPP_LOCALE = frozenset((b"_ZNSt6locale6globalERKS_",))
+# Texts that are linked in only with the function: musl src/passwd/nscd_query.c and src/network/resolvconf.c,
+# src/locale/iconv.c (its table), src/ldso/dlopen.c, src/locale/locale_map.c.
+_MUSL: tuple[tuple[LossCode, tuple[bytes, ...], str], ...] = (
+    (
+        "nss",
+        (b"/var/run/nscd/socket", b"/etc/resolv.conf"),
+        (
+            "looks up users or hosts in musl's way: in /etc/passwd, /etc/group and /etc/hosts, and by DNS; services "
+            "of /etc/nsswitch.conf (LDAP, systemd, mDNS …) are not asked, and what only they know is not found"
+        ),
+    ),
+    (
+        "iconv",
+        (b"wchart\0\0\xc6",),
+        (
+            "converts character sets with what musl has inside: there are no modules, and a set that is not inside is "
+            "refused by iconv_open"
+        ),
+    ),
+    (
+        "dlopen",
+        (b"Dynamic loading not supported",),
+        (
+            "calls dlopen or dlsym, and in a static program of musl that always fails ('Dynamic loading not "
+            "supported'): it has no plug-ins"
+        ),
+    ),
+    (
+        "locale",
+        (b"MUSL_LOCPATH",),
+        (
+            "sets a locale, and of that musl knows the character set UTF-8 and translated messages (MUSL_LOCPATH) "
+            "alone: numbers, dates and sorting are as in C"
+        ),
+    ),
+)
+
+
+def losses(reader: Reader, image: Image, file: File) -> list[Loss]:
+    """In the order of LossCode, each at most once; nothing of a program that is not static.
+
+    Of a stripped program of glibc only `nss` can be told (see `elf.runtimeloads`), of a C++ one neither `iconv` nor
+    `locale`; of musl all. Raises LinkScopeError.
+    """
+    if file.linkage != "static":
+        return []
+    if file.libc.family == "glibc":
+        return list(_of_glibc(reader, image, _version(file)))
+    return list(_of_musl(reader, image)) if file.libc.family == "musl" else []
+
+
+def _version(file: File) -> str | None:
+    """The release of glibc inside, by what the program says itself or by its code."""
+    inside = (one.version for one in file.contents or () if one.name == "glibc" and one.ecosystem == "generic")
+    return file.libc.version or next(inside, None)
+
+
+def _of_glibc(reader: Reader, image: Image, version: str | None) -> Iterator[Loss]:
+    release = f"of glibc {version}, the one inside" if version else "of the very glibc that is inside"
+    told = {
+        "nss": f"asks name services (getaddrinfo, getpwnam and the like): {_services(version)} a libnss_*.so.2 that is "
+        f"opened at run time, and with libc.so.6 has to be {release}; where it is not there, what only that service "
+        "knows is not found",
+        "iconv": "converts character sets: of all but ASCII, UTF-8, UCS-2 and UCS-4 the converters are opened at run "
+        f"time from the system's gconv folder, and with libc.so.6 have to be {release}; without them iconv_open fails",
+        "dlopen": f"opens libraries itself (dlopen): they need the system's libc.so.6, which has to be {release}",
+    }
+    table = section_table(reader, image)
+    is_cpp = table is not None and bool(table.names_among(_CPP_LOCALE))
+    ways = {load.how for load in loads_at_run_time(reader, image)} - ({"iconv"} if is_cpp else set())
+    for code in ("nss", "iconv", "dlopen"):
+        if code in ways:
+            yield Loss(code=code, message=told[code])
+    if table is None or is_cpp or not is_called(reader, image, table, _SETLOCALE):
+        return
+    yield Loss(
+        code="locale",
+        message="sets a locale: its files (/usr/lib/locale) are the system's, and the converter of a character set "
+        f"that is neither ASCII nor UTF-8 is opened from its gconv folder, all of which have to be {release}; without "
+        "them it stays in C",
+    )
+
+
+def _services(version: str | None) -> str:
+    """How the sentence about name services begins."""
+    number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) if version else ()
+    if number >= _FILES_AND_DNS_INSIDE:
+        return "all that /etc/nsswitch.conf names but `files` and `dns`, which are inside, is"
+    return "all that /etc/nsswitch.conf names is" if number else "what /etc/nsswitch.conf names is"
+
+
+def _of_musl(reader: Reader, image: Image) -> Iterator[Loss]:
+    found = found_among(reader, image, [text for _, texts, _ in _MUSL for text in texts])
+    for code, texts, message in _MUSL:
+        if found.intersection(texts):
+            yield Loss(code=code, message=message)

@@ -1,0 +1,32 @@
+"""What a new release of a library asks for: a restart where it is a file of its own, a rebuild where it is inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from linkscope.model.compare import MappedFile, Update
+from linkscope.model.inspect import Content
+
+_PLAIN = "generic"
+
+
+def updates(files: Iterable[MappedFile], contents: Iterable[Content]) -> list[Update]:
+    """One for each of the FILES that are mapped, then one for each library inside the program.
+
+    A file is replaced by the new release of its package, and every program that has it mapped keeps the old one until
+    it is started again; of what is inside only a new link takes in another version. What the libraries that are mapped
+    hold inside is their package's to rebuild, and stands under none.
+    """
+    return [*map(_restart, files), *_rebuilds(contents)]
+
+
+def _restart(file: MappedFile) -> Update:
+    library = file.soname or file.path.rpartition("/")[2]
+    return Update(library=library, how="restart", path=file.path, package=file.package, version=None)
+
+
+def _rebuilds(contents: Iterable[Content]) -> Iterator[Update]:
+    """Modules and crates too, `go:` or `cargo:` before their names: theirs are the updates of most such programs."""
+    for content in contents:
+        name = content.name if content.ecosystem == _PLAIN else f"{content.ecosystem}:{content.name}"
+        yield Update(library=name, how="rebuild", path=None, package=None, version=content.version)
