@@ -1,0 +1,85 @@
+"""What is different in a packed shared library, of which the loader reads the larger part before the stub runs.
+
+    ELF header, program headers     the original ones, with other sizes and places of segments
+    up to the first section of code, as it was
+    l_info, p_info, blocks          as in a program, but of what lies behind that, without what is written to
+    stub                            (0) | place of the first block | its own place | DT_INIT | where code begins |
+                                    place of l_info; then its code, to which DT_INIT leads
+    blocks, b_info                  as in a program
+    segments that are written to    as they were, at places of their own
+
+A library without DT_INIT has the stub as the first function of DT_INIT_ARRAY: the relocation of that is kept in the
+first entry of .dynsym, which is otherwise zero, and its place in the DT_NULL that ends the dynamic section.
+
+Source: UPX src/p_lx_elf.cpp (pack2, pack3, un_shlib_1, un_DT_INIT), since 3.97; 3.96 and before did not keep the
+original program headers.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from linkscope.elf import constants as c
+from linkscope.elf.segments import Layout, Segment
+from linkscope.packages.limits import Broken
+from linkscope.packages.upx.extents import Extents
+from linkscope.packages.upx.headers import L_INFO
+
+_ANDROID = 1  # in the first word of the stub: packed with --android-shlib, and all addresses were moved
+_RELA = struct.Struct("QQQ")  # gABI, Relocation: r_offset, r_info, r_addend
+
+
+def fill(extents: Extents, first: int, loads: Sequence[Segment], packed: Sequence[Segment]) -> None:
+    """The segments of a library. first: bytes of its headers; PACKED: the segments of the file as it is. Raises Broken.
+
+    Their addresses are the same as before, so that each is found again by its own.
+    """
+    kept = extents.packing.start - L_INFO
+    extents.place(first, extents.data[first:kept])
+    for load in loads:
+        if not load.flags & c.PF_W:
+            begin = max(load.offset, kept if load.offset < kept else 0)
+            extents.fill(begin, max(load.offset + load.filesz - begin, 0))
+    for load in loads:
+        if load.flags & c.PF_W:
+            moved = next((one for one in packed if one.type == c.PT_LOAD and one.vaddr == load.vaddr), None)
+            if moved is None or moved.offset + load.filesz > len(extents.data):
+                raise Broken(f"is damaged: the segment at address {load.vaddr:#x} is not there")
+            extents.place(load.offset, extents.data[moved.offset : moved.offset + load.filesz])
+
+
+def restore_start(extents: Extents, segments: Sequence[Segment], layout: Layout, stub: int) -> None:
+    """Let the library begin as it did. stub: where the blocks before it end. Raises Broken."""
+    order = layout.order
+    words = struct.unpack_from(order + "6I", extents.data.ljust(stub + 28), stub + (-stub & 3))
+    place, _, init, *_ = words if words[0] else words[1:]
+    if place & _ANDROID:
+        raise Broken("was packed with --android-shlib, which is not known here")
+    dynamic = next((one for one in segments if one.type == c.PT_DYNAMIC), None)
+    if dynamic is None:
+        return
+    content, entry = extents.content, layout.dynamic
+    values: dict[int, int] = {}
+    for at in range(dynamic.offset, min(dynamic.offset + dynamic.filesz, len(content)) - entry.size + 1, entry.size):
+        tag, value = entry.unpack_from(content, at)
+        if tag == c.DT_INIT:
+            entry.pack_into(content, at, c.DT_INIT if init else c.DT_NULL, init)
+        values.setdefault(tag, value)
+        if tag == c.DT_NULL:
+            if value and layout.word == 8:
+                entry.pack_into(content, at, tag, 0)
+                _restore_first(content, order, value, values.get(c.DT_SYMTAB, 0))
+            break
+
+
+def _restore_first(content: bytearray, order: str, place: int, symbols: int) -> None:
+    """Put back the relocation at PLACE, and the zeros of the symbol table at SYMBOLS, both of them in the file."""
+    size = _RELA.size
+    if max(place, symbols) + size > len(content):
+        return
+    rela = struct.Struct(order + _RELA.format)
+    offset, _, _ = rela.unpack_from(content, place)
+    _, info, addend = rela.unpack_from(content, symbols)
+    rela.pack_into(content, place, offset, info, addend)
+    content[symbols : symbols + size] = bytes(size)
