@@ -35,6 +35,8 @@ _MOST_FILES = 1 << 16
 _LONGEST_HEADER = 1 << 24
 _LONGEST_DEPS = 1 << 24
 _MOST_SHOWN = 256
+# .NET SDK DependencyContextBuilder.cs: others are parts of the program itself, or files that it refers to
+_FROM_NUGET = ("package", "runtimepack")
 _RUNTIME_PACK, _RUNTIME = "runtimepack.", "Microsoft.NETCore.App.Runtime."
 
 
@@ -77,7 +79,7 @@ def contents(reader: Reader, image: Image) -> list[Content]:
     texts = [f".NET single-file bundle {found.version}: {len(found.files)} files", *found.files[:_MOST_SHOWN]]
     parts = [_content("dotnet", "generic", runtime, texts)]
     for name, version, kind in found.packages:
-        if kind != "project":
+        if kind in _FROM_NUGET:
             parts.append(_content(name.removeprefix(_RUNTIME_PACK), "nuget", version, [f"{name}/{version} ({kind})"]))
     return parts
 

@@ -1,6 +1,5 @@
 """Programs that carry others along, made by the tools that make them, or by the published layout where none is here."""
 
-import fcntl
 import json
 import os
 import re
@@ -8,7 +7,7 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,11 @@ from hypothesis import strategies as st
 
 from linkscope.contents import bundles, dotnet, pyinstaller
 from linkscope.model.inspect import Content
+from tests.contents import builders
 from tests.contents.debian import deb_files
 from tests.contents.samples import linked
-from tests.elf.samples import PROGRAMS, RequireTool, ask, elf_files, spread
-from tests.oracle import npm
+from tests.elf.samples import PROGRAMS, ask, elf_files, spread
 from tests.oracle.availability import Unavailable
-from tests.oracle.roots import cache_folder
 
 PYINSTALLER = ("pyinstaller==6.16.0", "altgraph==0.17.4")
 
@@ -38,36 +36,25 @@ def _texts(content: Content) -> list[str]:
 
 def _site() -> Path:
     """PyInstaller, outside the project."""
-    folder = cache_folder() / f"pyinstaller-{PYINSTALLER[0].rpartition('=')[2]}"
-    with open(f"{folder}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            part = folder.with_suffix(".part")
-            shutil.rmtree(part, ignore_errors=True)
-            command = [
-                sys.executable,
-                "-m",
-                "pip",
-                "install",
-                "-q",
-                "--disable-pip-version-check",
-                "--target",
-                str(part),
-            ]
-            done = subprocess.run([*command, *PYINSTALLER], capture_output=True, text=True)
-            if done.returncode:
-                raise Unavailable(f"pip cannot install PyInstaller: {done.stderr.strip()[-300:]}")
-            part.rename(folder)
-    return folder
+
+    def install(part: Path) -> None:
+        command: list[str | os.PathLike[str]] = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "--target",
+            part,
+        ]
+        builders.run([*command, *PYINSTALLER], part.parent)
+
+    return builders.kept(f"pyinstaller-{PYINSTALLER[0].rpartition('=')[2]}", install)
 
 
 def _python(*arguments: str, folder: Path) -> str:
-    environment: Mapping[str, str] = {**os.environ, "PYTHONPATH": os.fspath(_site())}
-    command = [sys.executable, *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
-    if done.returncode:
-        raise Unavailable(f"PyInstaller does not run: {done.stderr.strip()[-300:]}")
-    return done.stdout
+    return builders.run([sys.executable, *arguments], folder, {"PYTHONPATH": os.fspath(_site())})
 
 
 @pytest.fixture(scope="module")
@@ -127,47 +114,6 @@ def test_a_damaged_archive_is_none(damage: object, frozen: Path, tmp_path: Path)
     assert _found(tmp_path / "damaged") == {}
 
 
-FUSE = "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2"
-HOST = (
-    f'#include <stdio.h>\n__attribute__((used)) const char f[] = "{FUSE}:0";\n'
-    "int main(void) { return puts(f) < 0; }\n"
-)
-
-
-def _injected(require_tool: RequireTool, folder: Path) -> Path:
-    """A program with the note that postject puts in, of a script as node prepares it."""
-    node = require_tool("node")
-    (folder / "hello.js").write_text("console.log(1)\n")
-    (folder / "sea.json").write_text(json.dumps({"main": str(folder / "hello.js"), "output": str(folder / "blob")}))
-    done = subprocess.run([node, "--experimental-sea-config", "sea.json"], cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        raise Unavailable(f"this node makes no single executable applications: {done.stderr[-200:]}")
-    path = linked(folder / "host", HOST, [])
-    (folder / "tool/node_modules/commander").mkdir(parents=True)
-    for package, version, member, target in (
-        ("postject", "1.0.0-alpha.6", "dist/api.js", "tool/api.js"),
-        ("postject", "1.0.0-alpha.6", "dist/cli.js", "tool/cli.js"),
-        ("commander", "9.5.0", "index.js", "tool/node_modules/commander/index.js"),
-        *(("commander", "9.5.0", f"lib/{name}.js", f"tool/node_modules/commander/lib/{name}.js") for name in COMMANDER),
-    ):
-        (folder / target).parent.mkdir(exist_ok=True)
-        shutil.copy(npm.packaged(package, version, member), folder / target)
-    command = [node, "tool/cli.js", str(path), "NODE_SEA_BLOB", "blob", "--sentinel-fuse", FUSE]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    if done.returncode:
-        raise Unavailable(f"postject does not run: {done.stderr[-300:]}")
-    return path
-
-
-COMMANDER = ("argument", "command", "error", "help", "option", "suggestSimilar")
-
-
-def test_a_single_executable_application_of_node_names_its_script(require_tool: RequireTool, tmp_path: Path) -> None:
-    path = _injected(require_tool, tmp_path)
-    (text,) = _texts(_found(path)["generic:node-sea"])
-    assert text == f"Node.js single executable application: {tmp_path}/hello.js"
-
-
 def test_an_appimage_of_type_2_carries_a_squashfs(tmp_path: Path) -> None:
     """The runtime is any static program; the folders are made by the tools of the kernel's project."""
     maker = deb_files("squashfs-tools") / "usr/bin/mksquashfs"
@@ -194,12 +140,43 @@ def _host(folder: Path, data: bytes = b"") -> bytes:
     return linked(folder / "host", source, []).read_bytes()
 
 
+def _traced(program: Path, folder: Path) -> set[tuple[str, str, str]]:
+    """(package, version, file) of each file in a single-file program of .NET, as its own launcher traces it."""
+    trace = folder / "trace"
+    environment = {"COREHOST_TRACE": "1", "COREHOST_TRACE_VERBOSITY": "4", "COREHOST_TRACEFILE": os.fspath(trace)}
+    environment |= {"DOTNET_BUNDLE_EXTRACT_BASE_DIR": os.fspath(folder), "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"}
+    subprocess.run(
+        [program, "--version"], cwd=folder, env={**os.environ, **environment}, capture_output=True, timeout=60
+    )
+    entries = re.findall(r"^Processing TPA for deps entry \[(\S+), (\S+), (\S+)\]", trace.read_text(), re.MULTILINE)
+    return set(entries)
+
+
+def test_a_released_single_file_program_of_dotnet_holds_what_its_launcher_finds_in_it(tmp_path: Path) -> None:
+    program = builders.program(*builders.VSCE_SIGN)
+    traced = _traced(program, tmp_path)
+    found = _found(program)
+    files = {name.rpartition("/")[2] for _, _, name in traced}
+    assert len(files) > 30
+    assert files <= set(_texts(found["generic:dotnet"]))
+    packages = {name.removeprefix("runtimepack."): version for name, version, _ in traced}
+    signing = "Microsoft.VisualStudio.Extensions.Signing"
+    for own in ("vsce-sign", signing, f"{signing}.Reference"):  # projects, and a file that one refers to
+        packages.pop(own)
+    told = {name.partition(":")[2]: one.version for name, one in found.items() if name.startswith("nuget:")}
+    assert packages.items() <= told.items()
+    # The list has more, of which the run-time system has newer files, or which only worked on the others.
+    assert told.keys() - packages.keys() == {"Microsoft.NET.ILLink.Tasks", "System.Formats.Asn1", "System.Text.Json"}
+    assert found["generic:dotnet"].version == packages["Microsoft.NETCore.App.Runtime.linux-x64"]
+
+
 # .NET's published layout: bundle_marker.cpp, header.cpp and file_entry.cpp.
 MARKER = bytes.fromhex("8b1202b96a612038727b930214d7a03213f5b9e6efae3318ee3b2dce24b36aae")
 DEPS = {
     "runtimeTarget": {"name": ".NETCoreApp,Version=v8.0/linux-x64"},
     "libraries": {
         "app/1.0.0": {"type": "project", "serviceable": False, "sha512": ""},
+        "Own.Reference/2.0.6.0": {"type": "reference", "serviceable": False, "sha512": ""},
         "Newtonsoft.Json/13.0.3": {"type": "package", "serviceable": True, "sha512": "sha512-x"},
         "runtimepack.Microsoft.NETCore.App.Runtime.linux-x64/8.0.1": {"type": "runtimepack", "sha512": ""},
     },
@@ -256,36 +233,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @pytest.fixture(scope="module")
 def damaged_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("damaged") / "single"
-
-
-def _bun(host: bytes) -> bytes:
-    """What `bun build --compile` (1.2.15) appends: names and sources, offsets, the mark and the size of the file."""
-    names = b"/$bunfs/root/a.out\0" + b'// @bun\nconsole.log("hi");\n\0'
-    data = names + struct.pack("<QIIIII", len(names), 0, len(names), 0, 0, 0) + bytes(4) + b"\n---- Bun! ----\n"
-    return host + data + struct.pack("<Q", len(host) + len(data) + 8)
-
-
-def _nuitka(host: bytes) -> bytes:
-    return host + b"KAY" + bytes(100) + struct.pack("<Q", len(host))
-
-
-def _deno(host: bytes) -> bytes:
-    return host + b"console.log(1)" + b"d3n0l4nd" + struct.pack(">QQ", len(host), len(host) + 14)
-
-
-APPENDED = {
-    "bun": (_bun, "bun build --compile: /$bunfs/root/a.out"),
-    "nuitka": (_nuitka, r"Nuitka onefile: payload at \d+ \(zstd\)"),
-    "deno": (_deno, r"deno compile: d3n0l4nd at \d+"),
-}
-
-
-@pytest.mark.parametrize("name", APPENDED)
-def test_what_is_appended_by_the_published_layout(name: str, tmp_path: Path) -> None:
-    append, expected = APPENDED[name]
-    (tmp_path / "made").write_bytes(append(_host(tmp_path)))
-    (text,) = _texts(_found(tmp_path / "made")[f"generic:{name}"])
-    assert text == expected or re.fullmatch(expected, text)
 
 
 MARKS = b"\n---- Bun! ----\n\0d3n0l4nd\0MEI\x0c\x0b\x0a\x0b\x0eKAY\0" + MARKER
