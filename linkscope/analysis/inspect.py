@@ -16,6 +16,7 @@ from linkscope.analysis.division import divided
 from linkscope.analysis.facts import FileFacts, file_facts
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.elf.image import read_image
+from linkscope.elf.packing import packed
 from linkscope.elf.reader import Reader, open_reader
 from linkscope.errors import FileUnreadable, LinkScopeError, NotElf, StoreUnusable
 from linkscope.loader.environment import Environment
@@ -176,7 +177,7 @@ class Run:
                 self.system.remember(image, reader.head)
                 known = file_facts(reader, image)
                 if self._depth.contents:
-                    known = _with_contents(known, reader, self._packs)
+                    known = _with_contents(known, reader, self._packs, unpack=self._depth.unpack)
                 self._facts[image.identity] = known
         return known
 
@@ -211,15 +212,21 @@ class Run:
         return Examined(file, facts, where, location, program, started, binding)
 
 
-def _with_contents(facts: FileFacts, reader: Reader, packs: Sequence[Pack]) -> FileFacts:
+def _with_contents(facts: FileFacts, reader: Reader, packs: Sequence[Pack], *, unpack: bool) -> FileFacts:
     """FACTS with what is inside the file, which is looked for here: only where it was asked for."""
     from linkscope.contents.identify import inside
 
+    told = facts.file.problems
     try:
-        found = inside(reader, facts.image, facts.file, packs)
+        if unpack and packed(reader, facts.image):
+            from linkscope.analysis.original import inside_packed, unpacked  # as above
+
+            found, told = inside_packed(reader, facts.image, packs), unpacked(told)
+        else:
+            found = inside(reader, facts.image, facts.file, packs)
     except StoreUnusable as error:  # it is no fault of the file
         raise LinkScopeError(reader.path, f"what is inside cannot be told: {error}") from error
-    file = msgspec.structs.replace(facts.file, contents=found.contents, code=found.code)
+    file = msgspec.structs.replace(facts.file, contents=found.contents, code=found.code, problems=told)
     return msgspec.structs.replace(facts, file=file)
 
 

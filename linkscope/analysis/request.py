@@ -47,12 +47,13 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
     """What is done beyond the plain answer.
 
-    store: the user's signatures with which contents are found, None: where they usually are. shipped: whether the pack
+    unpack: of a packed file, contents are those of what was packed. store: the user's signatures with which contents are found, None: where they usually are. shipped: whether the pack
     that LinkScope brings along counts as well.
     """
 
     symbols: bool = False
     contents: bool = False
+    unpack: bool = False
     cross_check: bool = False
     follow_scripts: bool = False
     store: str | None = None

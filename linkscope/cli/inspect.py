@@ -38,6 +38,7 @@ _EXAMPLES = examples(
 @names_from
 @click.option("--symbols", is_flag=True, help="Bind every undefined symbol, as `ldd -r` and `ldd -u` would.")
 @click.option("--contents", is_flag=True, help="Say what was linked into each file itself: libraries, Go modules.")
+@click.option("--unpack", is_flag=True, help="With --contents: say it of what was packed, for a file packed by UPX.")
 @click.option(
     "--store",
     metavar="FILE",
@@ -55,6 +56,7 @@ def command(
     null: bool,
     symbols: bool,
     contents: bool,
+    unpack: bool,
     store: str | None,
     own: bool,
     cross_check: bool,
@@ -78,8 +80,8 @@ def command(
     if not paths and files_from is None:
         raise click.UsageError("Name at least one file, or give a list of them with --files-from.")
     inside = contents or form == "cyclonedx"
-    if not inside and (store is not None or own):
-        raise click.UsageError("--store and --no-shipped go with --contents.")
+    if not inside and (store is not None or own or unpack):
+        raise click.UsageError("--store, --no-shipped and --unpack go with --contents.")
     if store is not None:
         from linkscope.analysis.signatures import packs  # which `inspect` does not need
 
@@ -87,6 +89,7 @@ def command(
     depth = Depth(
         symbols=symbols,
         contents=inside,
+        unpack=unpack,
         cross_check=cross_check,
         follow_scripts=follow_scripts,
         store=store,

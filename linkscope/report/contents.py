@@ -23,11 +23,15 @@ _NOTHING: list[Span] = [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint"), ("nothin
 
 
 def contents(file: File, page: Page) -> Iterator[list[Span]]:
-    """One row for each library or module: its name, its version, and what proves it; of a static file how to ask."""
+    """One row for each library or module: its name, its version, and what proves it; of some files how to ask."""
+    packed = any(problem.code == "packed" for problem in file.problems)
+    if packed and not file.contents:
+        asking = _asking(file, ("--unpack", *page.given))
+        yield from words(f"packed, and not unpacked; `{asking}` does", "faint", page, _inside())
+        return
     if file.contents is None:
         if file.linkage == "static":
-            start = [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint")]
-            yield from words(f"not looked for; `{_asking(file, page.given)}` does", "faint", page, start)
+            yield from words(f"not looked for; `{_asking(file, page.given)}` does", "faint", page, _inside())
         return
     yield from _accounted(file.code, page)
     if file.contents:
@@ -35,6 +39,10 @@ def contents(file: File, page: Page) -> Iterator[list[Span]]:
         yield from _rows(file.contents, page)
     else:
         yield _NOTHING
+
+
+def _inside() -> list[Span]:
+    return [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint")]
 
 
 def _accounted(code: Code | None, page: Page) -> Iterator[list[Span]]:
@@ -62,8 +70,7 @@ def program_contents(process: Process, page: Page) -> Iterator[list[Span]]:
     elif process.contents is not None:
         yield _NOTHING
     elif executable is not None and executable.linkage == "static":
-        start = [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint")]
-        yield from words(f"not looked for; `linkscope pid --contents {process.pid}` does", "faint", page, start)
+        yield from words(f"not looked for; `linkscope pid --contents {process.pid}` does", "faint", page, _inside())
 
 
 def _asking(file: File, given: tuple[str, ...]) -> str:

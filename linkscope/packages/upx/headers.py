@@ -78,7 +78,7 @@ def read_packing(data: bytes, order: str, behind_headers: int) -> Packing:
     elif _is_start(data, behind_headers + L_INFO):
         start, checksums = behind_headers + L_INFO, None
     else:
-        raise Broken("what UPX notes about a packed file is not there any more, or damaged")
+        raise Broken("lacks what UPX notes about a packed file, or that is damaged")
     if start + P_INFO > len(data):
         raise Broken(f"is truncated: it ends at byte {len(data):#x}, and p_info would stand at {start:#x}")
     loader, version, format_ = struct.unpack_from(order + "HBB", data, start - 4)

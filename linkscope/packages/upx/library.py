@@ -20,6 +20,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+import msgspec
+
 from linkscope.elf import constants as c
 from linkscope.elf.segments import Layout, Segment
 from linkscope.packages.limits import Broken
@@ -27,7 +29,6 @@ from linkscope.packages.upx.extents import Extents
 from linkscope.packages.upx.headers import L_INFO
 
 _ANDROID = 1  # in the first word of the stub: packed with --android-shlib, and all addresses were moved
-_RELA = struct.Struct("QQQ")  # gABI, Relocation: r_offset, r_info, r_addend
 
 
 def fill(extents: Extents, first: int, loads: Sequence[Segment], packed: Sequence[Segment]) -> None:
@@ -63,23 +64,38 @@ def restore_start(extents: Extents, segments: Sequence[Segment], layout: Layout,
     values: dict[int, int] = {}
     for at in range(dynamic.offset, min(dynamic.offset + dynamic.filesz, len(content)) - entry.size + 1, entry.size):
         tag, value = entry.unpack_from(content, at)
+        values.setdefault(tag, value)
         if tag == c.DT_INIT:
             entry.pack_into(content, at, c.DT_INIT if init else c.DT_NULL, init)
-        values.setdefault(tag, value)
         if tag == c.DT_NULL:
-            if value and layout.word == 8:
+            if value:
                 entry.pack_into(content, at, tag, 0)
-                _restore_first(content, order, value, values.get(c.DT_SYMTAB, 0))
+                _restore_first(extents, segments, layout, _First(value, values.get(c.DT_SYMTAB, 0), init))
             break
 
 
-def _restore_first(content: bytearray, order: str, place: int, symbols: int) -> None:
-    """Put back the relocation at PLACE, and the zeros of the symbol table at SYMBOLS, both of them in the file."""
-    size = _RELA.size
-    if max(place, symbols) + size > len(content):
+class _First(msgspec.Struct, frozen=True):
+    """Where the relocation of a library's first function is, and where it was kept; and the function's address."""
+
+    place: int
+    kept: int
+    function: int
+
+
+def _restore_first(extents: Extents, segments: Sequence[Segment], layout: Layout, first: _First) -> None:
+    """Put back that relocation, the function in DT_INIT_ARRAY, and the zeros of the symbol table.
+
+    With relocations that have no addend (32 bits) the function stands in the array; of others ld writes it there, too.
+    """
+    content, word = extents.content, layout.word
+    relocation = struct.Struct(layout.order + ("QQQ" if word == 8 else "II"))  # gABI, Relocation
+    size = relocation.size
+    if max(first.place, first.kept) + size > len(content):
         return
-    rela = struct.Struct(order + _RELA.format)
-    offset, _, _ = rela.unpack_from(content, place)
-    _, info, addend = rela.unpack_from(content, symbols)
-    rela.pack_into(content, place, offset, info, addend)
-    content[symbols : symbols + size] = bytes(size)
+    offset, *_ = relocation.unpack_from(content, first.place)
+    relocation.pack_into(content, first.place, offset, *relocation.unpack_from(content, first.kept)[1:])
+    content[first.kept : first.kept + size] = bytes(size)
+    for load in segments:
+        if load.type == c.PT_LOAD and 0 <= offset - load.vaddr <= load.filesz - word:
+            at = offset - load.vaddr + load.offset
+            content[at : at + word] = first.function.to_bytes(word, "little" if layout.order == "<" else "big")

@@ -26,7 +26,8 @@ from linkscope.packages.limits import Broken
 _Bit = Callable[[], int]
 _Code = Callable[[_Bit], int]
 
-_WINDOW = 10  # bits by which most codes are found in a table
+_WINDOW = 14  # bits by which nearly every code is found in a table
+_USED = 4  # bits in there for how many of them it takes
 _END = 0xFFFFFFFF
 _REPEATED = 2
 _LARGEST_PREFIX = _END // 256 + 3
@@ -142,8 +143,8 @@ class _Bits:
         self._left -= 1
         return True
 
-    def number(self, code: _Code, table: list[int]) -> int:
-        """The number that stands there by a code, found in its table where it is short."""
+    def number(self, code: _Code, known: dict[int, int]) -> int:
+        """The number that stands there in a code. known: for what bits may begin with, what `_known` says."""
         bits, left, at, ahead, step = self._bits, self._left, self.at, 0, self._word * 8
         if left < _WINDOW:
             bits &= (1 << left) - 1
@@ -151,7 +152,10 @@ class _Bits:
             bits = bits << step | self._next_word(at + ahead * self._word)
             ahead += 1
             left += step
-        found = table[bits >> (left - _WINDOW) & (1 << _WINDOW) - 1]
+        window = bits >> (left - _WINDOW) & (1 << _WINDOW) - 1
+        found = known.get(window)
+        if found is None:
+            found = known[window] = _known(code, window)
         if not found:
             return code(self.bit)
         left -= found & 15
@@ -159,7 +163,7 @@ class _Bits:
         self.at = at + (ahead - unread) * self._word
         self._left = left - unread * step
         self._bits = bits >> unread * step
-        return found >> 4
+        return found >> _USED
 
     def check(self) -> None:
         """Raises Broken where more was read than there is."""
@@ -167,43 +171,37 @@ class _Bits:
             raise Broken("is damaged: the packed data end too early")
 
 
-def _table(code: _Code) -> list[int]:
-    """For each `_WINDOW` bits the number that they begin with, times 16, and how many bits it takes; 0 for more."""
-    table = []
-    for window in range(1 << _WINDOW):
-        used = 0
+def _known(code: _Code, window: int) -> int:
+    """The number that bits begin with, and in the lowest 4 bits how many it takes; 0 where it goes on behind them."""
+    left = _WINDOW
 
-        def bit(window: int = window) -> int:
-            nonlocal used
-            used += 1
-            if used > _WINDOW:
-                raise _Exhausted
-            return window >> (_WINDOW - used) & 1
+    def bit() -> int:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _Exhausted
+        return window >> left & 1
 
-        try:
-            number = code(bit)
-        except _Exhausted:
-            number, used = 0, 0
-        table.append(number << 4 | used)
-    return table
+    try:
+        number = code(bit)
+    except _Exhausted:
+        return 0
+    return number << _USED | _WINDOW - left
 
 
-class _Codes(msgspec.Struct, frozen=True):
-    """The codes of one way, each with its table; lengths: by their first bit, and with it in front."""
-
-    prefix: tuple[_Code, list[int]]
-    lengths: tuple[tuple[_Code, list[int]], ...]
+_Known = tuple[_Code, dict[int, int]]
 
 
 @functools.cache
-def _codes(name: str) -> _Codes:
+def _codes(name: str) -> tuple[_Known, tuple[_Known, ...]]:
+    """The code of distances, and those of lengths by their first bit, and with it in front; with what is known."""
     way = _WAYS[name]
     lengths: list[_Code] = [
         lambda bit: way.length(bit, 0),
         lambda bit: way.length(bit, 1),
         lambda bit: way.length(bit, bit()),
     ]
-    return _Codes((way.prefix, _table(way.prefix)), tuple([(code, _table(code)) for code in lengths]))
+    return (way.prefix, {}), tuple([(code, {}) for code in lengths])
 
 
 def unpacked(data: bytes, size: int, name: str, word: int) -> bytes:
@@ -211,14 +209,15 @@ def unpacked(data: bytes, size: int, name: str, word: int) -> bytes:
 
     Each step takes at least one bit of the input, and no more than SIZE bytes are written.
     """
-    way, codes, bits = _WAYS[name], _codes(name), _Bits(data, word)
+    way, bits = _WAYS[name], _Bits(data, word)
+    distances, lengths = _codes(name)
     written = bytearray()
     distance = 1
     while True:
         written += bits.literals()
         if not bits.is_copy():
             continue
-        prefix = bits.number(*codes.prefix)
+        prefix = bits.number(*distances)
         which = 2
         if prefix != _REPEATED:
             distance = (prefix - 3) * 256 + bits.byte()
@@ -228,7 +227,7 @@ def unpacked(data: bytes, size: int, name: str, word: int) -> bytes:
                 which = ~distance & 1
                 distance >>= 1
             distance += 1
-        length = bits.number(*codes.lengths[which]) + 1 + (distance > way.far)
+        length = bits.number(*lengths[which]) + 1 + (distance > way.far)
         bits.check()
         _copy(written, distance, length, size)
     bits.check()

@@ -68,6 +68,8 @@ def _refuse_too_much(packing: Packing, packed: int, limits: Limits) -> None:
 def _fill(extents: Extents, image: Image) -> None:
     """Unpack everything. Raises Broken."""
     first = extents.next()
+    if image.dynamic is not None and first[:4] != b"\x7fELF":
+        raise Broken("was made by a UPX older than 3.97, which did not keep a library's headers and cannot unpack it")
     extents.place(0, first)
     segments = _original_segments(first, image.layout)
     loads = [one for one in segments if one.type == c.PT_LOAD and one.filesz]
