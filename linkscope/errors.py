@@ -138,3 +138,102 @@ class NotLearnt(LinkScopeError):
 
 class NotHeld(LinkScopeError):
     """Copies of a program could not all be stopped at their end, so that their memory cannot be read."""
+
+
+class CannotRun(LinkScopeError):
+    """Something without which no program can be measured is not there, or nothing of a run can be ended."""
+
+
+class RunFailed(LinkScopeError):
+    """A program that was run to be measured did something else than come to a good end by itself."""
+
+
+class NotStarted(RunFailed):
+    """The kernel refuses to start the program. hint: what is known beyond the kernel's own word, "" for nothing."""
+
+    def __init__(self, path: str, error: OSError, hint: str = "") -> None:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        super().__init__(path, f"cannot be started: {reason}" + (f" ({hint})" if hint else ""))
+        self.errno = error.errno
+        self.hint = hint
+
+
+class Failed(RunFailed):
+    """The program ended with a status that is not 0. last_line: of what it wrote to its standard error."""
+
+    def __init__(self, path: str, status: int, last_line: str = "") -> None:
+        super().__init__(path, f"ends with exit code {status}" + (f": {last_line}" if last_line else ""))
+        self.status = status
+        self.last_line = last_line
+
+
+class Died(RunFailed):
+    """The program was ended by a signal. last_line: as Failed has it."""
+
+    def __init__(self, path: str, signal: int, name: str, last_line: str = "") -> None:
+        super().__init__(path, f"is killed by signal {signal} ({name})" + (f": {last_line}" if last_line else ""))
+        self.signal = signal
+        self.last_line = last_line
+
+
+class Hangs(RunFailed):
+    """The program did not end in time. hint: what it was doing, and what can be done about it."""
+
+    def __init__(self, path: str, timeout: float, hint: str = "") -> None:
+        super().__init__(path, f"does not end within {timeout:g} s" + (f" ({hint})" if hint else ""))
+        self.timeout = timeout
+
+
+class NeedsTerminal(RunFailed):
+    """The program fails without a terminal, and not with one. why: how it fails."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(path, f"needs a terminal: with one it runs, without it {why}")
+
+
+class NeedsInput(RunFailed):
+    """The program fails when its input ends at once, and waits where it does not. why: how it fails."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(path, f"needs something to read: it waits for it, and where there is nothing it {why}")
+
+
+class WritesTooMuch(RunFailed):
+    """The program wrote more than it may. most: bytes."""
+
+    def __init__(self, path: str, most: int) -> None:
+        super().__init__(path, f"writes more than {most >> 20} MiB to its standard output and error")
+        self.most = most
+
+
+class LeavesProcesses(RunFailed):
+    """The program ended, and others that it had started did not. left: name and number of each."""
+
+    _SHOWN = 5
+
+    def __init__(self, path: str, left: tuple[tuple[str, int], ...]) -> None:
+        names = ", ".join(f"{name} ({pid})" for name, pid in left[: self._SHOWN])
+        more = f" and {len(left) - self._SHOWN} more" if len(left) > self._SHOWN else ""
+        many = f"{len(left)} processes" if len(left) > 1 else "a process"
+        super().__init__(path, f"ends and leaves {many} behind: {names}{more}")
+        self.left = left
+
+
+class NotServing(RunFailed):
+    """The server never took a connection on its port, or stopped doing so; `reason` says what it did instead."""
+
+
+class PortTaken(LinkScopeError):
+    """Somebody else has the port already. holder: name and number of the process, "" where that may not be seen."""
+
+    def __init__(self, port: int, holder: str) -> None:
+        super().__init__(f"port {port}", f"is taken already{f', by {holder}' if holder else ''}")
+        self.port = port
+        self.holder = holder
+
+
+class NoPlaceForPort(LinkScopeError):
+    """A free port was asked for, and nothing among the arguments says where the server is told of it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "cannot be told which port is free: write {port} among its arguments, or name a port")
