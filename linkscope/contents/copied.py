@@ -26,10 +26,21 @@ _OTHERS = frozenset(("md5",))
 _MEMBER = re.compile(r"(?:lib[\w+-]*?_la-)?(.+?)\.(?:o|lo|ao|c\.o)")
 
 
-def is_copied(member: str) -> bool:
-    """Whether the member of an archive is by its name one that is copied from project to project.
+# Members that a library has from another one, by the names of the libraries: GnuTLS carries the assembly of CRYPTOGAMS
+# (A. Polyakov) that is OpenSSL's as well (GnuTLS, lib/accelerated), and libidn2 builds parts of libunistring in.
+_BORROWED = {
+    "gnutls": re.compile(r"(?:aes|ghash|sha\d+|vpaes)\w*(?:-\w+)*-(?:x86_64|aarch64|armv8|armx)\.o"),
+    "libidn2": re.compile(r"libunistring_la-.+"),
+}
+
+
+def is_copied(library: str, member: str) -> bool:
+    """Whether the member of an archive of the LIBRARY is by its name one that is copied from project to project.
 
     automake sets the library's own name before that of an object that has flags of its own (`libgnu_la-hash.o`).
     """
+    borrowed = _BORROWED.get(library)
+    if borrowed is not None and borrowed.fullmatch(member):
+        return True
     named = _MEMBER.fullmatch(member)
     return named is not None and named[1] in _GNULIB | _OTHERS

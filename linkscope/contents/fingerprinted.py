@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from linkscope.contents.attribution import Found, LinkedArchive, LinkedLibrary
+from linkscope.contents.attribution import Found
+from linkscope.contents.releases import LinkedArchive, LinkedLibrary
 from linkscope.model.inspect import Code, CodeShare, Content, Evidence
 
 

@@ -6,36 +6,12 @@ from collections.abc import Container, Iterable, Iterator
 
 import msgspec
 
-# Fixed bytes up to which compilers make the same code of unrelated sources: accessors, loops over an array, functions
-# that collect their variable arguments for another one (up to 180 bytes of x86-64). Measured as `attribution` says.
-COMMON = 128
-_PADDING = 64  # bytes: the alignment of sections
+from linkscope.contents.changeable import Range
+from linkscope.contents.regions import COMMON, PADDING, Number, Region
+
 # A linker puts what is called after these, from all files of the link, before the other code of them all (the default
 # script of GNU ld): between such a section of an archive and its other ones stands the program's own code.
 _GROUPS = (".text.unlikely", ".text.exit", ".text.startup", ".text.hot", ".text.sorted")
-
-
-class Holder(msgspec.Struct, frozen=True):
-    """One archive that holds a piece of code. archive: (pack, its number there)."""
-
-    archive: tuple[int, int]
-    member: str
-    section: str
-
-
-class Region(msgspec.Struct, frozen=True):
-    """Bytes of the file that are known code, and who holds it.
-
-    code: by what it is the same as elsewhere. telling: whether it can prove anything: it is no header's code, and in
-    no archive a copy.
-    """
-
-    start: int
-    length: int
-    fixed: int
-    code: tuple[int, int]
-    telling: bool
-    holders: tuple[Holder, ...]
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -56,7 +32,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     gaps: tuple[Gap, ...]
 
 
-def unknown_code(regions: list[Region], firm: Container[int], ranges: Iterable[tuple[int, int]]) -> Iterator[Gap]:
+def unknown_code(regions: list[Region], firm: Container[int], ranges: Iterable[Range]) -> Iterator[Gap]:
     """The unknown code of the segments at RANGES. firm: where those regions start that prove something."""
     for start, end in ranges:
         before, known, size = None, start, 0
@@ -64,15 +40,15 @@ def unknown_code(regions: list[Region], firm: Container[int], ranges: Iterable[t
             if not start <= region.start < end:
                 continue
             unknown = region.start - known
-            size += unknown if unknown >= _PADDING else 0
+            size += unknown if unknown >= PADDING else 0
             known = region.start + region.length
             if region.start in firm:
                 yield Gap(before, region.start, size)
                 before, size = region.start, 0
-        yield Gap(before, None, size + (end - known if end - known >= _PADDING else 0))
+        yield Gap(before, None, size + (end - known if end - known >= PADDING else 0))
 
 
-def unknown_before(region: Region, previous: Region | None, archives: Container[tuple[int, int]]) -> int:
+def unknown_before(region: Region, previous: Region | None, archives: Container[Number]) -> int:
     """The bytes of code, more than padding, between two sections of the same one of ARCHIVES; 0 for others.
 
     Code that proves nothing may stand among the program's own: templates that it has in common with the library.
@@ -81,10 +57,10 @@ def unknown_before(region: Region, previous: Region | None, archives: Container[
         return 0
     both = _places(previous) & _places(region)
     gap = region.start - previous.start - previous.length
-    return gap if gap >= _PADDING and any(archive in archives for archive, _ in both) else 0
+    return gap if gap >= PADDING and any(archive in archives for archive, _ in both) else 0
 
 
-def _places(region: Region) -> set[tuple[tuple[int, int], str]]:
+def _places(region: Region) -> set[tuple[Number, str]]:
     """The archives that hold the region's code, each with the group of sections that a linker puts it in."""
     return {
         (holder.archive, next((group for group in _GROUPS if holder.section.startswith(group)), ""))

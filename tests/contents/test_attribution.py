@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from linkscope.analysis.facts import file_facts
-from linkscope.contents.attribution import Found, LinkedLibrary, linked_in
+from linkscope.contents.attribution import Found, linked_in
 from linkscope.contents.fingerprints import Archive
 from linkscope.contents.identify import inside
 from linkscope.contents.known import Pack
 from linkscope.contents.matcher import matches
+from linkscope.contents.releases import LinkedLibrary
 from tests.contents import linkermaps
 from tests.contents.memorypack import MemoryPack, installed, installed_pack, read
 from tests.contents.suites import package_files, package_version
