@@ -1,0 +1,190 @@
+"""One run that is watched instead of timed: what it writes, whether it ends, what it waits for where it does not."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Literal
+
+import msgspec
+
+from linkscope.measure import launch
+from linkscope.measure.launch import Ending, Prepared
+from linkscope.measure.leftovers import Leftovers
+
+Surroundings = Literal["nothing", "silent-input", "terminal"]
+
+_PIECE = 1 << 16
+_KEPT = 4096  # bytes of standard error, of which the last line is shown
+_LONGEST_LINE = 200  # characters of it
+_LINES_AND_COLUMNS = (24, 80)
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What a run did. seconds: about; processor: seconds that it computed; output: bytes that it wrote, errors too.
+
+    last_line: of what it wrote to its standard error. ports: on which it waited for connections when its time was over.
+    """
+
+    seconds: float
+    processor: float
+    output: int
+    last_line: str
+    ending: Ending
+    ports: tuple[int, ...] = ()
+
+
+def observed(
+    prepared: Prepared, surroundings: Surroundings, timeout: float, most: int, leftovers: Leftovers
+) -> Observed:
+    """One run in a session of its own, ended when it takes longer than TIMEOUT, or has written more than MOST bytes.
+
+    surroundings: `nothing`: its input is empty, it has no terminal; `silent-input`: from which nothing comes, and which
+    does not end; `terminal`: it has one. Where `output` is more than MOST, `ending` says nothing. Raises NotStarted.
+    What it leaves is the caller's to end.
+    """
+    with _stage(surroundings) as stage:
+        start = time.monotonic()
+        pid = launch.spawn_apart(prepared, stage.given, stage.terminal)
+        stage.give_away()
+        output = _Output(most)
+        is_over = _follow(pid, stage.read, output, start + timeout)
+        seconds = time.monotonic() - start
+        if is_over:
+            ending, usage = launch.reap(pid)
+            ports: tuple[int, ...] = ()
+        else:
+            ports = _ports([pid, *(other for _, other in leftovers.alive())])
+            ending, usage = Ending(), launch.end(pid)
+        return Observed(
+            seconds=seconds,
+            processor=usage.ru_utime + usage.ru_stime,
+            output=output.size,
+            last_line=output.last_line,
+            ending=ending,
+            ports=ports,
+        )
+
+
+def _follow(pid: int, read: dict[int, bool], output: _Output, deadline: float) -> bool:
+    """Read what it writes until it ends, its time is over, or it is too much; whether it has ended."""
+    poll = select.poll()
+    watched = launch.watched(pid)
+    try:
+        for descriptor in (watched, *read):
+            poll.register(descriptor, select.POLLIN)
+        while not output.is_too_much and (left := deadline - time.monotonic()) > 0:
+            ready = {descriptor for descriptor, _ in poll.poll(left * 1000)}
+            for descriptor in ready & read.keys():
+                if not output.take(descriptor, errors=read[descriptor]):
+                    poll.unregister(descriptor)
+            # What it wrote before it ended is all there by now; a child of it may go on writing for ever.
+            if watched in ready and not ready & read.keys():
+                return True
+        return False
+    finally:
+        os.close(watched)
+
+
+class _Output:
+    """What a program writes, read as it comes and counted. The end of its errors is kept."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.size = 0
+        self._end = b""
+
+    @property
+    def is_too_much(self) -> bool:
+        return self.size > self._most
+
+    @property
+    def last_line(self) -> str:
+        lines = [line.strip() for line in os.fsdecode(self._end).splitlines() if line.strip()]
+        return lines[-1][-_LONGEST_LINE:] if lines else ""
+
+    def take(self, descriptor: int, *, errors: bool) -> bool:
+        """Read what is there; whether more may come."""
+        try:
+            piece = os.read(descriptor, _PIECE)
+        except OSError:  # EIO: nobody has that terminal any more
+            return False
+        self.size += len(piece)
+        if errors:
+            self._end = (self._end + piece)[-_KEPT:]
+        return bool(piece)
+
+
+# --- What it is given -------------------------------------------------------------------------------------------------
+
+
+class _Stage(msgspec.Struct):
+    """given: what becomes its standard descriptors. read: what is read here, and whether it is its standard error.
+
+    away: what only it needs, and is closed here once it has started.
+    """
+
+    given: tuple[int, int, int]
+    read: dict[int, bool]
+    away: list[int]
+    terminal: str | None = None
+
+    def give_away(self) -> None:
+        """Close what only the program needs."""
+        while self.away:
+            os.close(self.away.pop())
+
+
+@contextmanager
+def _stage(surroundings: Surroundings) -> Iterator[_Stage]:
+    with ExitStack() as closed:
+        null = closed.enter_context(launch.nowhere())
+        if surroundings == "terminal":
+            stage = _terminal(closed)
+        else:
+            output, given_output = _pipe(closed)
+            errors, given_errors = _pipe(closed)
+            source = null
+            if surroundings == "silent-input":
+                source, silence = os.pipe()
+                closed.callback(os.close, source)
+                closed.callback(os.close, silence)
+            stage = _Stage(
+                (source, given_output, given_errors), {output: False, errors: True}, [given_output, given_errors]
+            )
+        closed.callback(stage.give_away)
+        yield stage
+
+
+def _pipe(closed: ExitStack) -> tuple[int, int]:
+    reading, writing = os.pipe()
+    closed.callback(os.close, reading)
+    return reading, writing
+
+
+def _terminal(closed: ExitStack) -> _Stage:
+    """A terminal of usual size. It is open here too, so that it does not hang up before the program opens it."""
+    import termios
+
+    here, there = os.openpty()
+    closed.callback(os.close, here)
+    with suppress(OSError):
+        termios.tcsetwinsize(there, _LINES_AND_COLUMNS)
+    return _Stage((there, there, there), {here: True}, [there], os.ttyname(there))
+
+
+def _ports(pids: list[int]) -> tuple[int, ...]:
+    """The TCP ports on which one of these processes waits for connections."""
+    from linkscope.process.family.descriptors import descriptors_of
+    from linkscope.process.family.sockets import SocketTables
+
+    found: set[int] = set()
+    for pid in pids:
+        sockets = {descriptor.inode for descriptor in descriptors_of(pid) if descriptor.kind == "socket"}
+        for socket in SocketTables().sockets_of(pid, sockets).values():
+            if socket.family == "tcp" and socket.listens:
+                found.add(int(socket.local.rpartition(":")[2]))
+    return tuple(sorted(found))
