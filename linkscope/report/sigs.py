@@ -10,21 +10,29 @@ from linkscope.report.page import INDENT, LABEL, Page, Span, paint, words
 from linkscope.report.table import Column, table
 
 _COLUMNS = (
-    Column(title="library"),
-    Column(title="version", least=6),
-    Column(title="package", least=12),
-    Column(title="distribution", spare=1),
-    Column(title="architecture", least=6, spare=3),
-    Column(title="sections", right=True, spare=4),
-    Column(title="archives", least=12, spare=2),
+    Column(title="library", least=16),
+    Column(title="version", least=12),
+    Column(title="package", least=24, middle=True),
+    Column(title="package version", spare=4),
+    Column(title="release"),
+    Column(title="machine", spare=1),
+    Column(title="sections", right=True, spare=3),
+    Column(title="archives", least=18, spare=2),
     Column(title="in"),
 )
-_SHOWN = 4  # archives of one package
+_WIDE = 120  # columns of a page on which several archives of a package find room
+_SHOWN = 4  # of these
 
 
 def render_list(document: SigsDocument, page: Page) -> Iterator[str]:
-    """The pieces of the text, newlines included: a table with a row for each package of each release."""
-    rows = [_row(list(alike)) for _, alike in groupby(sorted(document.archives, key=_package), key=_package)]
+    """The pieces of the text, newlines included: a table with a row for each package of each release.
+
+    Where all are in one place, the sum below says in which.
+    """
+    shown = _SHOWN if page.width is None or page.width >= _WIDE else 1
+    mixed = len({archive.shipped for archive in document.archives}) > 1
+    alike = (list(group) for _, group in groupby(sorted(document.archives, key=_package), key=_package))
+    rows = [_row(archives, shown, mixed) for archives in alike]
     if rows:
         for line in table(_COLUMNS, rows, page, indent=0):
             yield paint(line, page) + "\n"
@@ -47,27 +55,29 @@ def _package(archive: SignedArchive) -> tuple[str, ...]:
     return (archive.library or "", archive.version or "", own, *package, "" if archive.shipped else "own")
 
 
-def _row(archives: Sequence[SignedArchive]) -> list[Span]:
+def _row(archives: Sequence[SignedArchive], shown: int, mixed: bool) -> list[Span]:
+    """The cells of a package. shown: so many of its archives; mixed: whether others are in another place."""
     first = archives[0]
-    names = sorted({archive.name for archive in archives})
-    shown = [*names[:_SHOWN], *([f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else [])]
+    place = ("shipped", "faint") if first.shipped else ("store", "good")
     return [
         (first.library or first.name, "name"),
         (first.version or "", ""),
-        (_whose(first), ""),
+        (first.package or first.origin, ""),
+        (first.package_version or "", ""),
         (first.distribution or "", ""),
         (", ".join(sorted({archive.architecture for archive in archives})), ""),
         (str(sum(archive.recognised for archive in archives)), ""),
-        (", ".join(shown), "faint"),
-        ("shipped" if first.shipped else "store", "faint" if first.shipped else "good"),
+        (_names(archives, shown), "faint"),
+        place if mixed else ("", ""),
     ]
 
 
-def _whose(archive: SignedArchive) -> str:
-    """The package and its version, or the file where there is no package."""
-    if archive.package is None:
-        return archive.origin
-    return " ".join(word for word in (archive.package, archive.package_version) if word)
+def _names(archives: Sequence[SignedArchive], shown: int) -> str:
+    """The names of the archives, those with the most code first: `libc.a, libm.a, 7 more`."""
+    sizes = {archive.name: archive.size for archive in archives}
+    names = sorted(sizes, key=lambda name: (-sizes[name], name))
+    more = len(names) - shown
+    return ", ".join([*names[:shown], *([f"{more} more"] if more > 0 else [])])
 
 
 def _sum(document: SigsDocument) -> str:
@@ -84,9 +94,10 @@ def counted(archives: int) -> str:
 
 def _details(archive: SignedArchive, page: Page) -> Iterator[list[Span]]:
     library = " ".join(word for word in (archive.library, archive.version) if word)
+    package = " ".join(word for word in (archive.package, archive.package_version) if word)
     yield [(archive.name, "title"), (f"  {library}" if library else "", "name")]
     facts = [
-        ("package", _whose(archive) if archive.package else "none"),
+        ("package", package or "none"),
         ("distribution", archive.distribution or "not known"),
         ("machine", archive.architecture),
         ("code", _code(archive)),

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from linkscope.contents.packs import SHIPPED, Store
 from linkscope.model.inspect import Code, CodeShare, Content, Evidence
 from linkscope.model.sigs import SignedArchive, SigsDocument
 from linkscope.report.contents import contents
@@ -9,6 +10,7 @@ from linkscope.report.page import Page, cells, paint
 from linkscope.report.sigs import render_details, render_list
 from tests.report.documents import program
 
+_TELLING = ("name", "library", "version", "package", "package_version", "distribution", "architecture", "size")
 _ARCHIVE = SignedArchive(
     id="00112233445566778899aabbccddeeff",
     shipped=False,
@@ -37,11 +39,12 @@ def changed(**fields: object) -> SignedArchive:
 
 
 def test_a_row_is_a_package_of_a_release_with_all_its_archives_and_machines() -> None:
-    others = changed(architecture="aarch64"), changed(name="libminizip.a"), changed(distribution="debian 13")
+    """Of its archives, the one with the most code stands first."""
+    others = changed(architecture="aarch64"), changed(name="libminizip.a", size=9), changed(distribution="debian 13")
     lines = "".join(render_list(document(_ARCHIVE, *others), Page())).splitlines()
     assert [line.split() for line in lines[1:-1]] == [
-        "zlib 1.2.13 zlib1g-dev 1:1.2.13.dfsg-1 debian 12 aarch64, x86_64 42 libminizip.a, libz.a store".split(),
-        "zlib 1.2.13 zlib1g-dev 1:1.2.13.dfsg-1 debian 13 x86_64 14 libz.a store".split(),
+        "zlib 1.2.13 zlib1g-dev 1:1.2.13.dfsg-1 debian 12 aarch64, x86_64 42 libz.a, libminizip.a".split(),
+        "zlib 1.2.13 zlib1g-dev 1:1.2.13.dfsg-1 debian 13 x86_64 14 libz.a".split(),
     ]
     assert lines[-1] == "4 archives in /own.db"
 
@@ -49,7 +52,7 @@ def test_a_row_is_a_package_of_a_release_with_all_its_archives_and_machines() ->
 def test_an_archive_of_no_package_is_told_by_its_file() -> None:
     alone = changed(package=None, package_version=None, distribution=None, origin="/build/libz.a", version=None)
     (_, row, _) = "".join(render_list(document(alone), Page())).splitlines()
-    assert row.split() == "zlib /build/libz.a x86_64 14 libz.a store".split()
+    assert row.split() == "zlib /build/libz.a x86_64 14 libz.a".split()
 
 
 def test_what_is_shipped_is_counted_apart() -> None:
@@ -63,6 +66,20 @@ def test_the_list_stays_within_a_narrow_page() -> None:
     for width in (60, 80, 100):
         for line in "".join(render_list(document(_ARCHIVE, long), Page(width=width))).splitlines()[:-1]:
             assert cells(line) <= width
+
+
+def test_80_columns_hold_what_tells_packages_apart() -> None:
+    """Those of the shipped pack. What goes are the packages' own versions and archives, and the end of a long one."""
+    there = Store(SHIPPED, fixed=True).filed()
+    rows = [changed(**{name: getattr(one.archive, name) for name in _TELLING}, shipped=True) for one in there]
+    lines = "".join(render_list(document(*rows), Page(width=80))).splitlines()[1:-1]
+    packages = {(row.library, row.version, row.package, row.package_version, row.distribution) for row in rows}
+    for line, package in zip(lines, sorted(packages), strict=True):
+        library, version, name, _, release = (str(cell) for cell in package)
+        shown = line.split()
+        assert shown[0] == library
+        assert version == shown[1] or (shown[1].endswith("…") and version.startswith(shown[1][:11]))
+        assert [*shown[2:5], " ".join(shown[5:])] == [name, *release.split(), "aarch64, x86_64"]
 
 
 def test_all_is_told_of_an_archive() -> None:
