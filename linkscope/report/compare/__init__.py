@@ -1,0 +1,1 @@
+"""What `compare` found: text and Markdown for people, and a plot. JSON is the document itself."""

@@ -1,0 +1,84 @@
+"""What follows from how the programs are linked: which files they need, what an update asks for, what is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from linkscope.model.compare import MappedFile, Program
+from linkscope.model.quantities import size
+from linkscope.report.compare.sidebyside import Row
+from linkscope.report.escape import exact
+from linkscope.report.page import INDENT, Page, Span, words
+from linkscope.report.table import Column, table
+
+_NONE = "–"
+_FILES = (
+    Column(title="file", least=16, middle=True),
+    Column(title="on disk", right=True),
+    Column(title="mapped", right=True),
+    Column(title="package", least=8),
+)
+
+
+def files(programs: Sequence[Program], names: Sequence[str], page: Page) -> Iterator[list[Span]]:
+    """Each file that would be mapped beside a program's own, below the names of the programs that have it."""
+    found: dict[str, MappedFile] = {}
+    whose: dict[str, list[str]] = {}
+    for program, name in zip(programs, names, strict=True):
+        for file in program.files:
+            path = exact(file.path, file.path_bytes)
+            found.setdefault(path, file)
+            whose.setdefault(path, []).append(name)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for path, having in whose.items():
+        groups.setdefault(tuple(having), []).append(path)
+    for owners, paths in groups.items():
+        yield from words(", ".join(owners), "name", page, [(" " * INDENT, "")])
+        yield from table(_FILES, [_row(path, found[path]) for path in paths], page, indent=2 * INDENT)
+
+
+def _row(path: str, file: MappedFile) -> list[Span]:
+    package: Span = (file.package, "") if file.package else ("no package", "faint")
+    return [(path, ""), (size(file.size), ""), (size(file.mapped_size), ""), package]
+
+
+def updates(programs: Sequence[Program]) -> Iterator[Row]:
+    """A row for each library: whether its update asks for a restart, or for the program to be built again."""
+    libraries = dict.fromkeys(update.library for program in programs for update in program.updates)
+    for library in libraries:
+        yield Row(library, [_how(program, library) for program in programs])
+
+
+def _how(program: Program, library: str) -> str:
+    """`rebuild` where it is inside, even if a file of it is mapped as well."""
+    how = {update.how for update in program.updates if update.library == library}
+    return "rebuild" if "rebuild" in how else "restart" if how else _NONE
+
+
+def losses(programs: Sequence[Program], names: Sequence[str], page: Page) -> Iterator[list[Span]]:
+    """What cannot be done any more, each once, with the programs that cannot."""
+    said: dict[str, list[str]] = {}
+    for program, name in zip(programs, names, strict=True):
+        for loss in program.losses:
+            said.setdefault(loss.message, []).append(name)
+    yield from _grouped(said, "", page)
+
+
+def problems(programs: Sequence[Program], names: Sequence[str], page: Page) -> Iterator[list[Span]]:
+    """Why programs would not start here."""
+    said: dict[str, list[str]] = {}
+    for program, name in zip(programs, names, strict=True):
+        for problem in program.problems:
+            said.setdefault(problem, []).append(name)
+    yield from _grouped(said, "bad", page)
+
+
+def _grouped(said: dict[str, list[str]], style: str, page: Page) -> Iterator[list[Span]]:
+    """The messages, those of the same programs below one line with their names."""
+    by_names: dict[str, list[str]] = {}
+    for message, whose in said.items():
+        by_names.setdefault(", ".join(whose), []).append(message)
+    for whose_names, messages in by_names.items():
+        yield from words(whose_names, "name", page, [(" " * INDENT, "")])
+        for message in messages:
+            yield from words(message, style, page, [(" " * 2 * INDENT, "")])

@@ -1,0 +1,266 @@
+"""The figures of a comparison, one line each: what the file says, and what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from statistics import median
+
+import msgspec
+
+from linkscope.model.compare import CompareDocument, Copies, CriterionName, Program, ServerProcess, Verdict
+from linkscope.model.quantities import duration, percent, size, times
+from linkscope.report.compare.sidebyside import Mark, Row
+
+_NONE = "–"
+"""Stands where a program has no such figure."""
+_LIBCS = {"none": "none", "unknown": "unknown"}
+Figure = Callable[[Program], float | None]
+Shown = Callable[[float], str]
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """One figure. criterion: of the verdict whose marks it carries, where the verdict rests on this very figure."""
+
+    label: str
+    figure: Figure
+    shown: Shown
+    criterion: CriterionName | None = None
+    rare: bool = False
+
+
+def of_files(document: CompareDocument) -> Iterator[Row]:
+    """What the files alone say."""
+    programs = document.programs
+    yield Row("linkage", [program.linkage or _NONE for program in programs])
+    yield Row("PIE", [_yes(program.pie) for program in programs])
+    yield Row("C library", [_libc(program) for program in programs])
+    yield from _rows(_FILE, document)
+    yield from _reach(document)
+    yield from _floors(programs)
+    yield from _differing(programs)
+
+
+def of_runs(document: CompareDocument) -> Iterator[Row]:
+    """What was measured; nothing without --run."""
+    if any(program.run for program in document.programs):
+        yield from _start(document)
+        yield from _rows(_RUN, document)
+        yield from _rows(_memory(document.programs), document)
+        yield from _rows(_SERVER, document)
+
+
+def whole(value: float) -> str:
+    """A count in at most seven columns: `27`, `9,120`, `104 k`, `1.24 M`."""
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= (10 * factor if unit == "k" else factor * 0.9995):
+            count = value / factor
+            return f"{count:.{0 if count >= 99.95 else 1 if count >= 9.995 else 2}f} {unit}"
+    return f"{value:,.0f}"
+
+
+def one_copy(program: Program) -> Copies | None:
+    """The memory of one copy alone, where it was measured."""
+    return next((copies for copies in program.run.copies if copies.count == 1), None) if program.run else None
+
+
+def most_copies(program: Program) -> Copies | None:
+    """The memory of as many copies as were measured; None where these were not several."""
+    most = max(program.run.copies, key=lambda copies: copies.count, default=None) if program.run else None
+    return most if most and most.count > 1 else None
+
+
+def _bytes(value: float) -> str:
+    return size(round(value))
+
+
+def _yes(value: bool | None) -> str:
+    return _NONE if value is None else "yes" if value else "no"
+
+
+def _libc(program: Program) -> str:
+    family = _LIBCS.get(program.libc.family, program.libc.family)
+    return f"{family} {program.libc.version}" if program.libc.version else family
+
+
+def _rows(lines: Iterable[_Line], document: CompareDocument) -> Iterator[Row]:
+    """LINES, without those for which no program has a figure."""
+    for line in lines:
+        values = [line.figure(program) for program in document.programs]
+        if any(value is not None for value in values) and (any(values) or not line.rare):
+            shown = [_NONE if value is None else line.shown(value) for value in values]
+            yield Row(line.label, shown, _marks(document, line))
+
+
+def _marks(document: CompareDocument, line: _Line) -> list[Mark]:
+    """Which program is best by the verdict that rests on the figure of LINE; none where there is no such verdict."""
+    verdict = next((one for one in document.verdict if _rests_on(one, line, document.programs)), None)
+    if verdict is None:
+        return [""] * len(document.programs)
+    tied: Mark = "="
+    return [
+        "*" if program.path == verdict.better else tied if program.path in verdict.tied else ""
+        for program in document.programs
+    ]
+
+
+def _rests_on(verdict: Verdict, line: _Line, programs: Sequence[Program]) -> bool:
+    if verdict.criterion != line.criterion:
+        return False
+    values = {value.path: value.value for value in verdict.values}
+    return all(values.get(program.path) == line.figure(program) for program in programs)
+
+
+def _reach(document: CompareDocument) -> Iterator[Row]:
+    """On how many systems each starts; a question mark where of some that cannot be told."""
+    reaches = [program.reach for program in document.programs]
+    if any(reaches):
+        shown = [
+            _NONE if reach is None else f"{reach.starts} of {reach.systems}{'?' if reach.doubtful else ''}"
+            for reach in reaches
+        ]
+        line = _Line("known systems", lambda one: one.reach.starts if one.reach else None, whole, "portability")
+        yield Row(line.label, shown, _marks(document, line))
+
+
+def _floors(programs: Sequence[Program]) -> Iterator[Row]:
+    """The versions of each family that are needed at least, and of the kernel where a program says so."""
+    for family in sorted({family for program in programs for family in program.requires}):
+        yield Row(f"needs {family}", [program.requires.get(family, _NONE) for program in programs])
+    if any(program.needs_kernel for program in programs):
+        yield Row("needs Linux", [program.needs_kernel or _NONE for program in programs])
+
+
+_HARDENING = (
+    ("RELRO", "relro"),
+    ("bind now", "bind_now"),
+    ("NX", "nx"),
+    ("canary", "canary"),
+    ("fortify", "fortify"),
+    ("CET", "cet"),
+    ("BTI", "bti"),
+    ("PAC", "pac"),
+)
+
+
+def _switches(programs: Sequence[Program]) -> Iterator[tuple[str, list[str]]]:
+    """What the link step switched on, each with its value for every program; nothing of what no file can tell."""
+    for label, key in _HARDENING:
+        values = [getattr(program.hardening, key) for program in programs]
+        if any(value is not None for value in values):
+            yield label, [value if isinstance(value, str) else _yes(value) for value in values]
+
+
+def _differing(programs: Sequence[Program]) -> Iterator[Row]:
+    return (Row(label, values) for label, values in _switches(programs) if len(set(values)) > 1)
+
+
+def alike_hardened(programs: Sequence[Program]) -> list[str]:
+    """What of the hardening is the same for all: `RELRO full`, `canary no`."""
+    return [f"{label} {values[0]}" for label, values in _switches(programs) if len(set(values)) == 1]
+
+
+def _start(document: CompareDocument) -> Iterator[Row]:
+    """The time from exec to exit: first as a ratio to the first program's, then the median, and how sure it is."""
+    programs = document.programs
+    spreads = [program.run.seconds if program.run else None for program in programs]
+    if not any(spreads):
+        return
+    base = spreads[0]
+    line = _Line("exec to exit", lambda one: one.run.seconds.median if one.run and one.run.seconds else None, duration)
+    line = msgspec.structs.replace(line, criterion="start")
+    marks = _marks(document, line)
+    if base is not None and base.median:
+        ratios = [_NONE if spread is None else times(spread.median / base.median) for spread in spreads]
+        yield Row(line.label, ratios, marks)
+        yield from _rows([_Line("  median", line.figure, duration)], document)
+    else:
+        yield from _rows([line], document)
+    for label, key in (("  low", "low"), ("  high", "high")):
+        yield Row(label, [_NONE if spread is None else duration(getattr(spread, key)) for spread in spreads])
+
+
+def _memory(programs: Sequence[Program]) -> Iterator[_Line]:
+    """The sums of PSS for each number of copies that were there at once."""
+    counts = sorted({copies.count for program in programs if program.run for copies in program.run.copies})
+    for count in counts:
+        label = "PSS, 1 copy" if count == 1 else f"PSS, {count} copies"
+        criterion: CriterionName | None = "memory" if count == 1 else "memory-copies" if count == counts[-1] else None
+        yield _Line(label, _pss(count), _bytes, criterion)
+
+
+def _pss(count: int) -> Figure:
+    def figure(program: Program) -> float | None:
+        copies = program.run.copies if program.run else []
+        return next((one.pss for one in copies if one.count == count), None)
+
+    return figure
+
+
+def _of_run(key: str) -> Figure:
+    return lambda program: getattr(program.run, key) if program.run else None
+
+
+def _of_server(key: str) -> Figure:
+    return lambda program: getattr(program.run.server, key) if program.run and program.run.server else None
+
+
+def _processes(program: Program, role: str) -> list[ServerProcess]:
+    server = program.run.server if program.run else None
+    return [process for process in server.processes if process.role == role] if server else []
+
+
+def _typical(role: str, key: str) -> Figure:
+    def figure(program: Program) -> float | None:
+        values = [getattr(process, key) for process in _processes(program, role)]
+        return median(values) if values else None
+
+    return figure
+
+
+def _serving(program: Program) -> float | None:
+    server = program.run.server if program.run else None
+    return sum(process.pss for process in server.processes) if server else None
+
+
+def _still_shared(program: Program) -> float | None:
+    """Of what the children may write to, the share that is still one with their parent's, as a number up to 1."""
+    children = _processes(program, "child")
+    memory = sum(process.private_memory for process in children)
+    return sum(process.shared for process in children) / memory if memory else None
+
+
+def _processor(program: Program) -> float | None:
+    run = program.run
+    return None if run is None or run.user is None or run.system is None else run.user + run.system
+
+
+_FILE = (
+    _Line("size", lambda program: program.size, _bytes, "size"),
+    _Line("mapped in all", lambda program: program.mapped_size, _bytes),
+    _Line("other files", lambda program: program.libraries, whole, "independence"),
+    _Line("relocations", lambda program: program.relocations, whole, "start"),
+    _Line("look-ups", lambda program: program.start_work.look_ups, whole),
+    _Line(
+        "rebuilt for",
+        lambda program: len({update.library for update in program.updates if update.how == "rebuild"}),
+        whole,
+        "updates",
+    ),
+)
+_RUN = (
+    _Line("processor time", _processor, duration),
+    _Line("instructions", _of_run("instructions"), whole),
+    _Line("minor faults", _of_run("minor_faults"), whole),
+    _Line("major faults", _of_run("major_faults"), whole, rare=True),
+    _Line("RSS at most", _of_run("peak_rss"), _bytes),
+)
+_SERVER = (
+    _Line("first answer", _of_server("ready"), duration, "start"),
+    _Line("connections", _of_server("connections"), whole),
+    _Line("PSS, serving", _serving, _bytes, "memory"),
+    _Line("  the parent", _typical("parent", "pss"), _bytes),
+    _Line("  each child", _typical("child", "pss"), _bytes),
+    _Line("    its own", _typical("child", "private"), _bytes),
+    _Line("    as forked", _still_shared, lambda value: percent(round(1000 * value), 1000)),
+    _Line("one connection", _of_server("one_more_connection"), _bytes, "memory-copies"),
+)

@@ -1,0 +1,67 @@
+"""What the compared programs are called, also where there is little room: never two of them alike."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from linkscope.model.compare import Program
+from linkscope.report.escape import escape, exact
+from linkscope.report.page import cells, cut
+
+_SEPARATORS = "-_./"
+_PIECES = re.compile(rf"[^{_SEPARATORS}]*[{_SEPARATORS}]+|[^{_SEPARATORS}]+")
+
+
+def called(programs: Sequence[Program]) -> list[str]:
+    """The name of each of PROGRAMS: the last part of its path, where no other has the same; else the whole path.
+
+    The sentences of the verdict call them so too.
+    """
+    paths = [exact(program.path, program.path_bytes) for program in programs]
+    last = Counter(os.path.basename(path) for path in paths)
+    return [escape(name if last[name := os.path.basename(path)] == 1 else path) for path in paths]
+
+
+def in_common(names: Sequence[str]) -> str:
+    """What all NAMES begin with, up to a separator, so that something is left of each; "" for less than two."""
+    if len(names) < 2:
+        return ""
+    first, last = min(names), max(names)  # whatever stands between them in the alphabet begins as both do
+    alike = next((place for place, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first))
+    begin = first[: max(first.rfind(separator, 0, alike) for separator in _SEPARATORS) + 1]
+    return begin if all(len(name) > len(begin) for name in names) else ""
+
+
+def broken(name: str, width: int) -> list[str]:
+    """NAME in lines of at most WIDTH columns, broken behind separators; a piece that is longer loses its middle."""
+    lines = [""]
+    for piece in _PIECES.findall(name):
+        if lines[-1] and cells(lines[-1] + piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return [cut(line, width) for line in lines]
+
+
+def narrowed(names: Sequence[str], width: int) -> list[str]:
+    """NAMES in at most WIDTH columns each: they lose their middles, and get numbers where that makes them alike."""
+    shown = [cut(name, width) for name in names]
+    often = Counter(shown)
+    return [
+        name if often[name] == 1 else _numbered(whole, place, width)
+        for place, (whole, name) in enumerate(zip(names, shown, strict=True), 1)
+    ]
+
+
+def titles(names: Sequence[str], width: int) -> list[list[str]]:
+    """NAMES in lines of at most WIDTH columns, or in one each where that would make two of them alike."""
+    lines = [broken(name, width) for name in names]
+    distinct = len({tuple(each) for each in lines}) == len(set(names))
+    return lines if distinct else [[name] for name in narrowed(names, width)]
+
+
+def _numbered(name: str, number: int, width: int) -> str:
+    end = f"#{number}"
+    return cut(name, max(1, width - cells(end))) + end

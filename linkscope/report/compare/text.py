@@ -1,0 +1,111 @@
+"""`linkscope compare` for people: the figures side by side, then what they rest on, and at the end what they say.
+
+The verdict is last, as the remedies of `check` are: it is what stands above the prompt when the report has gone by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from linkscope.model.compare import CompareDocument, Measurement
+from linkscope.model.quantities import duration
+from linkscope.report.compare import chart, consequences, figures, parts
+from linkscope.report.compare.names import called
+from linkscope.report.compare.sidebyside import LEGEND, Row, side_by_side
+from linkscope.report.escape import escape, quoted
+from linkscope.report.lines import painted
+from linkscope.report.page import INDENT, LABEL, Page, Span, flow, words
+
+_Lines = Iterable[list[Span]]
+CRITERIA = {
+    "size": "size",
+    "start": "start",
+    "memory": "memory",
+    "memory-copies": "many copies",
+    "independence": "independence",
+    "updates": "updates",
+    "portability": "portability",
+}
+"""What the criteria are called before their sentences."""
+
+
+def render(document: CompareDocument, page: Page) -> Iterator[str]:
+    """The report in pieces: a part each, with an empty line between. Errors are not shown here."""
+    names = called(document.programs)
+    begun = False
+    for title, lines in _parts(document, names, page):
+        shown = list(lines)
+        if shown:
+            text = painted([*([[]] if begun else []), [(title, "title")], *shown], page)
+            yield text if page.unicode else text.replace("µ", "u").replace("–", "-")
+            begun = True
+
+
+def _parts(document: CompareDocument, names: Sequence[str], page: Page) -> Iterator[tuple[str, _Lines]]:
+    """Titles with what stands below them; a part of which there is nothing has no lines."""
+    programs = document.programs
+    if not programs:
+        return
+    yield "These do not start here", consequences.problems(programs, names, page)
+    yield "The files", [*_table(figures.of_files(document), names, page), *_alike(document, page)]
+    yield "What they consist of", _consisting(document, names, page)
+    yield "Other files that they need", consequences.files(programs, names, page)
+    yield "When a library is updated", _table(consequences.updates(programs), names, page, marked=False)
+    yield "What is lost", consequences.losses(programs, names, page)
+    if document.measurement is not None:
+        yield "Measured", [*_how_measured(document.measurement, page), *_table(figures.of_runs(document), names, page)]
+        yield "Memory of many copies (PSS)", chart.memory(programs, names, page)
+    yield "Verdict", _verdict(document, page)
+    yield "What this suggests", _suggestions(document, page)
+
+
+def _table(rows: Iterator[Row], names: Sequence[str], page: Page, marked: bool = True) -> Iterator[list[Span]]:
+    gathered = list(rows)
+    if not gathered:
+        return
+    yield from side_by_side(gathered, names, page)
+    if marked and any(mark for row in gathered for mark in row.marks):
+        yield from words(LEGEND, "faint", page, [(" " * INDENT, "")])
+
+
+def _alike(document: CompareDocument, page: Page) -> Iterator[list[Span]]:
+    said = figures.alike_hardened(document.programs)
+    if said:
+        start: list[Span] = [(" " * INDENT, ""), ("alike in all: " if len(document.programs) > 1 else "", "faint")]
+        yield from flow([(one, "faint") for one in said], page, start, [], ", ")
+
+
+def _consisting(document: CompareDocument, names: Sequence[str], page: Page) -> Iterator[list[Span]]:
+    if parts.kinds_of(document.programs):
+        yield from chart.sizes(document.programs, names, page)
+        yield []
+        yield from side_by_side(list(parts.rows(document.programs)), names, page)
+
+
+def _how_measured(measurement: Measurement, page: Page) -> Iterator[list[Span]]:
+    """What was run how often and where, and what the measuring itself costs."""
+    said = [f"{_times(measurement.rounds, 'round')} after {_times(measurement.warm_ups, 'warm-up')}"]
+    if measurement.arguments:
+        said.append(f"with {' '.join(quoted(escape(argument)) for argument in measurement.arguments)}")
+    if measurement.overhead is not None:
+        said.append(f"measuring adds {duration(measurement.overhead)} to a run")
+    said += [measurement.kernel, measurement.cpu]
+    yield from flow([(one, "") for one in said if one], page, [(" " * INDENT, "")], [], " · ")
+    for note in measurement.notes:
+        yield from words(note, "warn", page, [(" " * INDENT, "")])
+
+
+def _times(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _verdict(document: CompareDocument, page: Page) -> Iterator[list[Span]]:
+    for verdict in document.verdict:
+        label = CRITERIA.get(verdict.criterion, verdict.criterion)
+        first: list[Span] = [(f"{'':{INDENT}}{label:<{LABEL}}", "faint")]
+        yield from words(verdict.message, "", page, first)
+
+
+def _suggestions(document: CompareDocument, page: Page) -> Iterator[list[Span]]:
+    for suggestion in document.suggestions:
+        yield from words(suggestion, "", page, [(" " * INDENT, ""), ("→ ", "how")])
