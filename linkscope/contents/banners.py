@@ -3,6 +3,9 @@
 They are tables, `banners/*.toml`, a file a group of libraries: whoever adds a library adds an entry there. A text is
 searched for as it stands between the NUL bytes of read-only data. What a text proves depends on where it stands in the
 library's source: a variable of its own code is there only with that code, a macro of a public header is in clients too.
+
+A linker may have left out the banner, as nothing refers to it. Then the other texts of the library's code tell, which
+are in no other's, many of them together; and the paths of its sources, which assertions and messages leave (__FILE__).
 """
 
 from __future__ import annotations
@@ -48,28 +51,71 @@ class Banner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     beside: tuple[_Text, ...] = ()
     without: tuple[_Text, ...] = ()
     unique: bool = False
+    hint: bool = False
     dotless: bool = False
     source: _Text
     examples: dict[_Text, str]
     refuses: tuple[_Text, ...]
 
 
+class Texts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Texts of a library's own code, each from NUL to NUL, that tell no version and do not prove it one by one.
+
+    Of a file that needs the library as a shared one they say nothing: CPython has Expat's messages, too, and Perl's
+    module those of zlib. least: how many of them have to be in the file. without: texts of whoever has a copy of that
+    code, as in `Banner`. source: the files that have them.
+    """
+
+    texts: Annotated[tuple[_Text, ...], msgspec.Meta(min_length=2)]
+    least: Annotated[int, msgspec.Meta(ge=2)]
+    without: tuple[_Text, ...] = ()
+    source: _Text
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where so many can never be there."""
+        if self.least > len(set(self.texts)):
+            raise ValueError(f"`least` is {self.least}, of {len(set(self.texts))} different `texts`")
+
+
+class SourcePath(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the sources of a library's own code lie, as its assertions and messages have it (__FILE__).
+
+    anchor: a part that never changes. pattern: a regular expression for the end of the path, from a folder on; the text
+    is that path alone, with whatever folders before. It must not fit the headers that clients compile; of a file that
+    needs the library as a shared one it says nothing. source: what builds it there. examples, refuses: as in `Banner`,
+    without versions.
+    """
+
+    anchor: _Text
+    pattern: _Text
+    source: _Text
+    examples: Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
+    refuses: Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
+
+
 class Library(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A library with its banners. name: as Repology lists it; sonames: expressions for the whole of its sonames."""
+    """A library with its texts. name: as Repology lists it; sonames: expressions for the whole of its sonames.
+
+    fork_of: the libraries out of which it was made, so that they have code and functions in common.
+    """
 
     name: _Text
     sonames: tuple[_Text, ...]
-    banner: tuple[Banner, ...]
+    banner: tuple[Banner, ...] = ()
+    texts: tuple[Texts, ...] = ()
+    path: tuple[SourcePath, ...] = ()
+    fork_of: tuple[_Text, ...] = ()
 
 
 class Row(msgspec.Struct, frozen=True, eq=False):
-    """One banner, ready to be looked for. A row is only equal to itself."""
+    """One banner, ready to be looked for. A row is only equal to itself. texts: those of which it is one."""
 
     library: Library
     banner: Banner
     anchor: bytes
     beside: tuple[bytes, ...]
     without: tuple[bytes, ...]
+    texts: Texts | None = None
 
     def told_by(self, text: bytes) -> tuple[str, str | None] | None:
         """What fits in TEXT, and the version that it tells; None where nothing fits.
@@ -108,10 +154,51 @@ def libraries() -> tuple[Library, ...]:
 @cache
 def rows() -> tuple[Row, ...]:
     """The banners of all libraries."""
-    return tuple(
-        Row(library, banner, _latin(banner.anchor), _all_latin(banner.beside), _all_latin(banner.without))
-        for library in libraries()
-        for banner in library.banner
+    return tuple(_row(library, banner) for library in libraries() for banner in library.banner)
+
+
+@cache
+def path_rows() -> tuple[Row, ...]:
+    """The paths of all libraries' sources, as banners that tell no version."""
+    return tuple(_row(library, _of_path(path)) for library in libraries() for path in library.path)
+
+
+@cache
+def text_rows() -> tuple[Row, ...]:
+    """Each of the texts that prove a library together, as a banner that tells no version."""
+    every = ((library, texts) for library in libraries() for texts in library.texts)
+    return tuple(_row(library, _of_text(text, texts), texts) for library, texts in every for text in texts.texts)
+
+
+def _row(library: Library, banner: Banner, texts: Texts | None = None) -> Row:
+    return Row(library, banner, _latin(banner.anchor), _all_latin(banner.beside), _all_latin(banner.without), texts)
+
+
+def _of_path(path: SourcePath) -> Banner:
+    """A path as a banner that tells no version. What logs it may have set the line behind it."""
+    return Banner(
+        anchor=path.anchor,
+        pattern=rf"(?:[!-~]*/)?(?:{path.pattern})(?::\d+)?",
+        whole=True,
+        header=True,
+        dotless=True,
+        source=path.source,
+        examples=dict.fromkeys(path.examples, ""),
+        refuses=path.refuses,
+    )
+
+
+def _of_text(text: str, texts: Texts) -> Banner:
+    return Banner(
+        anchor=text,
+        pattern=re.escape(text),
+        whole=True,
+        header=True,
+        dotless=True,
+        without=texts.without,
+        source=texts.source,
+        examples={text: ""},
+        refuses=(),
     )
 
 

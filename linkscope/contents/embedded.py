@@ -30,10 +30,12 @@ class Sighting(msgspec.Struct, frozen=True):
 def contents(reader: Reader, image: Image, names: frozenset[str] | None = None) -> list[Content]:
     """The libraries inside, by name; also the one that the file itself is, where its banner says so.
 
+    Where a library's own code has several versions in it, each is an entry, the oldest first.
     names: of the libraries that are looked for; None: all. Raises MalformedElf and FileUnreadable.
     """
     places = texts.areas(reader, image)
-    wanted = [row for row in banners.rows() if names is None or row.library.name in names]
+    every = (*banners.rows(), *banners.path_rows(), *banners.text_rows())
+    wanted = [row for row in every if names is None or row.library.name in names]
     rows = [row for row in wanted if not (row.banner.header and _is_needed(row.library, image))]
     there: set[bytes] = set()
     sightings = [*_by_anchor(reader, places, rows, there), *_by_number(reader, places, rows)]
@@ -41,11 +43,15 @@ def contents(reader: Reader, image: Image, names: frozenset[str] | None = None) 
     by_library: dict[str, list[Sighting]] = {}
     for sighting in kept:
         by_library.setdefault(sighting.row.library.name, []).append(sighting)
-    return [_content(name, found) for name, found in sorted(by_library.items())]
+    return [
+        content for name, seen in sorted(by_library.items()) for content in _of_library(name, list(_that_prove(seen)))
+    ]
 
 
 def _is_needed(library: banners.Library, image: Image) -> bool:
-    return any(banners.is_called(library, name) for name in image.needed)
+    """Whether the file takes the library from a shared one; a part of the library itself needs the other parts."""
+    own = image.soname is not None and banners.is_called(library, image.soname)
+    return not own and any(banners.is_called(library, name) for name in image.needed)
 
 
 def _by_anchor(
@@ -91,10 +97,61 @@ def _told(row: banners.Row, text: bytes, counts: dict[banners.Row, int]) -> Iter
         yield Sighting(row, *told)
 
 
+def _that_prove(seen: list[Sighting]) -> Iterator[Sighting]:
+    """What counts of all that was SEEN of one library: enough of its texts, where it has no banner; hints with either.
+
+    Texts are proofs of the same code as the banner that a file has as well, of which they say nothing more.
+    """
+    counts: dict[banners.Texts, set[str]] = {}
+    for one in seen:
+        if one.row.texts is not None:
+            counts.setdefault(one.row.texts, set()).add(one.text)
+    enough = {every for every, found in counts.items() if len(found) >= every.least}
+    firm = [one for one in seen if one.row.texts is None and not one.row.banner.hint]
+    if firm or enough:
+        told = any(_rank(one.row.banner) == 0 for one in firm)
+        for one in seen:
+            if one.row.texts is None or (one.row.texts in enough and not told):
+                yield one
+
+
+def _of_library(name: str, found: list[Sighting]) -> Iterator[Content]:
+    """One library with all its texts, once for each version of its own code, the oldest first.
+
+    What tells no version stands with the oldest.
+    """
+    several = _versions_apart(found)
+    if not several:
+        if found:
+            yield _content(name, found)
+        return
+    for version in several:
+        yield _content(
+            name,
+            [one for one in found if one.version == version or (version == several[0] and one.version not in several)],
+        )
+
+
+def _versions_apart(found: Iterable[Sighting]) -> list[str]:
+    """The versions that the library's own code has in it, the oldest first, where one text is there in several.
+
+    [] where there is one at most. What its other texts tell may count otherwise, or be less exact.
+    """
+    by_row: dict[banners.Row, set[str]] = {}
+    for one in found:
+        if one.version is not None and _rank(one.row.banner) == 0:
+            by_row.setdefault(one.row, set()).add(one.version)
+    several = {version for versions in by_row.values() if len(versions) > 1 for version in versions}
+    return sorted(several, key=_ordered)
+
+
 def _content(name: str, found: list[Sighting]) -> Content:
-    """One library with all its texts: first those that tell the version, then by their order in the file."""
+    """One library with all its texts, hints last: first those that tell the version, then as they stand in the file."""
     version = _version(found)
-    ordered = sorted(found, key=lambda sighting: (sighting.version != version, _rank(sighting.row.banner)))
+    ordered = sorted(
+        found,
+        key=lambda one: (one.row.banner.hint, one.version != version, _rank(one.row.banner)),
+    )
     proofs = [text for sighting in ordered for text in _proofs(sighting, version)]
     evidence = [Evidence(kind="banner", text=text) for text in dict.fromkeys(map(_shown, proofs))]
     return Content(name=name, ecosystem="generic", version=version, evidence=evidence)
@@ -103,6 +160,8 @@ def _content(name: str, found: list[Sighting]) -> Content:
 def _proofs(sighting: Sighting, version: str | None) -> tuple[str, ...]:
     """The texts that prove the library: of a mere number it is what stands beside that does."""
     banner = sighting.row.banner
+    if banner.hint:
+        return (sighting.text,) if sighting.version == version else ()
     if not banner.unique:
         return (sighting.text,)
     return (sighting.text, *banner.beside) if sighting.version == version else banner.beside
@@ -110,11 +169,11 @@ def _proofs(sighting: Sighting, version: str | None) -> tuple[str, ...]:
 
 def _rank(banner: banners.Banner) -> int:
     """How well a banner tells the version: code of the library itself, then a macro, then a mere number."""
-    return 2 if banner.unique else 1 if banner.header else 0
+    return 2 if banner.unique or banner.hint else 1 if banner.header else 0
 
 
 def _version(found: Iterable[Sighting]) -> str | None:
-    """What the best of the banners say. Where there are two versions of a library inside, the older one.
+    """What the best of the banners say; the older version, where they say two.
 
     Two mere numbers tell nothing: one of them may be of something else.
     """

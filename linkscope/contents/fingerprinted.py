@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from linkscope.contents import upstream
 from linkscope.contents.attribution import Found
 from linkscope.contents.releases import LinkedArchive, LinkedLibrary
 from linkscope.model.inspect import Code, CodeShare, Content, Evidence
+
+if TYPE_CHECKING:
+    from linkscope.contents.known import Pack
 
 
 def contents(found: Found) -> list[Content]:
@@ -25,18 +32,45 @@ def contents(found: Found) -> list[Content]:
 def code(found: Found, told: Sequence[Content]) -> Code:
     """How much of the executable bytes the libraries account for; each byte counts once.
 
-    told: the file's contents by all that proves them: of a library that is there once, their version is the share's.
+    told: the file's contents by all that proves them: a share has the name and the version of the entry that has it as
+    its evidence.
     """
-    versions: dict[str, list[str | None]] = {}
-    for content in told:
-        if content.ecosystem == "generic":
-            versions.setdefault(content.name, []).append(content.version)
     shares = []
     for one in found.libraries:
-        there = versions.get(one.name, [])
-        version = there[0] if len(there) == 1 else one.version
-        shares.append(CodeShare(name=one.name, version=version, size=one.size))
+        proofs = [_evidence(one, archive) for archive in one.archives]
+        whose = next((each for each in told if any(proof in each.evidence for proof in proofs)), None)
+        name, version = (one.name, one.version) if whose is None else (whose.name, whose.version)
+        shares.append(CodeShare(name=name, version=version, size=one.size))
     return Code(size=found.size, attributed=found.attributed, libraries=shares)
+
+
+def with_absent_code(told: Sequence[Content], architecture: str, packs: Sequence[Pack]) -> list[Content]:
+    """TOLD, where what is proven by its text alone has the versions of it whose code is known, and is not there.
+
+    Only where the known ones are near: one at least is as old as the version told, or older, and one as new, or newer.
+    """
+    wanted = {one.name for one in told if one.proof == "text" and one.ecosystem == "generic"}
+    known: dict[str, set[str]] = {}
+    for archive in (filed.archive for pack in packs for filed in pack.filed()) if wanted else ():
+        if archive.architecture == architecture and archive.library in wanted and archive.version:
+            known.setdefault(archive.library, set()).add(archive.version)
+    found = {one.name for one in told if one.proof == "code"}
+    return [
+        msgspec.structs.replace(one, absent_code=_near(one.version, known.get(one.name, set())))
+        if one.name in wanted and one.proof == "text" and one.name not in found
+        else one
+        for one in told
+    ]
+
+
+def _near(version: str | None, known: Collection[str]) -> list[str]:
+    """All that are KNOWN, the oldest first; [] where VERSION is older or newer than all of them."""
+    ordered = sorted(known, key=lambda one: (upstream.key(one) or ((), ()), one))
+    keys = [key for key in map(upstream.key, ordered) if key is not None]
+    told = upstream.key(version or "")
+    if told is not None and not (keys and keys[0] <= told <= keys[-1]):
+        return []
+    return ordered
 
 
 def _evidence(library: LinkedLibrary, linked: LinkedArchive) -> Evidence:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from linkscope.contents import bundles, embedded, golang, languages, packagenote, rust, symbols
+from linkscope.contents import bundles, embedded, forks, golang, languages, packagenote, rust, symbols
+from linkscope.contents.together import together
 from linkscope.elf import constants as c
 from linkscope.elf.machines import machine_name
 from linkscope.elf.notes import NT_GNU_ABI_TAG, segment_notes
@@ -55,11 +56,14 @@ def inside(reader: Reader, image: Image, file: File, packs: Sequence[Pack] = ())
         *packagenote.contents(packagenote.package_notes(reader, image)),
     ]
     if found is None:
-        return Inside(_together(told))
+        return Inside(forks.settled(together(told)))
     from linkscope.contents import fingerprinted
 
-    contents = _together(_with_fingerprints(told, fingerprinted.contents(found)))
-    return Inside(contents, fingerprinted.code(found, contents))
+    contents = forks.settled(together(told, fingerprinted.contents(found)))
+    return Inside(
+        fingerprinted.with_absent_code(contents, machine_name(image.machine), packs),
+        fingerprinted.code(found, contents),
+    )
 
 
 def identify(reader: Reader, image: Image, file: File, packs: Sequence[Pack] = ()) -> list[Content]:
@@ -89,55 +93,3 @@ def _c_library(reader: Reader, image: Image, file: File) -> list[Content]:
 
 # What `elf/libc.py` goes by where there is no note: the library's start code, symbols of its own, or its texts.
 _START = Evidence(kind="fingerprint", text="the C library's start code, symbols or texts")
-
-
-def _with_fingerprints(told: list[Content], found: list[Content]) -> list[Content]:
-    """TOLD with what was FOUND by fingerprints, which is the strongest evidence, before the rest of its kind.
-
-    The version is the one that the library's own texts tell, as they are compiled in: code may be the same in several.
-    Where several versions of a library are in the file, what is told of one goes to that one, or else to the first.
-    """
-    versions: dict[str, list[str | None]] = {}
-    for one in found:
-        versions.setdefault(one.name, []).append(one.version)
-    several = {name for name, there in versions.items() if len(there) > 1}
-    said = {one.name: one.version for one in told if one.ecosystem == "generic" and one.version}
-    proven = [
-        one if one.name in several else msgspec.structs.replace(one, version=said.get(one.name, one.version))
-        for one in found
-    ]
-    placed = [
-        msgspec.structs.replace(
-            one, version=one.version if one.version in versions[one.name] else versions[one.name][0]
-        )
-        if one.ecosystem == "generic" and one.name in several
-        else one
-        for one in told
-    ]
-    return [*proven, *placed]
-
-
-def _together(found: list[Content]) -> list[Content]:
-    """FOUND with one entry for each name of an ecosystem: all its evidence, and the first version that was told.
-
-    Of crates there may be several versions in one program, which Cargo keeps apart: each is an entry. So is each
-    version of a library whose code is in the file in several.
-    """
-    fingerprints = [content.name for content in found if any(proof.archive for proof in content.evidence)]
-    merged: dict[tuple[str, str, str], Content] = {}
-    for content in found:
-        apart = content.ecosystem == "cargo" or (
-            content.ecosystem == "generic" and fingerprints.count(content.name) > 1
-        )
-        several = (apart and content.version) or ""
-        key = content.ecosystem, content.name, several
-        before = merged.get(key)
-        if before is not None:
-            content = Content(
-                name=before.name,
-                ecosystem=before.ecosystem,
-                version=before.version or content.version,
-                evidence=before.evidence + [proof for proof in content.evidence if proof not in before.evidence],
-            )
-        merged[key] = content
-    return [merged[key] for key in sorted(merged)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -111,6 +111,22 @@ class Unresolved(Document, frozen=True, kw_only=True):
     fails: Fails
 
 
+EvidenceKind = Literal[
+    "fingerprint", "banner", "symbol", "go-buildinfo", "rust-audit", "rust-path", "note", "comment", "bundle"
+]
+Proof = Literal["code", "symbols", "record", "text"]
+_STRONGEST_FIRST: tuple[Proof, ...] = get_args(Proof)
+_WEAKEST: Proof = "text"
+_PROOFS: dict[EvidenceKind, Proof] = {
+    "fingerprint": "code",
+    "symbol": "symbols",
+    "go-buildinfo": "record",
+    "rust-audit": "record",
+    "note": "record",
+    "bundle": "record",
+}
+
+
 class Evidence(Document, frozen=True, kw_only=True, omit_defaults=True):
     """One proof that something is inside the file.
 
@@ -119,9 +135,7 @@ class Evidence(Document, frozen=True, kw_only=True, omit_defaults=True):
     of the file, those that are the archive's. fits: the versions that fit equally well, where there are several.
     """
 
-    kind: Literal[
-        "fingerprint", "banner", "symbol", "go-buildinfo", "rust-audit", "rust-path", "note", "comment", "bundle"
-    ]
+    kind: EvidenceKind
     text: str | None = None
     archive: str | None = None
     package: str | None = None
@@ -134,13 +148,27 @@ class Evidence(Document, frozen=True, kw_only=True, omit_defaults=True):
     fits: list[str] | None = None
 
 
-class Content(Document, frozen=True, kw_only=True):
-    """A library, module or crate that is linked into the file itself."""
+class Content(Document, frozen=True, kw_only=True, omit_defaults=True):
+    """A library, module or crate that is linked into the file itself; of several versions each is an entry of its own.
+
+    proof: the strongest of the evidence, whatever is given. `code`: machine code of the library was found (of a C
+    library it may have been its start code, symbols or texts that told); `symbols`: functions of it are defined;
+    `record`: the build or a package wrote it down; `text`: nothing but texts of its source, and nobody can tell those
+    from a copy of them. absent_code: only of what its text alone proves, and where machine code was looked for: the
+    versions nearest to it whose code is known, while none of that is in the file. It may have been built otherwise.
+    """
 
     name: str
     ecosystem: str
     version: str | None
     evidence: list[Evidence]
+    proof: Proof = msgspec.field(default_factory=lambda: _WEAKEST)  # made, so that it is always written out
+    absent_code: list[str] = msgspec.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Has `proof` say what the evidence does."""
+        proofs = {_PROOFS.get(one.kind, _WEAKEST) for one in self.evidence}
+        msgspec.structs.force_setattr(self, "proof", next((one for one in _STRONGEST_FIRST if one in proofs), _WEAKEST))
 
 
 class CodeShare(Document, frozen=True, kw_only=True):

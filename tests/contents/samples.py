@@ -13,11 +13,16 @@ from tests.elf.samples import opened
 from tests.oracle.availability import Unavailable
 
 
+def all_found_in(path: str | os.PathLike[str]) -> list[Content]:
+    """The contents of a file as they stand in its document; of several versions of a library each."""
+    with opened(path) as (reader, image):
+        return identify(reader, image, file_facts(reader, image).file)
+
+
 def found_in(path: str | os.PathLike[str]) -> dict[str, Content]:
     """The contents of a file by their names, with the ecosystem before that of all but plain libraries."""
-    with opened(path) as (reader, image):
-        contents = identify(reader, image, file_facts(reader, image).file)
-    return {one.name if one.ecosystem == "generic" else f"{one.ecosystem}:{one.name}": one for one in contents}
+    every = all_found_in(path)
+    return {one.name if one.ecosystem == "generic" else f"{one.ecosystem}:{one.name}": one for one in every}
 
 
 def versions_in(path: str | os.PathLike[str]) -> dict[str, str | None]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from linkscope.contents import banners
 from linkscope.contents.texts import _PIECE
-from tests.contents.samples import found_in, linked, texts, versions_in, with_constants
+from tests.contents.samples import all_found_in, found_in, linked, texts, versions_in, with_constants
 from tests.elf.samples import PROGRAMS, elf_files, spread
 
 DYNAMIC = "#include <stdio.h>\n#include <{header}>\nint main(void) {{ puts({text}); return {use}; }}\n"
@@ -74,11 +74,22 @@ def test_two_numbers_that_fit_tell_no_version(tmp_path: Path) -> None:
     assert versions_in(with_constants(tmp_path / "made", data)) == {"sqlite": None}
 
 
-def test_of_two_versions_inside_the_older_one_is_named(tmp_path: Path) -> None:
-    data = texts("expat_2.10.0", "expat_2.5.0")
-    found = found_in(with_constants(tmp_path / "made", data))["expat"]
-    assert found.version == "2.5.0"
-    assert [proof.text for proof in found.evidence] == ["expat_2.5.0", "expat_2.10.0"]
+def test_of_two_versions_inside_each_is_an_entry_with_its_own_texts(tmp_path: Path) -> None:
+    """The older one comes first, and has what tells no version."""
+    data = texts("expat_2.10.0", "expat_2.5.0", " inflate 1.2.11 Copyright 1995-2017 Mark Adler ", "expat_2.5.0")
+    found = all_found_in(with_constants(tmp_path / "made", data))
+    told = [(one.name, one.version, [proof.text for proof in one.evidence]) for one in found]
+    assert told == [
+        ("expat", "2.5.0", ["expat_2.5.0"]),
+        ("expat", "2.10.0", ["expat_2.10.0"]),
+        ("zlib", "1.2.11", ["inflate 1.2.11 Copyright 1995-2017 Mark Adler"]),
+    ]
+
+
+def test_what_a_client_has_of_two_releases_is_one_library(tmp_path: Path) -> None:
+    """A macro or a number out of a header is no second copy; the library's own text tells the version."""
+    data = texts('OPENSSLDIR: "/usr"', "OpenSSL 3.0.2 15 Mar 2022", "OpenSSL 1.1.1w  11 Sep 2023")
+    assert [one.version for one in all_found_in(with_constants(tmp_path / "made", data))] == ["1.1.1w"]
 
 
 @pytest.mark.parametrize("before", [0, 1, _PIECE - 12, _PIECE - 6, _PIECE, _PIECE + 5, 2 * _PIECE - 8])

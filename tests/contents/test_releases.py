@@ -8,7 +8,7 @@ from linkscope.contents import upstream
 from linkscope.elf.image import Image
 from linkscope.model.inspect import Content
 from tests.contents import released
-from tests.contents.samples import found_in
+from tests.contents.samples import all_found_in
 from tests.elf.samples import ask
 
 RECALL, PRECISION = 0.85, 0.97
@@ -52,7 +52,7 @@ def _judge(release: released.Release, total: Score) -> None:
     said = {name: version for name, version in released.all_say()[release.package].items() if name not in outside}
     found: dict[str, list[Content]] = {}
     for path in paths:
-        for content in found_in(path).values():
+        for content in all_found_in(path):
             if content.ecosystem == "generic":
                 found.setdefault(content.name, []).append(content)
     names = {name: f"{release.package}: {name}" for name in {*said, *found}}

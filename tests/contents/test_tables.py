@@ -7,16 +7,25 @@ import msgspec
 import pytest
 
 from linkscope.contents import banners
-from tests.contents.samples import texts, versions_in, with_constants
+from tests.contents.samples import found_in, texts, versions_in, with_constants
 
-ROWS = banners.rows()
+ROWS = (*banners.rows(), *banners.path_rows())
 ROW = pytest.mark.parametrize("row", ROWS, ids=[f"{row.library.name}-{number}" for number, row in enumerate(ROWS)])
+SETS = [(library.name, texts) for library in banners.libraries() for texts in library.texts]
+SET = pytest.mark.parametrize(("name", "several"), SETS, ids=[f"{name}-{n}" for n, (name, _) in enumerate(SETS)])
+
+
+def _beside(row: banners.Row) -> list[str]:
+    """What has to stand beside a banner; beside a hint, what proves the library."""
+    proof = [path.examples[0] for path in row.library.path[:1]] if row.banner.hint else []
+    assert proof or not row.banner.hint
+    return [*row.banner.beside, *proof]
 
 
 @ROW
 def test_a_banner_is_found_with_its_version(row: banners.Row, tmp_path: Path) -> None:
     for example, version in row.banner.examples.items():
-        found = versions_in(with_constants(tmp_path / "made", texts("before", example, *row.banner.beside, "behind")))
+        found = versions_in(with_constants(tmp_path / "made", texts("before", example, *_beside(row), "behind")))
         assert row.library.name in found, example
         assert found[row.library.name] == (version or None), example
 
@@ -25,14 +34,15 @@ def test_a_banner_is_found_with_its_version(row: banners.Row, tmp_path: Path) ->
 def test_what_a_row_refuses_is_nothing(row: banners.Row, tmp_path: Path) -> None:
     assert row.banner.refuses
     for refused in row.banner.refuses:
-        found = versions_in(with_constants(tmp_path / "made", texts("before", refused, *row.banner.beside, "behind")))
-        assert row.library.name not in found, refused
+        found = versions_in(with_constants(tmp_path / "made", texts("before", refused, *_beside(row), "behind")))
+        assert found.get(row.library.name) is None, refused
+        assert row.banner.hint or row.library.name not in found, refused
 
 
 @ROW
 def test_a_banner_counts_only_with_what_must_stand_beside_it(row: banners.Row, tmp_path: Path) -> None:
     """All of it: a client may have the banner, and one text of the library by chance."""
-    for example in row.banner.examples if row.banner.beside else ():
+    for example in row.banner.examples if row.banner.beside or row.banner.hint else ():
         found = versions_in(with_constants(tmp_path / "made", texts(example, *row.banner.beside[:-1])))
         assert row.library.name not in found
 
@@ -47,8 +57,10 @@ def test_a_banner_says_nothing_with_the_text_of_a_fork(row: banners.Row, tmp_pat
 
 @ROW
 def test_a_whole_text_is_none_in_a_sentence(row: banners.Row, tmp_path: Path) -> None:
+    between = " or " if row in banners.path_rows() else "x"  # a folder may be called as a file is
     for example in row.banner.examples if row.banner.whole else ():
-        mentions = texts(f"needs {example}", f"{example} or newer", f"{example}x{example}", *row.banner.beside)
+        twice = f"{example}{between}{example}"
+        mentions = texts(f"needs {example}", f"{example} or newer", twice, *row.banner.beside)
         assert row.library.name not in versions_in(with_constants(tmp_path / "made", mentions)), example
 
 
@@ -60,6 +72,39 @@ def test_a_row_is_found_by_its_anchor(row: banners.Row) -> None:
     for example in row.banner.examples:
         assert row.banner.anchor in example
         assert row.banner.dotless or re.search(r"\d\.\d", example), example
+
+
+@SET
+def test_texts_prove_a_library_together_and_not_one_by_one(name: str, several: banners.Texts, tmp_path: Path) -> None:
+    enough = texts("before", *several.texts[-several.least :], "behind")
+    found = found_in(with_constants(tmp_path / "made", enough))
+    assert (found[name].version, found[name].proof) == (None, "text")
+    assert {proof.text for proof in found[name].evidence} == {
+        " ".join(t.split()) for t in several.texts[-several.least :]
+    }
+    for many in (several.texts[: several.least - 1], several.texts[1 : several.least]):
+        assert name not in found_in(with_constants(tmp_path / "made", texts(*many, *many)))
+
+
+@SET
+def test_texts_prove_nothing_in_sentences_or_beside_those_of_a_copy(
+    name: str, several: banners.Texts, tmp_path: Path
+) -> None:
+    assert name not in found_in(with_constants(tmp_path / "made", texts(*(f"{text}: no" for text in several.texts))))
+    assert name not in found_in(with_constants(tmp_path / "made", texts(*(f"error {text}" for text in several.texts))))
+    for copy in several.without:
+        data = texts(*several.texts, f"{copy}5.0")
+        assert name not in found_in(with_constants(tmp_path / "made", data)), copy
+
+
+@SET
+def test_texts_are_no_evidence_where_the_banner_is_one(name: str, several: banners.Texts, tmp_path: Path) -> None:
+    """They prove the same code, and do not tell its version."""
+    for row in ROWS:
+        if row.library.name == name and not (row.banner.unique or row.banner.header or row.banner.hint):
+            example = next(iter(row.banner.examples))
+            found = found_in(with_constants(tmp_path / "made", texts(*several.texts, example)))
+            assert len(found[name].evidence) == 1
 
 
 def test_libraries_are_named_once_as_repology_does() -> None:
@@ -74,8 +119,12 @@ def test_libraries_are_named_once_as_repology_does() -> None:
         ("[[library]]\nname = 'a'\nsonames = []\nbanner = []\nbaner = 1", "unknown field `baner` - at `$.library[0]`"),
         ("[[library]]\nname = ''\nsonames = []\nbanner = []", "`$.library[0].name`"),
         ("[[library]]\nname = 'a'\nsonames = 'x'\nbanner = []", "`$.library[0].sonames`"),
+        (
+            "[[library]]\nname = 'a'\nsonames = []\n[[library.texts]]\ntexts = ['x', 'y', 'x']\nleast = 3\nsource='-'",
+            "`least` is 3, of 2 different `texts` - at `$.library[0].texts[0]`",
+        ),
     ],
-    ids=["unknown-key", "empty-name", "wrong-type"],
+    ids=["unknown-key", "empty-name", "wrong-type", "too-many"],
 )
 def test_a_mistake_in_a_table_is_told_with_its_place(text: str, place: str, tmp_path: Path) -> None:
     (tmp_path / "made.toml").write_text(text)
