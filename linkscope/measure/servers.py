@@ -1,0 +1,280 @@
+"""What a server costs in memory while connections are open, and while several copies of it wait.
+
+Nothing is sent over the connections: a server that divides its work by connections (a process or a thread for each)
+does so when it accepts them. Memory is read when neither the processes nor their memory change any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+import msgspec
+
+from linkscope.errors import NotPermitted, NotServing, PortTaken, ProcessUnreadable
+from linkscope.measure import ports
+from linkscope.measure.command import Bounds, Command
+from linkscope.measure.copies import CopiesMeasured, Taken, measured
+from linkscope.measure.leftovers import children_of, none_left
+from linkscope.measure.memory import memory_of_all
+from linkscope.measure.serving import Group, running
+from linkscope.model.compare import Copies, Server, ServerProcess
+from linkscope.process import procfs
+from linkscope.process.family.sockets import SocketTables
+from linkscope.process.mappings import read_smaps
+from linkscope.process.usage import process_memory
+
+CONNECTIONS = (1, 4)
+COPIES = (1, 4, 16)
+REPEAT = 3
+_STARTS, _FOR_STARTS = 20, 1.5  # starts for the time alone, and seconds for them
+_UNTIL_FREE = 2.0  # seconds that a port may stay taken after its server has ended
+
+
+class Served(msgspec.Struct, frozen=True):
+    """What was measured of a server. server: while the most connections were open; servers: for each number of them.
+
+    ready: seconds until it took a connection, of every start; `server` has the median. copies: of the server while it
+    waits, without connections. noise, one_more_copy and one_more_noise: as `CopiesMeasured` has them; noise is also
+    that of `servers`. notes: what could not be measured, and why.
+    """
+
+    server: Server
+    servers: list[Server]
+    ready: list[float]
+    copies: list[Copies]
+    one_more_copy: int | None
+    noise: int
+    one_more_noise: int
+    notes: list[str]
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What was read while CONNECTIONS were open."""
+
+    connections: int
+    processes: list[ServerProcess]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def pss(self) -> int:
+        """Of all processes together."""
+        return sum(process.pss for process in self.processes)
+
+
+class Round(msgspec.Struct, frozen=True):
+    """One start of the server. ready: seconds until it took a connection."""
+
+    port: int
+    ready: float
+    looks: list[Look]
+    notes: tuple[str, ...]
+
+
+def serve(
+    command: Command,
+    port: int | None,
+    connections: Sequence[int],
+    bounds: Bounds,
+    counts: Sequence[int] = COPIES,
+    repeat: int = REPEAT,
+) -> Served:
+    """A server measured REPEAT times: until it is ready, and with each number of CONNECTIONS open, the fewest first.
+
+    port: where it takes connections, which `{port}` among its arguments stands for; None: a free one. COUNTS copies at
+    once need as many ports: without `{port}` only one copy is measured. bounds: its timeout is for becoming ready.
+    `ready` is the median of these starts and of some more, the memory that of the start whose sum of PSS is the median.
+
+    Raises NotStarted, Failed, Died, NotServing (it does not become ready, or does not stay), NoPlaceForPort, PortTaken,
+    CannotRun. Nothing of it is left running, whatever happens.
+    """
+    numbers = sorted(set(connections))
+    rounds = [_round(command, port, numbers, bounds.timeout) for _ in range(repeat)]
+    ready = [*(one.ready for one in rounds), *_starts(command, port, bounds.timeout)]
+    servers = [_server(rounds, at, median(ready)) for at in range(len(numbers))]
+    together = _copies(command, port, counts, bounds, repeat)
+    noise = [_range([one.looks[at].pss for one in rounds]) for at in range(len(numbers))]
+    return Served(
+        server=servers[-1],
+        servers=servers,
+        ready=ready,
+        copies=together.copies,
+        one_more_copy=together.one_more_copy,
+        noise=max(together.noise, *noise),
+        one_more_noise=together.one_more_noise,
+        notes=list(dict.fromkeys([*_notes(rounds), *together.notes, *_still_taken(port)])),
+    )
+
+
+def _notes(rounds: Sequence[Round]) -> Iterator[str]:
+    for one in rounds:
+        for look in one.looks:
+            yield from look.notes
+        yield from one.notes
+
+
+def _still_taken(port: int | None) -> Iterator[str]:
+    """A note where the port is not free again after all."""
+    try:
+        if port is not None:
+            ports.await_free(port, _UNTIL_FREE)
+    except PortTaken as error:
+        yield f"after the server has ended, {error.path} {error.reason}"
+
+
+def _starts(command: Command, port: int | None, seconds: float) -> Iterator[float]:
+    """The server started again, as often as fits into a second or two, for the time until it is ready alone."""
+    deadline = time.monotonic() + _FOR_STARTS
+    for _ in range(_STARTS):
+        if time.monotonic() > deadline:
+            return
+        with none_left() as leftovers, running(command, _ports(command, port, 1), leftovers) as group:
+            yield group.await_ready(seconds)[0]
+
+
+def _round(command: Command, port: int | None, numbers: Sequence[int], seconds: float) -> Round:
+    """One start of the server, with each of the NUMBERS of connections, and its end."""
+    number = _ports(command, port, 1)[0]
+    with none_left() as leftovers, running(command, [number], leftovers) as group:
+        ready = group.await_ready(seconds)[0]
+        group.settle()  # what was started for the first connection goes
+        looks = list(_looks(group, number, numbers))
+    notes = () if group.ended_in_time else ("the server does not end when it is asked to (SIGTERM), and was killed",)
+    return Round(number, ready, looks, notes)
+
+
+def _looks(group: Group, port: int, numbers: Sequence[int]) -> Iterator[Look]:
+    with contextlib.ExitStack() as closed:
+        connections: list[socket.socket] = []
+        for number in numbers:
+            while len(connections) < number:
+                connection = ports.connected(port)
+                if connection is None:
+                    reason = f"takes no more than {len(connections)} connections at once on port {port}"
+                    raise NotServing(group.servers[0].command.path, reason)
+                connections.append(closed.enter_context(connection))
+            restless = () if group.settle() else (f"with {_open(number)}, memory did not come to rest",)
+            pids = group.processes()
+            processes, refused = _readable(pids, group.servers[0].pid)
+            yield Look(number, processes, (*restless, *_unserved(connections, pids, port), *refused))
+
+
+def _readable(pids: Sequence[int], first: int) -> tuple[list[ServerProcess], list[str]]:
+    """Their memory, or a note why it is not told: no figure is better than one with a process missing."""
+    try:
+        return _read(pids, first), []
+    except NotPermitted as error:
+        return [], [f"the memory of the server is not told: of {error.path}, {error.reason}"]
+
+
+def _read(pids: Sequence[int], first: int) -> list[ServerProcess]:
+    """The memory of each process that still is there, the one that was started, or what is left of it, first.
+
+    The sums are over smaps, whose Pss is rounded for each mapping.
+    """
+    parents = {first} if first in pids else set(children_of(os.getpid()))
+    found = []
+    for pid in pids:
+        try:
+            pairs = read_smaps(procfs.living_thread(procfs.stat(pid)))
+        except NotPermitted:
+            raise
+        except ProcessUnreadable:
+            continue
+        whole = process_memory([mapping for mapping, _ in pairs], [cost for _, cost in pairs])
+        found.append(
+            ServerProcess(
+                role="parent" if pid in parents else "child",
+                rss=whole.rss,
+                pss=whole.pss,
+                private=whole.private,
+                private_memory=whole.copy_on_write.private_memory,
+                shared=whole.copy_on_write.shared,
+            )
+        )
+    return sorted(found, key=lambda process: process.role, reverse=True)
+
+
+def _unserved(connections: Sequence[socket.socket], pids: Sequence[int], port: int) -> Iterator[str]:
+    """Notes on connections that cost the server nothing: it has closed them, or did not accept them."""
+    closed = sum(_is_closed(connection) for connection in connections)
+    if closed:
+        yield f"with {_open(len(connections))}: the server has closed {closed} of them again before memory was read"
+        return
+    tables = SocketTables()
+    held = {one.inode for pid in pids for one in ports.sockets_of(pid, tables) if ports.port_of(one) == port}
+    listening = {one.inode for pid in pids for one in ports.sockets_of(pid, tables) if one.listens}
+    waiting = len(connections) - len(held - listening)
+    if waiting > 0:
+        yield f"with {_open(len(connections))}: the server has accepted {len(connections) - waiting} of them"
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    try:
+        connection.setblocking(False)
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _copies(command: Command, port: int | None, counts: Sequence[int], bounds: Bounds, repeat: int) -> CopiesMeasured:
+    """The memory of several copies that wait for connections, each on a port of its own."""
+    notes = []
+    if not ports.has_place(command) and max(counts, default=1) > 1:
+        notes = ["only one copy of the server is measured: write {port} among its arguments, so that each gets its own"]
+        counts = [1]
+
+    def take(count: int) -> Taken:
+        numbers = _ports(command, port, count)
+        seconds = bounds.timeout * max(1.0, count / len(os.sched_getaffinity(0)))
+        with none_left() as leftovers, running(command, numbers, leftovers) as group:
+            group.await_ready(seconds)
+            group.settle()
+            pids = group.processes()
+            return Taken(memory_of_all(pids), (), max(0, len(pids) - count))
+
+    found = measured(take, counts, "serving", bounds.timeout, repeat)
+    return msgspec.structs.replace(found, notes=[*notes, *found.notes])
+
+
+def _ports(command: Command, port: int | None, count: int) -> list[int]:
+    if port is not None:
+        ports.await_free(port, _UNTIL_FREE)
+    return ports.ports_for(command, port, count)
+
+
+def _server(rounds: Sequence[Round], at: int, ready: float) -> Server:
+    """The document of one number of connections, from the round whose memory is the median one."""
+    ordered = sorted(rounds, key=lambda one: one.looks[at].pss)
+    chosen = ordered[len(ordered) // 2]
+    return Server(
+        port=chosen.port,
+        ready=ready,
+        connections=chosen.looks[at].connections,
+        processes=chosen.looks[at].processes,
+        one_more_connection=_one_more(rounds),
+    )
+
+
+def _one_more(rounds: Sequence[Round]) -> int | None:
+    """Bytes of PSS that a connection adds: the slope between the fewest and the most, the median of all rounds."""
+    slopes = [
+        (one.looks[-1].pss - one.looks[0].pss) / (one.looks[-1].connections - one.looks[0].connections)
+        for one in rounds
+        if len(one.looks) > 1
+    ]
+    return round(median(slopes)) if slopes else None
+
+
+def _range(values: Sequence[int]) -> int:
+    return max(values) - min(values)
+
+
+def _open(number: int) -> str:
+    return "one open connection" if number == 1 else f"{number} open connections"

@@ -1,0 +1,206 @@
+"""Servers while they run: from their start until their port takes a connection, and to their end.
+
+What a server has started is whoever has come to this process meanwhile (`leftovers`), so that a daemon, whose first
+process ends at once, is found too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator, Sequence
+
+from linkscope.errors import Died, Failed, NotServing, ProcessUnreadable
+from linkscope.measure import ports
+from linkscope.measure.command import Command
+from linkscope.measure.launch import Ending, Prepared, nowhere, reap, spawn_apart, watched
+from linkscope.measure.leftovers import Leftovers
+from linkscope.measure.memory import memory_of_all
+
+_SHORTEST, _LONGEST = 0.0002, 0.02  # seconds between two tries to connect
+_FINE = 0.02  # of the time that it takes: how exactly that is known
+_GRACE = 1.5  # seconds to end after SIGTERM
+_LOOK, _ALIKE, _REST = 0.03, 3, 2.0  # seconds between looks, so many of which must be alike, within so many
+_PIECE = 1 << 14
+_KEPT = 4096  # bytes of standard error
+_LONGEST_LINE = 200
+
+
+class Running:
+    """A server that was started. port: where it should take connections. ending: how it ended, None while it has not.
+
+    Standard input is empty, output is thrown away, and of the errors the end is kept, as `pause` reads it.
+    """
+
+    def __init__(self, command: Command, port: int, null: int) -> None:
+        self.command = command
+        self.port = port
+        self.ending: Ending | None = None
+        self._said = b""
+        self._is_silent = False
+        prepared = Prepared(ports.told(command, port))
+        self._errors, given = os.pipe()
+        os.set_blocking(self._errors, False)
+        self.started = time.monotonic()
+        try:
+            self.pid = spawn_apart(prepared, (null, null, given))
+        except BaseException:
+            os.close(self._errors)
+            raise
+        finally:
+            os.close(given)
+        self._watched = watched(self.pid)
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long; what the server writes to its standard error is read meanwhile, and its end is noticed."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self._read()
+            if self.ending is None and _readable([self._watched], 0):
+                with contextlib.suppress(ChildProcessError):  # somebody else has put it away
+                    self.ending = reap(self.pid)[0]
+                self.ending = self.ending or Ending()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            waited = [] if self._is_silent else [self._errors]
+            _readable([*waited, *([self._watched] if self.ending is None else [])], left)
+
+    def failure(self) -> Failed | Died | NotServing:
+        """What to say of a server that has ended and should not have."""
+        ending, line = self.ending or Ending(), self._last_line()
+        if ending.status:
+            return Failed(self.command.path, ending.status, line)
+        if ending.signal:
+            return Died(self.command.path, ending.signal, signal.Signals(ending.signal).name, line)
+        said = f": {line}" if line else ""
+        return NotServing(self.command.path, f"has ended, and takes no connections on port {self.port}{said}")
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the process that was started, unless it has ended; to no other that has its number now."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._watched, number)
+
+    def close(self) -> None:
+        """Give back what is open here."""
+        os.close(self._errors)
+        os.close(self._watched)
+
+    def _read(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while piece := os.read(self._errors, _PIECE):
+                self._said = (self._said + piece)[-_KEPT:]
+            self._is_silent = True  # nobody can write there any more
+
+    def _last_line(self) -> str:
+        self._read()
+        lines = [line.strip() for line in os.fsdecode(self._said).splitlines() if line.strip()]
+        return lines[-1][-_LONGEST_LINE:] if lines else ""
+
+
+def _readable(descriptors: Sequence[int], seconds: float) -> bool:
+    """Wait until one of them can be read; whether one can."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+class Group:
+    """The servers that run at one time, and whoever they have started."""
+
+    def __init__(self, servers: list[Running], leftovers: Leftovers) -> None:
+        self.servers = servers
+        self._leftovers = leftovers
+        self.ended_in_time = True
+
+    def processes(self) -> list[int]:
+        """Everybody who lives, the servers that were started first, in order of their numbers."""
+        first = [server.pid for server in self.servers]
+        alive = {pid for _, pid in self._leftovers.alive()}
+        return [pid for pid in first if pid in alive] + sorted(alive - set(first))
+
+    def await_ready(self, seconds: float) -> list[float]:
+        """Seconds from the start of each server until its port took the first connection, which is closed at once.
+
+        The tries come 0.2 ms apart, or a fiftieth of the time that has gone by, 20 ms at most. Raises Failed, Died and
+        NotServing where that does not happen within SECONDS.
+        """
+        deadline = time.monotonic() + seconds
+        return [self._ready(server, deadline, seconds) for server in self.servers]
+
+    def _ready(self, server: Running, deadline: float, seconds: float) -> float:
+        while True:
+            connection = ports.connected(server.port)
+            now = time.monotonic()
+            took = now - server.started
+            if connection is not None:
+                connection.close()
+                return took
+            if now > deadline:
+                raise self._late(server, seconds)
+            server.pause(min(max(_SHORTEST, _FINE * took), _LONGEST))
+            if server.ending is not None and (not server.ending.is_success or not self.processes()):
+                raise server.failure()
+
+    def _late(self, server: Running, seconds: float) -> NotServing:
+        waits = ports.listening(self.processes())
+        others = f"; it waits on {', '.join(f'port {port}' for port in waits)}" if waits else ""
+        reason = f"takes no connection on port {server.port} within {seconds:g} s{others}"
+        return NotServing(server.command.path, reason)
+
+    def settle(self) -> bool:
+        """Wait until neither who is there nor how much memory they have changes any more; whether that came.
+
+        Three looks, 30 ms apart, have to be alike, within 2 s. Raises what `Running.failure` has where a server ends.
+        """
+        deadline = time.monotonic() + _REST
+        seen: list[tuple[list[int], int]] = []
+        while time.monotonic() < deadline:
+            for server in self.servers:
+                server.pause(_LOOK / len(self.servers))
+            processes = self.processes()
+            if not processes:
+                raise self.servers[0].failure()
+            seen.append((processes, _resident(processes)))
+            if len(seen) >= _ALIKE and all(one == seen[-1] for one in seen[-_ALIKE:]):
+                return True
+        return False
+
+    def end(self) -> None:
+        """SIGTERM to each, and after a while SIGKILL to whoever has not ended."""
+        for server in self.servers:
+            server.send(signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(_SHORTEST)
+        self.ended_in_time = not self.processes()
+        self._leftovers.end()
+
+
+def _resident(processes: Sequence[int]) -> int:
+    """Bytes that they have in memory; 0 where that may not be read."""
+    try:
+        return memory_of_all(processes).rss
+    except ProcessUnreadable:
+        return 0
+
+
+@contextlib.contextmanager
+def running(command: Command, numbers: Sequence[int], leftovers: Leftovers) -> Iterator[Group]:
+    """A server on each of the ports NUMBERS, until the end of the block. Raises NotStarted, CannotRun."""
+    group = Group([], leftovers)
+    with nowhere() as null:
+        try:
+            for port in numbers:
+                group.servers.append(Running(command, port, null))
+            yield group
+        finally:
+            try:
+                group.end()
+            finally:
+                for server in group.servers:
+                    server.close()
