@@ -22,19 +22,24 @@ _FILES = (
 
 def files(programs: Sequence[Program], names: Sequence[str], page: Page) -> Iterator[list[Span]]:
     """Each file that would be mapped beside a program's own, below the names of the programs that have it."""
+    for owners, alike in by_owners(programs, names).items():
+        yield from words(", ".join(owners), "name", page, [(" " * INDENT, "")])
+        yield from table(_FILES, [_row(path, file) for path, file in alike.items()], page, indent=2 * INDENT)
+
+
+def by_owners(programs: Sequence[Program], names: Sequence[str]) -> dict[tuple[str, ...], dict[str, MappedFile]]:
+    """The other files by path, those together that are mapped for the same programs, whose names are the keys."""
     found: dict[str, MappedFile] = {}
-    whose: dict[str, list[str]] = {}
+    owners: dict[str, list[str]] = {}
     for program, name in zip(programs, names, strict=True):
         for file in program.files:
             path = exact(file.path, file.path_bytes)
             found.setdefault(path, file)
-            whose.setdefault(path, []).append(name)
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for path, having in whose.items():
-        groups.setdefault(tuple(having), []).append(path)
-    for owners, paths in groups.items():
-        yield from words(", ".join(owners), "name", page, [(" " * INDENT, "")])
-        yield from table(_FILES, [_row(path, found[path]) for path in paths], page, indent=2 * INDENT)
+            owners.setdefault(path, []).append(name)
+    groups: dict[tuple[str, ...], dict[str, MappedFile]] = {}
+    for path, file in found.items():
+        groups.setdefault(tuple(owners[path]), {})[path] = file
+    return groups
 
 
 def _row(path: str, file: MappedFile) -> list[Span]:
@@ -57,20 +62,30 @@ def _how(program: Program, library: str) -> str:
 
 def losses(programs: Sequence[Program], names: Sequence[str], page: Page) -> Iterator[list[Span]]:
     """What cannot be done any more, each once, with the programs that cannot."""
-    said: dict[str, list[str]] = {}
-    for program, name in zip(programs, names, strict=True):
-        for loss in program.losses:
-            said.setdefault(loss.message, []).append(name)
-    yield from _grouped(said, "", page)
+    return _grouped(whose_losses(programs, names), "", page)
 
 
 def problems(programs: Sequence[Program], names: Sequence[str], page: Page) -> Iterator[list[Span]]:
     """Why programs would not start here."""
+    return _grouped(whose_problems(programs, names), "bad", page)
+
+
+def whose_losses(programs: Sequence[Program], names: Sequence[str]) -> dict[str, list[str]]:
+    """The messages about what is lost, and the names of the programs that lose it."""
+    return _by_message([[loss.message for loss in program.losses] for program in programs], names)
+
+
+def whose_problems(programs: Sequence[Program], names: Sequence[str]) -> dict[str, list[str]]:
+    """The problems, and the names of the programs that have them."""
+    return _by_message([program.problems for program in programs], names)
+
+
+def _by_message(messages: Sequence[Sequence[str]], names: Sequence[str]) -> dict[str, list[str]]:
     said: dict[str, list[str]] = {}
-    for program, name in zip(programs, names, strict=True):
-        for problem in program.problems:
-            said.setdefault(problem, []).append(name)
-    yield from _grouped(said, "bad", page)
+    for name, of_one in zip(names, messages, strict=True):
+        for message in of_one:
+            said.setdefault(message, []).append(name)
+    return said
 
 
 def _grouped(said: dict[str, list[str]], style: str, page: Page) -> Iterator[list[Span]]:
