@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from linkscope.errors import CannotRun, ProcessUnreadable
 from linkscope.process import procfs
+from linkscope.process.family.census import is_dead
 
 # Linux include/uapi/linux/prctl.h
 _PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
@@ -70,7 +71,7 @@ class Leftovers:
         for pid in waiting:
             with suppress(ProcessUnreadable):
                 process = procfs.stat(pid)
-                if process.state not in ("zombie", "dead") or process.threads > 1:
+                if not is_dead(process):
                     found.append(process)
                 waiting += children_of(pid)
         return found

@@ -1,0 +1,48 @@
+"""What the measuring costs: how much longer a measured run takes than the same program just started and waited for."""
+
+from __future__ import annotations
+
+import os
+import time
+from statistics import median
+
+from linkscope.measure import launch
+from linkscope.measure.command import Bounds, Command
+from linkscope.measure.launch import Prepared
+from linkscope.measure.leftovers import none_left
+
+_MOST = 50  # pairs of runs
+_LEAST = 5
+_BUDGET = 1.0  # seconds
+
+
+def overhead(command: Command, bounds: Bounds) -> float:
+    """Seconds that measuring adds to each run, from before it is started until the next one could be.
+
+    The median over pairs of runs, a measured and a bare one (posix_spawn(3) and waitpid(2), as a shell does). Less than
+    zero is noise: of a program that takes long and varies. Most of it lies outside of what is measured as the program's
+    time, which begins with its start and stops with its end. Raises NotStarted and CannotRun.
+    """
+    prepared = Prepared(command)
+    differences = []
+    with none_left() as leftovers, launch.nowhere() as null:
+        start = time.monotonic()
+        for number in range(_MOST):
+            first = _bare(prepared, null) if number % 2 else 0.0
+            before = time.monotonic()
+            launch.run(prepared, null, bounds.timeout)
+            leftovers.end()
+            measured = time.monotonic() - before
+            differences.append(measured - (first or _bare(prepared, null)))
+            if number + 1 >= _LEAST and time.monotonic() - start > _BUDGET:
+                break
+    return median(differences)
+
+
+def _bare(prepared: Prepared, null: int) -> float:
+    """Seconds of a run of which nothing is asked but its end."""
+    given = [(os.POSIX_SPAWN_DUP2, null, number) for number in range(3)]
+    start = time.monotonic()
+    pid = os.posix_spawn(prepared.path, prepared.argv, prepared.environment, file_actions=given)
+    os.waitpid(pid, 0)
+    return time.monotonic() - start
