@@ -131,7 +131,7 @@ def _is_much(regions: Sequence[Region], linked: Iterable[LinkedArchive], gaps: I
     starts = {region.start for region in regions}
     joints = sum(not gap.size and gap.before in starts and gap.behind in starts for gap in gaps)
     shares = (2 * one.size >= size and _SHARE * one.size >= one.archive.size for one in linked)
-    return joints >= _MANY or size >= _LARGE or any(shares)
+    return joints >= _MANY or _size(region for region in regions if region.telling) >= _LARGE or any(shares)
 
 
 def _is_most(regions: Sequence[Region], gaps: Iterable[Gap]) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -58,3 +58,22 @@ def linked_archives(map_file: Path, program: Path) -> dict[str, int]:
     for one in placed(map_file, program):
         sizes[one.archive] = sizes.get(one.archive, 0) + one.size
     return sizes
+
+
+def bytes_from(places: Iterable[Placed], parts: Iterable[tuple[int, int, Container[str]]]) -> int:
+    """How many bytes of PARTS come from the archives that are named with each: (first address, the one behind, names).
+
+    They are given by their addresses, and do not overlap.
+    """
+    ordered = sorted(places, key=lambda one: one.address)
+    found = at = 0
+    for start, end, archives in parts:
+        while at < len(ordered) and ordered[at].address + ordered[at].size <= start:
+            at += 1
+        behind = at
+        while behind < len(ordered) and ordered[behind].address < end:
+            one = ordered[behind]
+            if one.archive in archives:
+                found += max(0, min(end, one.address + one.size) - max(start, one.address))
+            behind += 1
+    return found
