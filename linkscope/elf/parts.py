@@ -91,7 +91,7 @@ def _spans(reader: Reader, image: Image) -> list[Span]:
         if section.type not in (c.SHT_NULL, c.SHT_NOBITS)
     ]
     loaded = any(s.flags & c.SHF_ALLOC and s.type not in (c.SHT_NULL, c.SHT_NOBITS) for _, s in sections)
-    return spans if loaded else [*spans, *_tables(reader, image), *_segments(image)]
+    return spans if loaded or image.debug else [*spans, *_tables(reader, image), *_segments(image)]
 
 
 def _named(reader: Reader, image: Image, sections: list[Section]) -> list[tuple[str, Section]]:

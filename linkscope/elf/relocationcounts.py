@@ -29,40 +29,47 @@ _LOCAL_VISIBILITIES = (c.STV_INTERNAL, c.STV_HIDDEN)
 
 
 class Types(msgspec.Struct, frozen=True):
-    """The numbers of the types that are told apart. plt: R_*_JUMP_SLOT and those of thread-local storage.
+    """The numbers of the types that are told apart.
 
-    relative: that add the load address and name no symbol. glibc looks a symbol up anew for one of `plt` behind
-    another one of the same symbol that is not (sysdeps/*/dl-machine.h, elf_machine_type_class).
+    relative: that add the load address, if they name no symbol. slot: R_*_JUMP_SLOT. address: R_*_GLOB_DAT, where
+    glibc told it apart from others. descriptor, thread: of thread-local storage.
     """
 
     relative: frozenset[int]
     indirect: frozenset[int]
     copy: int
     slot: int
+    address: int | None
     descriptor: int | None
     thread: frozenset[int]
 
 
 def _types(
-    relative: tuple[int, ...], indirect: tuple[int, ...], copy: int, slot: int, descriptor: int | None, *thread: int
+    relative: tuple[int, ...],
+    indirect: tuple[int, ...],
+    copy: int,
+    slot: int,
+    address: int | None,
+    descriptor: int | None,
+    *thread: int,
 ) -> Types:
-    return Types(frozenset(relative), frozenset(indirect), copy, slot, descriptor, frozenset(thread))
+    return Types(frozenset(relative), frozenset(indirect), copy, slot, address, descriptor, frozenset(thread))
 
 
 _TYPES = {
-    c.EM_X86_64: _types((8, 38), (37,), 5, 7, 36, 16, 17, 18),
-    c.EM_386: _types((8,), (42,), 5, 7, 41, 14, 35, 36, 37),
-    c.EM_AARCH64: _types((1027,), (1032,), 1024, 1026, 1031, 1028, 1029, 1030),
-    c.EM_ARM: _types((23,), (160,), 20, 22, 13, 17, 18, 19),
-    c.EM_RISCV: _types((3,), (58,), 4, 5, 12, 6, 7, 8, 9, 10, 11),
-    c.EM_LOONGARCH: _types((3,), (12,), 4, 5, 14, 6, 7, 8, 9, 10, 11),
-    c.EM_PPC64: _types((22,), (248, 247), 19, 21, None, 68, 73, 78),
-    c.EM_PPC: _types((22,), (248,), 19, 21, None, 68, 73, 78),
-    c.EM_S390: _types((12,), (61,), 9, 11, None, 54, 55, 56),
-    c.EM_MIPS: _types((), (128,), 126, 127, None, 38, 39, 40, 41, 47, 48),
+    c.EM_X86_64: _types((8, 38), (37,), 5, 7, 6, 36, 16, 17, 18),
+    c.EM_386: _types((8,), (42,), 5, 7, 6, 41, 14, 35, 36, 37),
+    c.EM_AARCH64: _types((1027,), (1032,), 1024, 1026, 1025, 1031, 1028, 1029, 1030),
+    c.EM_ARM: _types((23,), (160,), 20, 22, 21, 13, 17, 18, 19),
+    c.EM_RISCV: _types((3,), (58,), 4, 5, None, 12, 6, 7, 8, 9, 10, 11),
+    c.EM_LOONGARCH: _types((3,), (12,), 4, 5, None, 14, 6, 7, 8, 9, 10, 11),
+    c.EM_PPC64: _types((22,), (248, 247), 19, 21, None, None, 68, 73, 78),
+    c.EM_PPC: _types((22,), (248,), 19, 21, None, None, 68, 73, 78),
+    c.EM_S390: _types((12,), (61,), 9, 11, None, None, 54, 55, 56),
+    c.EM_MIPS: _types((3,), (128,), 126, 127, None, None, 38, 39, 40, 41, 47, 48),
 }
 # Of another machine only the tables tell: all but the functions' counts as `symbolic`.
-_UNKNOWN = _types((), (), -1, -1, None)
+_UNKNOWN = _types((), (), -1, -1, None, None)
 
 
 class RelocationCounts(msgspec.Struct, frozen=True):
@@ -70,7 +77,8 @@ class RelocationCounts(msgspec.Struct, frozen=True):
 
     functions: those that may wait for a first call; symbolic: all others that are neither relative nor indirect, with
     the copies among them. bound, unbound: how many symbols glibc looks up by name for all of them, and for all but
-    `functions`: twice in a row for the same one it does once. searched: the look-ups of a loader that does not
+    `functions`: twice in a row for the same one it does once, if it is for the same use. apart: how many more they
+    are before glibc 2.36, where R_*_GLOB_DAT was a use of its own. searched: the look-ups of a loader that does not
     remember the last one.
     """
 
@@ -82,6 +90,7 @@ class RelocationCounts(msgspec.Struct, frozen=True):
     copies: int = 0
     bound: int = 0
     unbound: int = 0
+    apart: int = 0
     searched: int = 0
 
 
@@ -100,7 +109,7 @@ def relocation_counts(reader: Reader, image: Image) -> RelocationCounts:
             start, size = tags[address], tags.get(length, 0)
             if lazy[1] and start + size == sum(lazy):  # the table counts the lazy one at its end as well
                 size -= min(size, lazy[1])
-            tally.relative += tally.read(start, size, address, tags.get(count, 0))
+            tally.read(start, size, address, tags.get(count, 0))
     if image.machine == c.EM_MIPS:
         tally.global_offset_table(tags)
     unbound = tally.looked_up
@@ -115,6 +124,7 @@ def relocation_counts(reader: Reader, image: Image) -> RelocationCounts:
         copies=tally.copies,
         bound=tally.looked_up,
         unbound=unbound + tally.descriptors,
+        apart=tally.apart,
         searched=tally.searched,
     )
 
@@ -131,28 +141,28 @@ class _Tally:
 
     def __init__(self, reader: Reader, image: Image) -> None:
         self.relative = self.symbolic = self.functions = self.indirect = self.copies = 0
-        self.looked_up = self.searched = self.descriptors = 0
+        self.looked_up = self.apart = self.searched = self.descriptors = 0
         self.lazy = False
         self._reader = reader
         self._image = image
         self._types = _TYPES.get(image.machine, _UNKNOWN)
         self._local, self._hidden = _bound_locally(reader, image)
-        self._last: tuple[int, bool, bool] | None = None
+        self._last = (-1, False, False, False)
 
-    def read(self, address: int, size: int, table: int, first: int = 0) -> int:
-        """Count one table. FIRST of its records are relative and not looked at; their number is given back."""
+    def read(self, address: int, size: int, table: int, first: int = 0) -> None:
+        """Count one table. FIRST of its records are relative, and not looked at."""
         entry = self._image.layout.word * (3 if table == c.DT_RELA else 2)
         size = min(size, _LONGEST_TABLE)
         size -= size % entry
         skipped = min(first * entry, size)
+        self.relative += skipped // entry
         for symbol, kind in _records(self._reader, self._image, address + skipped, size - skipped, entry):
             if kind or symbol:  # R_*_NONE is 0 everywhere
                 self._one(symbol, kind)
-        return skipped // entry
 
     def _one(self, symbol: int, kind: int) -> None:
         types = self._types
-        if kind in types.relative or (self._image.machine == c.EM_MIPS and not symbol):
+        if kind in types.relative and not symbol:
             self.relative += 1
             return
         if kind in types.indirect:
@@ -167,7 +177,7 @@ class _Tally:
         self._look_up(symbol, kind, waits)
 
     def _look_up(self, symbol: int, kind: int, waits: bool) -> None:
-        """glibc elf/dl-reloc.c, RESOLVE_MAP; musl ldso/dynlink.c, do_relocs."""
+        """glibc elf/dl-reloc.c, RESOLVE_MAP, and sysdeps/*/dl-machine.h, elf_machine_type_class; musl do_relocs."""
         if not symbol or symbol in self._local:
             return
         self.searched += 1
@@ -175,11 +185,13 @@ class _Tally:
             return
         types = self._types
         plt = kind in (types.slot, types.descriptor) or kind in types.thread
-        wanted = symbol, plt, kind == types.copy
-        if wanted != self._last:
-            self._last = wanted
+        wanted = symbol, plt, kind == types.copy, kind == types.address
+        if wanted[:3] != self._last[:3]:
             self.looked_up += 1
             self.descriptors += self.lazy and not waits
+        elif wanted != self._last:
+            self.apart += 1
+        self._last = wanted
 
     def global_offset_table(self, tags: dict[int, int]) -> None:
         """glibc sysdeps/mips/dl-machine.h, elf_machine_got_rel: two words are the loader's own."""

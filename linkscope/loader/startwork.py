@@ -44,9 +44,10 @@ def start_work(
 ) -> StartWork:
     """The work of one start. start: None for a static program, which relocates itself and looks nothing up.
 
-    at_once: LD_BIND_NOW is set. look_ups: those of the relocations; a glibc loader needs a few more for itself (nine
-    in 2.36: five functions of the vdso, and malloc's four). None where no loader was found whose rules are known.
-    A file whose tables cannot be read counts with nothing.
+    at_once: LD_BIND_NOW is set. look_ups: those of the relocations; glibc's LD_DEBUG=statistics counts a dozen more,
+    which the loader makes for itself: functions of the vdso (five, and one for each relocation to `time` or
+    `gettimeofday`), malloc's four, and a function that libc.so.6 calls for the first time (2.36, observed). None where
+    no loader was found whose rules are known. A file whose tables cannot be read counts with nothing.
     """
     if start is None:
         own = _static(system, image, location)
@@ -59,6 +60,7 @@ def start_work(
         )
     files = mapped_files(system, start, cwd)
     glibc = isinstance(start.rules, Glibc)
+    apart = isinstance(start.rules, Glibc) and start.rules.facts.before(2, 36)
     packs = start.rules is None or glibc or start.rules.without_relr is None
     relative = symbolic = lazy = indirect = look_ups = 0
     for counts, waits in _counted(system, image, location, files, glibc and not at_once):
@@ -67,6 +69,7 @@ def start_work(
         symbolic += counts.symbolic if waits else counts.symbolic + counts.functions
         lazy += counts.functions if waits else 0
         look_ups += counts.searched if not glibc else counts.unbound if waits else counts.bound
+        look_ups += counts.apart if apart else 0
     return StartWork(
         relative=relative,
         symbolic=symbolic,

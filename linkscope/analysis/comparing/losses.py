@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from linkscope.elf.calls import is_called
 from linkscope.elf.rodata import found_among
-from linkscope.elf.runtimeloads import loads_at_run_time
 from linkscope.elf.symbols import section_table
 from linkscope.model.compare import Loss, LossCode
 from linkscope.model.inspect import File
@@ -70,7 +69,7 @@ def losses(reader: Reader, image: Image, file: File) -> list[Loss]:
     if file.linkage != "static":
         return []
     if file.libc.family == "glibc":
-        return list(_of_glibc(reader, image, _version(file)))
+        return list(_of_glibc(reader, image, file))
     return list(_of_musl(reader, image)) if file.libc.family == "musl" else []
 
 
@@ -80,11 +79,12 @@ def _version(file: File) -> str | None:
     return file.libc.version or next(inside, None)
 
 
-def _of_glibc(reader: Reader, image: Image, version: str | None) -> Iterator[Loss]:
+def _of_glibc(reader: Reader, image: Image, file: File) -> Iterator[Loss]:
+    version = _version(file)
     release = f"of glibc {version}, the one inside" if version else "of the very glibc that is inside"
     told = {
-        "nss": f"asks name services (getaddrinfo, getpwnam and the like): {_services(version)} a libnss_*.so.2 that is "
-        f"opened at run time, and with libc.so.6 has to be {release}; where it is not there, what only that service "
+        "nss": f"looks up users or hosts (getaddrinfo, getpwnam and the like): {_services(version)} a libnss_*.so.2, "
+        f"opened at run time, which with libc.so.6 has to be {release}; where it is not there, what only that service "
         "knows is not found",
         "iconv": "converts character sets: of all but ASCII, UTF-8, UCS-2 and UCS-4 the converters are opened at run "
         f"time from the system's gconv folder, and with libc.so.6 have to be {release}; without them iconv_open fails",
@@ -92,7 +92,8 @@ def _of_glibc(reader: Reader, image: Image, version: str | None) -> Iterator[Los
     }
     table = section_table(reader, image)
     is_cpp = table is not None and bool(table.names_among(_CPP_LOCALE))
-    ways = {load.how for load in loads_at_run_time(reader, image)} - ({"iconv"} if is_cpp else set())
+    known = (problem.subject.split(", ") for problem in file.problems if problem.code == "loads-at-run-time")
+    ways = {way for ways in known for way in ways} - ({"iconv"} if is_cpp else set())
     for code in ("nss", "iconv", "dlopen"):
         if code in ways:
             yield Loss(code=code, message=told[code])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from linkscope.contents.installed import Installed
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
-    from linkscope.model.inspect import Code
+    from linkscope.model.inspect import Code, File
 
 _NAMES: dict[BytesKind, PartKind] = {
     "code": "own-code",
@@ -59,7 +59,7 @@ def program(run: Run, examined: Examined, installed: Installed) -> Program:
         libraries=len(files),
         relocations=work.relative + work.symbolic + work.indirect,
         run=None,
-        parts=list(_parts(sizes, file.code)),
+        parts=list(_parts(sizes, None if _is_packed(file) else file.code)),
         files=files,
         start_work=work,
         updates=updates(files, file.contents or ()),
@@ -71,6 +71,11 @@ def program(run: Run, examined: Examined, installed: Installed) -> Program:
         losses=lost,
         problems=[problem.message for problem in file.problems if problem.fatal],
     )
+
+
+def _is_packed(file: File) -> bool:
+    """Whether the code in the file is not the one that runs: what is told of that one has no place among its bytes."""
+    return any(problem.code == "packed" for problem in file.problems)
 
 
 def _parts(sizes: dict[BytesKind, int], code: Code | None) -> Iterable[Part]:
