@@ -47,8 +47,8 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
     """What is done beyond the plain answer.
 
-    unpack: of a packed file, contents are those of what was packed. store: the user's signatures with which contents are found, None: where they usually are. shipped: whether the pack
-    that LinkScope brings along counts as well.
+    unpack: of a packed file, contents are those of what was packed. store: the user's signatures with which contents
+    are found, None: where they usually are. shipped: whether the pack that LinkScope brings along counts as well.
     """
 
     symbols: bool = False
