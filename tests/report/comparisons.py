@@ -1,5 +1,7 @@
 """Comparisons for the reports to lay out: made by hand, each test saying only what matters to it."""
 
+import msgspec
+
 from linkscope.model.compare import (
     CompareDocument,
     Copies,
@@ -217,3 +219,23 @@ def five() -> CompareDocument:
     )
     said = ["Link it statically with musl: it is done in 0.34 x the time, and needs no other file."]
     return document(programs, [sizes, start, memory], suggestions=said)
+
+
+def hostile(name: str) -> CompareDocument:
+    """A comparison in which every string that can come out of a file or a machine is NAME."""
+    mapped = MappedFile(path=f"/{name}", soname=name, size=5_000, mapped_size=8_192, package=name)
+    facts: dict[str, object] = {
+        "parts": [Part(kind="library-code", name=name, size=16_000)],
+        "files": [mapped],
+        "updates": [Update(library=name, how="restart", path=f"/{name}", package=name, version=name)],
+        "libc": Libc(family="glibc", version=name),
+        "requires": {name: name},
+        "needs_kernel": name,
+        "losses": [Loss(code="nss", message=f"no {name}")],
+        "problems": [f"{name} is missing"],
+        "run": run(),
+    }
+    programs = [program(f"a/{name}", **facts), program(f"b/{name}", **facts)]
+    said = msgspec.structs.replace(MEASUREMENT, arguments=[name], kernel=name, cpu=name, notes=[name])
+    sizes = verdict("size", programs, [16_000, 16_000], tied=[one.path for one in programs], message=f"{name} tie")
+    return document(programs, [sizes], suggestions=[name], measurement=said)

@@ -58,7 +58,7 @@ def _sign(block: str, letter: str, page: Page) -> str:
 def _bars(
     names: Sequence[str], bars: Sequence[Sequence[Segment]], totals: Sequence[int], page: Page
 ) -> Iterator[list[Span]]:
-    names = narrowed(names, _NAME if page.width is not None else max(map(cells, names), default=0))
+    names = narrowed(names, max(map(cells, names), default=0) if page.width is None else min(_NAME, page.width // 3))
     label = max(map(cells, names), default=0)
     room = _FULL if page.width is None else page.width - INDENT - label - _VALUE - 4
     width = max(_SHORTEST, min(_FULL, room))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from linkscope.model.compare import MappedFile, Program
+from linkscope.model.compare import MappedFile, Program, Update
 from linkscope.model.quantities import size
 from linkscope.report.compare.sidebyside import Row
 from linkscope.report.escape import exact
@@ -48,15 +48,19 @@ def _row(path: str, file: MappedFile) -> list[Span]:
 
 
 def updates(programs: Sequence[Program]) -> Iterator[Row]:
-    """A row for each library: whether its update asks for a restart, or for the program to be built again."""
-    libraries = dict.fromkeys(update.library for program in programs for update in program.updates)
-    for library in libraries:
-        yield Row(library, [_how(program, library) for program in programs])
+    """A row for each package or library: whether an update asks for a restart, or for another build."""
+    for updated in dict.fromkeys(_updated(update) for program in programs for update in program.updates):
+        yield Row(updated, [_how(program, updated) for program in programs])
 
 
-def _how(program: Program, library: str) -> str:
+def _updated(update: Update) -> str:
+    """What is released anew: the package where it is known, else the library."""
+    return update.package or update.library
+
+
+def _how(program: Program, updated: str) -> str:
     """`rebuild` where it is inside, even if a file of it is mapped as well."""
-    how = {update.how for update in program.updates if update.library == library}
+    how = {update.how for update in program.updates if _updated(update) == updated}
     return "rebuild" if "rebuild" in how else "restart" if how else _NONE
 
 

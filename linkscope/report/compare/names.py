@@ -12,6 +12,7 @@ from linkscope.report.escape import escape, exact
 from linkscope.report.page import cells, cut
 
 _SEPARATORS = "-_./"
+_LINES = 4  # of a title
 _PIECES = re.compile(rf"[^{_SEPARATORS}]*[{_SEPARATORS}]+|[^{_SEPARATORS}]+")
 
 
@@ -46,22 +47,16 @@ def broken(name: str, width: int) -> list[str]:
 
 
 def narrowed(names: Sequence[str], width: int) -> list[str]:
-    """NAMES in at most WIDTH columns each: they lose their middles, and get numbers where that makes them alike."""
+    """NAMES in at most WIDTH columns each: they lose their middles, and get numbers where that makes some alike."""
     shown = [cut(name, width) for name in names]
-    often = Counter(shown)
-    return [
-        name if often[name] == 1 else _numbered(whole, place, width)
-        for place, (whole, name) in enumerate(zip(names, shown, strict=True), 1)
-    ]
+    if len(set(shown)) == len(names):
+        return shown
+    ends = [f"#{place}" for place in range(1, len(names) + 1)]
+    return [cut(name, max(1, width - cells(end))) + end for name, end in zip(names, ends, strict=True)]
 
 
 def titles(names: Sequence[str], width: int) -> list[list[str]]:
-    """NAMES in lines of at most WIDTH columns, or in one each where that would make two of them alike."""
+    """NAMES in a few lines of at most WIDTH columns, or in one each where that would not tell them all apart."""
     lines = [broken(name, width) for name in names]
-    distinct = len({tuple(each) for each in lines}) == len(set(names))
-    return lines if distinct else [[name] for name in narrowed(names, width)]
-
-
-def _numbered(name: str, number: int, width: int) -> str:
-    end = f"#{number}"
-    return cut(name, max(1, width - cells(end))) + end
+    distinct = len({tuple(each) for each in lines}) == len(names)
+    return lines if distinct and max(map(len, lines)) <= _LINES else [[name] for name in narrowed(names, width)]

@@ -70,5 +70,8 @@ def _of(program: Program, kind: PartKind) -> list[Part]:
 
 
 def _amount(sizes: Iterator[int]) -> str:
+    """As elsewhere, but exact where it is less than a KiB: a small program's own code is."""
     total = sum(sizes)
-    return size(total) if total else _NONE
+    if not total:
+        return _NONE
+    return size(total) if total >= 1024 else f"{total} B"

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from linkscope.report.compare.names import in_common, titles
+from linkscope.report.escape import escape
 from linkscope.report.page import INDENT, Page, Span, cells, cut
 
 Mark = Literal["", "*", "="]
@@ -31,6 +32,7 @@ def side_by_side(rows: Sequence[Row], names: Sequence[str], page: Page) -> Itera
 
     On a narrow page what all NAMES begin with stands once, above the labels, and the rest in several lines.
     """
+    rows = [_bounded(row, page) for row in rows]
     label = max((cells(row.label) for row in rows), default=0)
     least = [max((cells(row.values[place]) for row in rows), default=0) for place in range(len(names))]
     room = None if page.width is None else page.width - INDENT - label - 1
@@ -49,6 +51,14 @@ def side_by_side(rows: Sequence[Row], names: Sequence[str], page: Page) -> Itera
         chosen = [names[place] for place in block]
         lines = titles(chosen, _longest(chosen, [least[place] for place in block], room))
         yield from _block(rows, dict(zip(block, lines, strict=True)), label, begin)
+
+
+def _bounded(row: Row, page: Page) -> Row:
+    """ROW, escaped, with labels and values out of files no wider than a page has room for."""
+    if page.width is None:
+        return Row(escape(row.label), [escape(value) for value in row.values], row.marks)
+    label = cut(row.label, max(_LEAST, page.width // 3))
+    return Row(label, [cut(value, max(_LEAST, page.width // 4)) for value in row.values], row.marks)
 
 
 def _wide(names: Sequence[str], least: Sequence[int]) -> int:

@@ -1,0 +1,138 @@
+"""The picture of a comparison: the same bytes each time, text that is text, and lengths that are the figures'."""
+
+import os
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from linkscope.model.compare import CompareDocument, Part
+from linkscope.report.compare import plot
+from linkscope.report.escape import escape
+from tests.cli.conftest import environment
+from tests.report.checks import hostile_text
+from tests.report.comparisons import document, five, hostile, program, run, server, static
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_DRAWING = "import sys; from linkscope.report.compare.plot import draw; from tests.report.comparisons import five; "
+
+
+def _svg(compared: CompareDocument, folder: Path) -> str:
+    plot.draw(compared, str(folder / "out.svg"))
+    return (folder / "out.svg").read_text()
+
+
+def _texts(svg: str) -> list[str]:
+    """What stands in the picture, as an XML parser reads it."""
+    return ["".join(found.itertext()).strip() for found in ET.fromstring(svg).iter() if found.tag.endswith("}text")]
+
+
+def test_a_picture_names_every_program_and_its_figures(tmp_path: Path) -> None:
+    texts = _texts(_svg(five(), tmp_path))
+    for one in five().programs:
+        assert texts.count(os.path.basename(one.path)) == 3
+    assert {"From start to end", "Memory of all copies (PSS)", "Size of the file"} < set(texts)
+    assert {"610 µs", "320 µs", "762 KiB", "glibc", "libraries' code"} < set(texts)
+
+
+def test_files_alone_are_a_picture_of_their_sizes(tmp_path: Path) -> None:
+    texts = _texts(_svg(document([program("a"), static("b")]), tmp_path))
+    assert "Size of the file" in texts
+    assert "Memory of all copies (PSS)" not in texts
+    assert "From start to end" not in texts
+
+
+def test_of_a_server_the_time_until_its_first_answer_is_shown(tmp_path: Path) -> None:
+    serving = run(seconds=None, server=server())
+    texts = _texts(_svg(document([program("a", run=serving), static("b", run=serving)]), tmp_path))
+    assert "From start to first answer" in texts
+    assert texts.count("2.10 ms") == 2
+
+
+@pytest.mark.parametrize("setting", ["lines.linewidth: 9\nsvg.fonttype: path", "text.usetex: True"])
+def test_the_bytes_are_the_same_in_another_process_whatever_its_user_has_set(tmp_path: Path, setting: str) -> None:
+    (tmp_path / "matplotlibrc").write_text(setting)
+    code = _DRAWING + "draw(five(), sys.argv[1]); assert 'matplotlib.pyplot' not in sys.modules"
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, str(tmp_path / "other.svg")],
+        cwd=_REPOSITORY,
+        env=environment(PYTHONHASHSEED="7", MATPLOTLIBRC=str(tmp_path / "matplotlibrc"), PYTHONPATH=str(_REPOSITORY)),
+        check=True,
+        timeout=60,
+    )
+    svg = _svg(five(), tmp_path)
+    assert (tmp_path / "other.svg").read_text() == svg
+    assert not re.search(r"20\d\d-\d\d-\d\d", svg)
+
+
+@settings(max_examples=5, deadline=None)
+@given(hostile_text)
+def test_a_name_is_text_in_the_picture_and_nothing_else(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    compared = hostile(text)
+    texts = _texts(_svg(compared, tmp_path_factory.mktemp("plot")))
+    last = escape(os.path.basename(f"a/{text}"))
+    if 0 < len(last) < 20 and last.isascii() and last == last.strip():
+        assert any(last in one for one in texts)
+
+
+def _axes() -> Axes:
+    return Figure().subplots()
+
+
+def _subjects(compared: CompareDocument) -> list[plot._Subject]:
+    return plot._subjects(compared.programs)
+
+
+def test_bars_are_as_long_as_the_parts_they_stand_for() -> None:
+    parts = [Part(kind="debug", name=None, size=1_024), Part(kind="own-code", name=None, size=3_072)]
+    axes = _axes()
+    plot._size(axes, _subjects(document([program("a", size=4_096, parts=parts)])))
+    bars = [(one.get_x(), one.get_width()) for one in axes.patches if isinstance(one, Rectangle) and one.get_width()]
+    assert bars == [(0.0, 3.0), (3.0, 1.0)]
+    assert axes.get_xlabel() == "KiB"
+
+
+def test_lines_go_through_the_memory_of_each_number_of_copies() -> None:
+    axes = _axes()
+    plot._memory(axes, _subjects(document([program("a", run=run(pss=2 << 20, more=1 << 20))])))
+    (line,) = axes.lines
+    assert line.get_xydata().tolist() == [[1, 2], [4, 5], [16, 17]]  # type: ignore[union-attr]
+
+
+def test_an_error_bar_reaches_from_the_low_to_the_high_end() -> None:
+    axes = _axes()
+    plot._start(axes, _subjects(document([program("a", run=run(0.002))])))
+    (bars,) = axes.containers
+    ((start, end),) = bars[2][0].get_segments()
+    assert (start[0], end[0]) == (pytest.approx(1.94), pytest.approx(2.1))
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0, 1.0], [0.0, 9.9, 10.0, 10.0], [10.0], [3.0, 3.1, 8.0]])
+def test_labels_do_not_overlap_and_stay_below_the_top(values: list[float]) -> None:
+    placed = plot._spaced(values, 0.5, 10.0)
+    assert placed == sorted(placed)
+    assert all(after - before >= 0.5 - 1e-9 for before, after in pairwise(placed))
+    assert placed[-1] <= 10.0
+
+
+def test_what_is_wanting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plot.wanting() is None
+    monkeypatch.setattr(plot, "find_spec", lambda _: None)
+    assert plot.wanting() == "matplotlib"
+
+
+def test_many_programs_find_room(tmp_path: Path) -> None:
+    programs = [
+        msgspec.structs.replace(one, path=f"{one.path}-{number}") for number in range(4) for one in five().programs
+    ]
+    texts = _texts(_svg(document(programs), tmp_path))
+    assert len([one for one in texts if one.startswith("hello-")]) == 3 * 20

@@ -1,0 +1,188 @@
+"""A comparison for people: every figure is there, the best is marked as the verdict says, and the page is kept to."""
+
+import re
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+
+from linkscope.model.compare import Copies, Part
+from linkscope.model.quantities import size
+from linkscope.report.compare import chart
+from linkscope.report.compare.figures import whole
+from linkscope.report.compare.text import render
+from linkscope.report.page import Page, cells
+from tests.report.checks import hostile_text
+from tests.report.comparisons import document, five, hostile, program, run, server, static, verdict
+
+_PARTS = (
+    "The files",
+    "What they consist of",
+    "Other files that they need",
+    "When a library is updated",
+    "What is lost",
+    "Measured",
+    "Memory of many copies (PSS)",
+    "Verdict",
+    "What this suggests",
+)
+
+
+def _text(compared: object, width: int | None = None, unicode: bool = True) -> str:
+    return "".join(render(compared, Page(width=width, unicode=unicode)))  # type: ignore[arg-type]
+
+
+def _row(text: str, label: str) -> list[str]:
+    """What stands behind LABEL, column by column."""
+    line = next(line for line in text.splitlines() if re.match(rf" +{re.escape(label)}  ", line))
+    return re.split(r" {2,}", line.strip())[1:]
+
+
+def test_the_parts_come_in_the_order_in_which_they_build_on_one_another_and_the_verdict_is_last() -> None:
+    lines = _text(five()).splitlines()
+    assert [line for line in lines if line and not line.startswith(" ")] == list(_PARTS)
+
+
+@pytest.mark.parametrize("width", [50, 60, 72, 80, 100, 120, 200])
+@pytest.mark.parametrize("unicode", [True, False])
+def test_no_line_is_wider_than_the_page(width: int, unicode: bool) -> None:
+    assert max(map(cells, _text(five(), width, unicode).splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [50, 80, 200, None])
+def test_every_program_has_its_figures_at_every_width(width: int | None) -> None:
+    compared = five()
+    text = _text(compared, width)
+    sizes = [cell for line in text.splitlines() if line.startswith("  size  ") for cell in re.split(r" {2,}", line)[2:]]
+    assert [cell.removesuffix(" *") for cell in sizes[: len(compared.programs)]] == [
+        size(one.size) for one in compared.programs
+    ]
+
+
+def test_the_best_and_those_that_tie_are_marked_as_the_verdict_says() -> None:
+    text = _text(five(), 200)
+    assert _row(text, "size") == ["16 KiB", "16 KiB *", "762 KiB", "791 KiB", "35 KiB"]
+    assert _row(text, "exec to exit") == ["1.00 x", "0.99 x", "0.52 x", "0.59 x", "0.34 x *"]
+    assert _row(text, "PSS, 1 copy") == ["303 KiB", "301 KiB", "117 KiB =", "186 KiB", "39 KiB ="]
+
+
+def test_a_verdict_about_another_figure_marks_nothing() -> None:
+    programs = [program("a"), static("b")]
+    by_seconds = verdict("start", programs, [0.1, 0.2], better="a", unit="seconds")
+    by_work = verdict("start", programs, [1_301, 25], better="b", unit="relocations")
+    assert _row(_text(document(programs, [by_seconds])), "relocations") == ["1,301", "25"]
+    assert _row(_text(document(programs, [by_work])), "relocations") == ["1,301", "25 *"]
+
+
+def test_times_are_ratios_to_the_first_program_before_they_are_seconds() -> None:
+    text = _text(document([program("a", run=run(0.002)), program("b", run=run(0.001)), program("c")]))
+    assert _row(text, "exec to exit") == ["1.00 x", "0.50 x", "–"]
+    assert _row(text, "median") == ["2.00 ms", "1.00 ms", "–"]
+    assert _row(text, "low") == ["1.94 ms", "970 µs", "–"]
+
+
+def test_without_a_run_nothing_is_said_of_runs() -> None:
+    text = _text(document([program("a"), static("b")]))
+    assert "Measured" not in text
+    assert "exec to exit" not in text
+
+
+def test_a_server_is_told_by_its_processes() -> None:
+    serving = run(seconds=None, user=None, system=None, instructions=None, server=server(2, 80_000))
+    text = _text(document([program("a", run=serving), static("b", run=serving)]))
+    assert "exec to exit" not in text
+    assert _row(text, "first answer") == ["2.10 ms", "2.10 ms"]
+    assert _row(text, "PSS, serving") == [size(300_000)] * 2
+    assert _row(text, "each child") == [size(100_000)] * 2
+    assert _row(text, "as forked") == ["50 %"] * 2
+    assert _row(text, "one connection") == [size(89_000)] * 2
+
+
+def test_major_faults_are_told_where_there_are_any() -> None:
+    assert "major faults" not in _text(five())
+    text = _text(document([program("a", run=run(major_faults=3)), program("b", run=run())]))
+    assert _row(text, "major faults") == ["3", "0"]
+
+
+def test_hardening_has_a_row_where_it_differs_and_is_summed_up_where_it_does_not() -> None:
+    bare = program("b", hardening=msgspec.structs.replace(program("b").hardening, relro="none", cet=None))
+    text = _text(document([program("a"), bare]))
+    assert _row(text, "RELRO") == ["full", "none"]
+    assert "alike in all: bind now yes, NX yes, canary no, fortify no\n" in text
+
+
+def test_what_is_less_than_a_kibibyte_is_told_exactly() -> None:
+    assert _row(_text(five()), "own code") == ["400 B"] * 5
+
+
+def test_what_cannot_be_shown_in_ascii_is_replaced() -> None:
+    assert _text(five(), 80, unicode=False).isascii()
+
+
+@settings(max_examples=60)
+@given(hostile_text)
+def test_nothing_out_of_a_file_reaches_the_terminal_as_it_is(text: str) -> None:
+    for width in (60, None):
+        shown = _text(hostile(text), width)
+        assert all(line.isprintable() for line in shown.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "0"),
+        (27, "27"),
+        (9_999, "9,999"),
+        (10_000, "10.0 k"),
+        (104_000, "104 k"),
+        (999_900, "1.00 M"),
+        (2e9, "2.00 G"),
+    ],
+)
+def test_counts_are_short(value: float, said: str) -> None:
+    assert whole(value) == said
+
+
+# --- Bars -----------------------------------------------------------------------------------------------------------
+
+
+def _bar_lines(lines: list[list[tuple[str, str]]]) -> list[str]:
+    return ["".join(text for text, _ in line) for line in lines]
+
+
+def test_bars_are_as_long_as_the_files_are_large_and_divided_as_they_are() -> None:
+    half = [Part(kind="own-code", name=None, size=3_000), Part(kind="debug", name=None, size=3_000)]
+    both = [Part(kind="own-code", name=None, size=3_000), Part(kind="library-code", name="z", size=9_000)]
+    programs = [program("a", size=6_000, parts=half), program("b", size=12_000, parts=both)]
+    first, second, *_ = _bar_lines(list(chart.sizes(programs, ["a", "b"], Page())))
+    assert (first.count("█"), first.count("▫"), first.count("▓")) == (15, 15, 0)
+    assert (second.count("█"), second.count("▓")) == (15, 45)
+
+
+def test_a_file_that_is_not_empty_has_a_bar() -> None:
+    small = [Part(kind="own-code", name=None, size=10), Part(kind="symbols", name=None, size=90)]
+    large = [Part(kind="debug", name=None, size=100_000_000)]
+    programs = [program("a", size=100, parts=small), program("b", size=100_000_000, parts=large)]
+    first, _, *_ = _bar_lines(list(chart.sizes(programs, ["a", "b"], Page())))
+    assert first.split()[1] == "▪"
+
+
+def test_a_bar_of_many_copies_shows_the_first_and_what_the_others_add() -> None:
+    def copies(one: int, many: int) -> list[Copies]:
+        return [
+            Copies(count=n, rss=p, pss=p, private=p, page_tables=0, moment="exit") for n, p in ((1, one), (16, many))
+        ]
+
+    programs = [
+        program("a", run=run(copies=copies(15 << 20, 60 << 20))),
+        program("b", run=run(copies=copies(10 << 20, 30 << 20))),
+    ]
+    first, second, legend = _bar_lines(list(chart.memory(programs, ["a", "b"], Page())))
+    assert (first.count("█"), first.count("▒")) == (15, 45)
+    assert (second.count("█"), second.count("▒")) == (10, 20)
+    assert "what 15 more add" in legend
+
+
+def test_there_is_no_bar_of_many_copies_where_one_ran_alone() -> None:
+    alone = run(copies=[Copies(count=1, rss=1, pss=1, private=1, page_tables=0, moment="exit")])
+    assert not list(chart.memory([program("a", run=alone)], ["a"], Page()))
