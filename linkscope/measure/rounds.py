@@ -13,12 +13,11 @@ from linkscope.measure import launch
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.launch import Prepared, Sample
 from linkscope.measure.leftovers import Leftovers, none_left
-from linkscope.measure.spread import spread
+from linkscope.measure.spread import FEWEST, spread
 from linkscope.measure.trial import bad_ending
 
 WARM_UPS = 3
 LEAST, MOST = 20, 1000  # rounds, where nobody says how many
-_FEWEST = 10  # of programs that take long
 _BUDGET = 10.0  # seconds for all rounds, once there are so many
 _PRECISE = 0.01  # of the median: how far its bounds may lie from it when there are enough rounds
 _BETWEEN_LOOKS = 10  # rounds
@@ -54,7 +53,7 @@ def run_rounds(
     """What the runs of all commands took: each once in each round, in an order that changes from round to round.
 
     rounds: how many; None: until the bounds of every median lie within 1 % of it, at least 20 and at most 1000, or
-    until 10 seconds are over and there are at least 10. WARM_UPS rounds before these do not count. progress: is called
+    until 10 seconds are over and there are at least 11. WARM_UPS rounds before these do not count. progress: is called
     with the number of rounds that are done, 0 before the first. The order is the same in every call: it comes from a
     random number generator that starts with the number of the round (a rotation would let each program follow the same
     other one always, and find the caches as that one left them).
@@ -116,7 +115,7 @@ def _is_enough(takers: Sequence[_Taker], done: int, rounds: int | None, seconds:
         return True
     if rounds is not None:
         return done >= rounds
-    if done < _FEWEST:
+    if done < FEWEST:
         return False
     if done >= MOST or seconds > _BUDGET:
         return True
