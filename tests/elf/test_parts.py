@@ -10,6 +10,7 @@ import pytest
 
 from linkscope.elf.parts import KINDS, parts
 from tests.elf.samples import LIBRARIES, PROGRAMS, FixtureFile, RequireTool, ask, elf_files, readelf, spread, tool
+from tests.oracle import roots
 
 FIXTURES = (
     "hello/hello-dynamic-pie",
@@ -43,7 +44,7 @@ def _as_readelf_has_it(listed: str) -> dict[str, int]:
     """The sizes by kind, from the table that `readelf -SW` prints."""
     rows = _ROW.findall(listed)
     names = {link for _, _, kind, _, _, _, link in rows if kind == "SYMTAB"}
-    sizes = dict.fromkeys(KINDS, 0)
+    sizes: dict[str, int] = dict.fromkeys(KINDS, 0)
     for number, name, kind, _, size, flags, _ in rows:
         if kind not in ("NULL", "NOBITS"):
             sizes[_kind(name, kind, flags, number in names)] += int(size, 16)
@@ -77,6 +78,11 @@ def test_each_section_counts_as_what_its_type_and_flags_say(name: str, fixture_f
 
 def test_the_same_of_real_programs_and_libraries() -> None:
     _assert_as_readelf([*spread(elf_files(*PROGRAMS), 40), *spread(elf_files(*LIBRARIES), 40)])
+
+
+def test_the_same_of_files_of_32_bits() -> None:
+    root = roots.root("debian:12/i386")
+    _assert_as_readelf([str(root / "usr/bin/bash"), str(root / "usr/lib/i386-linux-gnu/libc.so.6")])
 
 
 @pytest.mark.parametrize(

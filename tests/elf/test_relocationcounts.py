@@ -10,6 +10,7 @@ import pytest
 from linkscope.elf.relocationcounts import RelocationCounts, indirect_functions, relocation_counts
 from linkscope.errors import MalformedElf
 from tests.elf.samples import LIBRARIES, PROGRAMS, FixtureFile, RequireTool, ask, elf_files, readelf, spread, tool
+from tests.oracle import roots
 
 FIXTURES = (
     "hello/hello-dynamic-pie",
@@ -78,6 +79,16 @@ def test_the_same_of_real_programs_and_libraries() -> None:
             assert _kinds(ask(relocation_counts, path)) == _as_readelf_has_it(listed[path]), path
             checked += 1
     assert checked > 10
+
+
+def test_the_same_of_files_of_32_bits() -> None:
+    """Their tables are DT_REL, without addends."""
+    root = roots.root("debian:12/i386")
+    paths = [str(root / "usr/bin" / name) for name in ("bash", "curl", "ls")]
+    paths += [str(root / "usr/lib/i386-linux-gnu" / name) for name in ("libc.so.6", "libstdc++.so.6")]
+    listed = readelf("-rW", paths)
+    for path in paths:
+        assert _kinds(ask(relocation_counts, path)) == _as_readelf_has_it(listed[path]), path
 
 
 def _without_section_headers(path: Path, copy: Path) -> Path:

@@ -1,0 +1,99 @@
+"""Which package a file belongs to: dpkg and rpm are asked, and apk's file is as Alpine has it."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from linkscope.contents.installed import Installed
+from linkscope.loader.root import Root
+from tests.elf.samples import LIBRARIES, elf_files, spread, tool
+from tests.oracle.availability import Unavailable
+from tests.packages import makers
+
+
+def _installed(folder: Path) -> Installed:
+    return Installed(Root(os.fspath(folder)))
+
+
+def test_the_owner_of_a_library_is_the_one_that_dpkg_names() -> None:
+    if shutil.which("dpkg-query") is None:
+        raise Unavailable("dpkg-query is not here")
+    paths = [os.path.realpath(path) for path in spread(elf_files(*LIBRARIES), 40)]
+    paths += [os.path.realpath(path) for path in ("/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2")]
+    found = _installed(Path("/")).of([*paths, "/nobody/has/this.so"])
+    assert found.pop("/nobody/has/this.so") is None
+    owners: dict[str, set[str]] = {}
+    for line in tool("dpkg-query", "-S", *found, *(path.removeprefix("/usr") for path in found)).splitlines():
+        names, _, path = line.partition(": ")
+        if not line.startswith("diversion by"):
+            owners.setdefault(path, set()).update(name.partition(":")[0] for name in names.split(", "))
+    assert len(owners) > 10
+    for path, package in found.items():
+        names_of_it = owners.get(path, set()) | owners.get(path.removeprefix("/usr"), set())
+        assert (package in names_of_it) if names_of_it else package is None, path
+
+
+def test_what_was_asked_once_is_known(tmp_path: Path) -> None:
+    info = tmp_path / "var/lib/dpkg/info"
+    info.mkdir(parents=True)
+    (info / "libz1:amd64.list").write_text("/.\n/lib\n/lib/libz.so.1.2\n")
+    known = _installed(tmp_path)
+    assert known.of(["/usr/lib/libz.so.1.2"]) == {"/usr/lib/libz.so.1.2": "libz1"}
+    (info / "libz1:amd64.list").unlink()
+    assert known.of(["/usr/lib/libz.so.1.2", "/lib/other"]) == {"/usr/lib/libz.so.1.2": "libz1", "/lib/other": None}
+
+
+@pytest.mark.parametrize("path", ["/lib/libz.so.1", "/lib/libz.so.1.2.3", "/x/lib/libz.so.1.2", "/lib"])
+def test_only_whole_paths_count(path: str, tmp_path: Path) -> None:
+    """Of a folder many packages are the owner; nobody asks for one, and the first is as good as any."""
+    info = tmp_path / "var/lib/dpkg/info"
+    info.mkdir(parents=True)
+    (info / "libz1.list").write_text("/.\n/lib\n/lib/libz.so.1.2\n")
+    assert _installed(tmp_path).of([path])[path] == ("libz1" if path == "/lib" else None)
+
+
+def test_what_is_diverted_is_the_package_s_that_diverts_it(tmp_path: Path) -> None:
+    """As dpkg-divert(1) writes it: the path, its new place, and for whom; `:` is an administrator's own."""
+    info = tmp_path / "var/lib/dpkg/info"
+    info.mkdir(parents=True)
+    (info / "mesa.list").write_text("/.\n/usr/lib/libGL.so.1\n/usr/lib/libEGL.so.1\n")
+    (info / "nvidia.list").write_text("/.\n/usr/lib/libGL.so.1\n")
+    (tmp_path / "var/lib/dpkg/diversions").write_text(
+        "/usr/lib/libGL.so.1\n/usr/lib/mesa-diverted/libGL.so.1\nnvidia\n"
+        "/usr/lib/libEGL.so.1\n/usr/lib/libEGL.so.1.distrib\n:\n"
+    )
+    found = _installed(tmp_path).of(["/usr/lib/libGL.so.1", "/usr/lib/libEGL.so.1"])
+    assert found == {"/usr/lib/libGL.so.1": "nvidia", "/usr/lib/libEGL.so.1": "mesa"}
+
+
+def test_the_owner_is_the_one_that_rpm_names(tmp_path: Path) -> None:
+    for place in ("usr/lib/libapp.so.1", "usr/bin/app", "etc/app.conf"):
+        (tmp_path / "tree" / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(shutil.which("true") or "/bin/true", tmp_path / "tree" / place)
+    package = makers.rpm(tmp_path / "tree", tmp_path / "app.rpm")
+    database = tmp_path / "root/usr/lib/sysimage/rpm"
+    makers.run("rpm", "--dbpath", database, "-i", "--justdb", "--nodeps", "--ignorearch", package)
+    if not (database / "rpmdb.sqlite").exists():
+        raise Unavailable("this rpm's database is not SQLite")
+    names = makers.run("rpm", "--dbpath", database, "-ql", "app").decode().split()
+    found = _installed(tmp_path / "root").of([*names, "/nobody"])
+    assert found == {**dict.fromkeys(names, "app"), "/nobody": None}
+
+
+def test_the_owner_is_read_from_apks_database(tmp_path: Path) -> None:
+    """As apk-tools 2.14 writes it on Alpine 3.20."""
+    (tmp_path / "lib/apk/db").mkdir(parents=True)
+    (tmp_path / "lib/apk/db/installed").write_text(
+        "C:Q1f=\nP:musl\nV:1.2.5-r0\nA:x86_64\no:musl\nF:lib\nR:ld-musl-x86_64.so.1\na:0:0:755\n\n"
+        "C:Q1g=\nP:zlib\nV:1.3.1-r1\nA:x86_64\no:zlib\nF:usr\nF:usr/lib\nR:libz.so.1.3.1\nZ:Q1x=\n\n"
+    )
+    found = _installed(tmp_path).of(["/lib/ld-musl-x86_64.so.1", "/usr/lib/libz.so.1.3.1", "/usr/lib/libz.a"])
+    assert list(found.values()) == ["musl", "zlib", None]
+
+
+def test_a_root_without_packages_has_no_owners(tmp_path: Path) -> None:
+    (tmp_path / "var/lib/rpm").mkdir(parents=True)
+    (tmp_path / "var/lib/rpm/rpmdb.sqlite").write_text("no database")
+    assert _installed(tmp_path).of(["/lib/libc.so.6"]) == {"/lib/libc.so.6": None}
