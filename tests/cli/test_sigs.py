@@ -1,9 +1,12 @@
 """`linkscope sigs`: learnt, listed, forgotten and exchanged as a user does it."""
 
+import contextlib
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 
 from linkscope.contents.packs import SHIPPED, Store
 from linkscope.model.sigs import SignedArchive, SigsDocument
-from tests.cli.conftest import Linkscope
+from tests.cli.conftest import COMMAND, Linkscope, environment
 from tests.contents.test_learning import tree
 from tests.contents.test_packs import archive
 from tests.elf.samples import tool
@@ -172,6 +175,40 @@ def test_two_commands_at_the_same_time_both_succeed(sigs: Sigs, tmp_path: Path) 
     with ThreadPoolExecutor(3) as pool:
         assert [ran.returncode for ran in pool.map(lambda path: sigs("add", path), paths)] == [0, 0, 0]
     assert {one.name for one in archives(sigs)} == {path.name for path in paths}
+
+
+def _there(store: Path) -> set[str]:
+    """The archives in a store, as SQLite reads it, which finds it whole."""
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return {name for (name,) in connection.execute("SELECT name FROM archives")}
+
+
+def test_whenever_it_is_killed_the_store_is_whole_or_as_it_was(sigs: Sigs, tmp_path: Path) -> None:
+    """From its start to its end, more often while it writes, which is the last that it does."""
+    sigs("add", archive(tmp_path / "before", "before"))
+    store = tmp_path / "own.db"
+    made = {archive(tmp_path / "new", name, 2).name for name in ("one", "two", "three")}
+    untouched = store.read_bytes()
+    start = time.monotonic()
+    sigs("add", "new")
+    whole = time.monotonic() - start
+    assert _there(store) == {"libbefore.a", *made}
+    after = {}
+    for part in (0, 0.6, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1):
+        store.write_bytes(untouched)
+        process = subprocess.Popen(
+            [*COMMAND, "sigs", "add", "new", "--store", store], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(part * whole)
+        process.kill()
+        process.communicate()
+        after[part] = _there(store)
+        assert after[part] in ({"libbefore.a"}, {"libbefore.a", *made})
+    assert after[0] == {"libbefore.a"}
+    assert sigs("add", "new").returncode == 0
+    assert _there(store) == {"libbefore.a", *made}
 
 
 def test_the_shipped_pack_is_listed_with_its_sources(sigs: Sigs) -> None:
