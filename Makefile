@@ -20,12 +20,12 @@ LARGE     := $(firstword $(wildcard /usr/bin/gdb /usr/bin/git /usr/bin/python3 /
 BESIDE    := $(PYTHON) fixtures/python/beside.py
 HELLO     := $(addprefix fixtures/build/hello/,hello-static hello-dynamic-pie)
 
-.PHONY: help setup fixtures demo test lint format bench conformance docs pack clean
+.PHONY: help setup fixtures demo compare-demo test lint format bench conformance docs pack clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
-	    printf '  make %-12s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do \
+	    printf '  make %-13s %s\n' "$$name" "$$what"; done
 
 # The environment is made once, and again when pyproject.toml changes. The project itself is installed in place.
 $(READY): pyproject.toml
@@ -53,6 +53,19 @@ demo: setup fixtures ## see what LinkScope says of real files and processes
 	@$(BESIDE) stale $(LINKSCOPE) pid || test $$? -eq 1
 	@echo; echo '$$ linkscope pid --tree PID # a server with two workers'
 	@$(BESIDE) prefork $(LINKSCOPE) pid --tree
+
+# The same source linked in five ways, of those that this machine could build: $(call linked,BEGIN OF THE NAMES,HOW)
+linked     = $$(ls $(foreach how,$(2),fixtures/build/$(1)-$(how)) 2>/dev/null)
+FIVE_WAYS := dynamic-pie dynamic-nonpie static static-pie musl-static
+CLIENTS   := dynamic-pie dynamic-nonpie openssl-inside static static-pie
+
+compare-demo: setup fixtures ## measure what static and dynamic linking cost: a small program, a server, a TLS client
+	@echo; echo '$$ linkscope compare --run hello-*'
+	@$(LINKSCOPE) compare --run $(call linked,hello/hello,$(FIVE_WAYS))
+	@echo; echo '$$ linkscope compare --run --serve auto server-* -- -p {port} -t 60'
+	@$(LINKSCOPE) compare --run --serve auto $(call linked,compare/server,$(FIVE_WAYS)) -- -p '{port}' -t 60
+	@echo; echo '$$ linkscope compare --run client-*'
+	@$(LINKSCOPE) compare --run $(call linked,compare/client,$(CLIENTS))
 
 test: setup fixtures ## run the tests
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)

@@ -114,7 +114,7 @@ def test_python_in_the_readme_runs(code: str) -> None:
 def test_what_a_page_names_is_there(page: Path) -> None:
     """Links, paths in the project, tests (`file::name`) and the `make` targets."""
     text = page.read_text()
-    targets = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (page.parent / link).exists(), link
     for named in re.findall(
@@ -123,7 +123,7 @@ def test_what_a_page_names_is_there(page: Path) -> None:
         path, test = named
         assert (REPOSITORY / path).exists(), path
         assert not test or f"def {test}(" in (REPOSITORY / path).read_text(), f"{path}::{test}"
-    for target in re.findall(r"`?make ([a-z]+)", "\n".join(re.findall(r"`[^`\n]+`", text) + _blocks(page, "sh"))):
+    for target in re.findall(r"`?make ([a-z-]+)", "\n".join(re.findall(r"`[^`\n]+`", text) + _blocks(page, "sh"))):
         assert target in targets, target
 
 

@@ -88,7 +88,9 @@ def _verdict(document: CompareDocument) -> str:
 
 def _how_measured(measurement: Measurement) -> str:
     """What was run how often and where, what the measuring costs, and what could not be measured."""
-    said = [f"{measurement.rounds} rounds after {measurement.warm_ups} to warm up"]
+    said = []
+    if measurement.rounds:
+        said.append(f"{measurement.rounds} rounds after {measurement.warm_ups} to warm up")
     if measurement.arguments:
         arguments = " ".join(quoted(argument) for argument in measurement.arguments)
         said.append(f"with {code(clipped(arguments, _PATH))}")

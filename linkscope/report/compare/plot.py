@@ -258,5 +258,6 @@ def _spaced(values: Sequence[float], least: float, top: float) -> list[float]:
 def _caption(measurement: Measurement | None) -> str:
     if measurement is None:
         return "linkscope compare"
-    said = ["linkscope compare", f"{measurement.rounds} rounds", measurement.kernel, measurement.cpu]
+    rounds = f"{measurement.rounds} rounds" if measurement.rounds else ""
+    said = ["linkscope compare", rounds, measurement.kernel, measurement.cpu]
     return " · ".join([escape(one) for one in said if one])

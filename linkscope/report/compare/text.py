@@ -84,7 +84,9 @@ def _consisting(document: CompareDocument, names: Sequence[str], page: Page) -> 
 
 def _how_measured(measurement: Measurement, page: Page) -> Iterator[list[Span]]:
     """What was run how often and where, and what the measuring itself costs."""
-    said = [f"{_times(measurement.rounds, 'round')} after {_times(measurement.warm_ups, 'warm-up')}"]
+    said = []
+    if measurement.rounds:
+        said.append(f"{_times(measurement.rounds, 'round')} after {_times(measurement.warm_ups, 'warm-up')}")
     if measurement.arguments:
         said.append(f"with {' '.join(quoted(escape(argument)) for argument in measurement.arguments)}")
     if measurement.overhead is not None:
