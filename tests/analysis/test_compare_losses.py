@@ -101,7 +101,7 @@ enum nss_status _nss_probe_getpwnam_r(const char *name, struct passwd *user, cha
 def _built(folder: Path, source: str, how: str, compiler: str = "cc") -> Path:
     (folder / "source.c").write_text(source)
     code = "-fPIE" if how in ("-static-pie", "-pie") else "-fno-pie"
-    command = [compiler, "-O1", "-w", "-pthread", how, code, "-Wl,--no-warnings", folder / "source.c"]
+    command: list[str | Path] = [compiler, "-O1", "-w", "-pthread", how, code, "-Wl,--no-warnings", folder / "source.c"]
     made = folder / f"made{how}"
     done = subprocess.run([*command, "-o", made], capture_output=True, text=True)
     if done.returncode:
@@ -250,7 +250,7 @@ def _locale(folder: Path) -> Path:
         "LC_CTYPE\nupper <U0041>;<U0104>\nlower <U0061>\nEND LC_CTYPE\n"
         'LC_NUMERIC\ndecimal_point "<U002C>"\nthousands_sep ""\ngrouping -1\nEND LC_NUMERIC\n'
     )
-    command = ["localedef", "-c", "-i", folder / "source", "-f", folder / "charmap", folder / "probe"]
+    command: list[str | Path] = ["localedef", "-c", "-i", folder / "source", "-f", folder / "charmap", folder / "probe"]
     subprocess.run(command, capture_output=True)
     if not (folder / "probe/LC_CTYPE").exists():
         raise Unavailable("localedef makes no locale here")
