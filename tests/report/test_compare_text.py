@@ -87,6 +87,21 @@ def test_without_a_run_nothing_is_said_of_runs() -> None:
     assert "exec to exit" not in text
 
 
+def test_what_one_more_copy_costs_is_told_and_what_of_it_is_its_own() -> None:
+    copies = [
+        Copies(count=n, rss=p, pss=p, private=n * 50_000, page_tables=0, moment="exit") for n, p in ((1, 9), (16, 99))
+    ]
+    text = _text(document([program("a", run=run(copies=copies, one_more_copy=60_000)), program("b")]))
+    assert _row(text, "one more copy") == [size(60_000), "–"]
+    assert _row(text, "its own") == [size(50_000), "–"]
+
+
+def test_what_could_not_be_measured_stands_below_the_figures() -> None:
+    lines = _text(five()).splitlines()
+    (note,) = [place for place, line in enumerate(lines) if "kernel.perf_event_paranoid" in line]
+    assert lines.index("Measured") + 10 < note < lines.index("Memory of many copies (PSS)")
+
+
 def test_a_server_is_told_by_its_processes() -> None:
     serving = run(seconds=None, user=None, system=None, instructions=None, server=server(2, 80_000))
     text = _text(document([program("a", run=serving), static("b", run=serving)]))

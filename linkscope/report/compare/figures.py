@@ -180,12 +180,14 @@ def _start(document: CompareDocument) -> Iterator[Row]:
 
 
 def _memory(programs: Sequence[Program]) -> Iterator[_Line]:
-    """The sums of PSS for each number of copies that were there at once."""
+    """The sums of PSS for each number of copies that were there at once, and what each further one adds."""
     counts = sorted({copies.count for program in programs if program.run for copies in program.run.copies})
     for count in counts:
         label = "PSS, 1 copy" if count == 1 else f"PSS, {count} copies"
         criterion: CriterionName | None = "memory" if count == 1 else "memory-copies" if count == counts[-1] else None
         yield _Line(label, _pss(count), _bytes, criterion)
+    yield _Line("one more copy", _of_run("one_more_copy"), _bytes)
+    yield _Line("  its own", _own, _bytes)
 
 
 def _pss(count: int) -> Figure:
@@ -194,6 +196,12 @@ def _pss(count: int) -> Figure:
         return next((one.pss for one in copies if one.count == count), None)
 
     return figure
+
+
+def _own(program: Program) -> float | None:
+    """What each of many copies has for itself alone."""
+    most = most_copies(program)
+    return most.private / most.count if most else None
 
 
 def _of_run(key: str) -> Figure:

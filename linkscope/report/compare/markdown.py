@@ -53,8 +53,9 @@ def _parts(document: CompareDocument, names: Sequence[str]) -> Iterator[tuple[st
         said = "".join(f"- {_said(clipped(one, _MESSAGE))}\n" for one in document.suggestions)
         yield "the suggestions", f"\n**What this suggests**\n\n{said}"
     if document.measurement is not None:
-        measured = _how_measured(document.measurement) + _table(list(figures.of_runs(document)), names)
-        yield "what was measured", _folded("What was measured", measured)
+        measured = [_how_measured(document.measurement), _table(list(figures.of_runs(document)), names)]
+        notes = [f"- {_said(clipped(note, _MESSAGE))}\n" for note in document.measurement.notes]
+        yield "what was measured", _folded("What was measured", "".join([*measured, "\n", *notes]))
     if programs:
         yield "the files' own figures", _folded("What the files say", _files(document, names))
         consisting = list(parts.rows(programs))
@@ -87,7 +88,7 @@ def _verdict(document: CompareDocument) -> str:
 
 
 def _how_measured(measurement: Measurement) -> str:
-    """What was run how often and where, what the measuring costs, and what could not be measured."""
+    """What was run how often and where, and what the measuring costs."""
     said = []
     if measurement.rounds:
         said.append(f"{measurement.rounds} rounds after {measurement.warm_ups} to warm up")
@@ -97,8 +98,7 @@ def _how_measured(measurement: Measurement) -> str:
     if measurement.overhead is not None:
         said.append(f"measuring adds {duration(measurement.overhead)} to a run")
     said += [_said(one) for one in (measurement.kernel, measurement.cpu) if one]
-    notes = "".join(f"- {_said(clipped(note, _MESSAGE))}\n" for note in measurement.notes)
-    return f"{' · '.join(said)}\n\n{notes}\n"
+    return f"{' · '.join(said)}\n\n"
 
 
 def _files(document: CompareDocument, names: Sequence[str]) -> str:

@@ -53,7 +53,7 @@ def _parts(document: CompareDocument, names: Sequence[str], page: Page) -> Itera
     yield "When a library is updated", _table(consequences.updates(programs), names, page, marked=False)
     yield "What is lost", consequences.losses(programs, names, page)
     if document.measurement is not None:
-        yield "Measured", [*_how_measured(document.measurement, page), *_table(figures.of_runs(document), names, page)]
+        yield "Measured", _measured(document, document.measurement, names, page)
         yield "Memory of many copies (PSS)", chart.memory(programs, names, page)
     yield "Verdict", _verdict(document, page)
     yield "What this suggests", _suggestions(document, page)
@@ -82,6 +82,16 @@ def _consisting(document: CompareDocument, names: Sequence[str], page: Page) -> 
         yield from side_by_side(list(parts.rows(document.programs)), names, page)
 
 
+def _measured(
+    document: CompareDocument, measurement: Measurement, names: Sequence[str], page: Page
+) -> Iterator[list[Span]]:
+    """How it was measured, the figures, and what could not be measured or disturbs."""
+    yield from _how_measured(measurement, page)
+    yield from _table(figures.of_runs(document), names, page)
+    for note in measurement.notes:
+        yield from words(note, "warn", page, [(" " * INDENT, ""), ("· ", "faint")])
+
+
 def _how_measured(measurement: Measurement, page: Page) -> Iterator[list[Span]]:
     """What was run how often and where, and what the measuring itself costs."""
     said = []
@@ -93,8 +103,6 @@ def _how_measured(measurement: Measurement, page: Page) -> Iterator[list[Span]]:
         said.append(f"measuring adds {duration(measurement.overhead)} to a run")
     said += [measurement.kernel, measurement.cpu]
     yield from flow([(one, "") for one in said if one], page, [(" " * INDENT, "")], [], " · ")
-    for note in measurement.notes:
-        yield from words(note, "warn", page, [(" " * INDENT, "")])
 
 
 def _times(count: int, what: str) -> str:
