@@ -16,7 +16,7 @@ _GAP = 3  # columns behind a value: a mark stands in the middle one
 _LEAST = 9  # of a column, so that what is left of a name still says something
 _LABEL = 20  # columns that what all names begin with may take
 _STYLES = {"*": "good", "=": "good", "": ""}
-LEGEND = "* the best by the verdict, = as good: equal, or no farther apart than the noise"
+LEGEND = "* the best by the verdict, = as good (equal, or within the noise)"
 
 
 class Row(msgspec.Struct, frozen=True):
