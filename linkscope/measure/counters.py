@@ -31,9 +31,9 @@ from linkscope.measure.trial import bad_ending
 
 REPEAT = 5
 
-_What = Literal["minor faults", "major faults", "instructions"]
+What = Literal["minor faults", "major faults", "instructions"]
 # PERF_TYPE_SOFTWARE with PERF_COUNT_SW_PAGE_FAULTS_MIN and _MAJ; PERF_TYPE_HARDWARE with PERF_COUNT_HW_INSTRUCTIONS
-_EVENTS: dict[_What, tuple[int, int]] = {"minor faults": (1, 5), "major faults": (1, 6), "instructions": (0, 1)}
+_EVENTS: dict[What, tuple[int, int]] = {"minor faults": (1, 5), "major faults": (1, 6), "instructions": (0, 1)}
 # struct perf_event_attr up to the flags, the rest zeros: type, size, config, sample period, sample type, read format
 _ATTRIBUTES = struct.Struct("=IIQQQQQ")
 _SIZE = 64  # PERF_ATTR_SIZE_VER0, which every kernel knows
@@ -77,8 +77,8 @@ def counts(command: Command, bounds: Bounds, repeat: int = REPEAT) -> Counts:
     Where the kernel gives no event for faults, they are those of getrusage(2), and a note says so.
     """
     prepared = Prepared(command)
-    found: dict[_What, list[int]] = {what: [] for what in _EVENTS}
-    notes: dict[_What, str] = {}
+    found: dict[What, list[int]] = {what: [] for what in _EVENTS}
+    notes: dict[What, str] = {}
     with none_left() as leftovers, launch.nowhere() as null:
         for _ in range(repeat):
             with _events() as events:
@@ -89,7 +89,7 @@ def counts(command: Command, bounds: Bounds, repeat: int = REPEAT) -> Counts:
                 raise Hangs(command.path, bounds.timeout, "after it had ended in time before")
             if failure := bad_ending(command.path, sample.ending):
                 raise failure
-            used: dict[_What, int] = {"minor faults": sample.minor_faults, "major faults": sample.major_faults}
+            used: dict[What, int] = {"minor faults": sample.minor_faults, "major faults": sample.major_faults}
             for what, value in (used | counted).items():
                 found[what].append(value)
             notes |= events.notes
@@ -105,8 +105,8 @@ class _Events:
     """Events that begin to count at the next exec of a child. notes: what is said of those that are not as wished."""
 
     def __init__(self) -> None:
-        self._opened: dict[_What, int] = {}
-        self.notes: dict[_What, str] = {}
+        self._opened: dict[What, int] = {}
+        self.notes: dict[What, str] = {}
 
     def open(self) -> None:
         """Open what the kernel gives. It takes faults of the kernel's own reads and writes too, where it may."""
@@ -121,11 +121,11 @@ class _Events:
                     self._opened[what] = _open(what, _EXCLUDE_KERNEL)
                     self.notes[what] = _IN_USER_MODE
             except OSError as error:
-                self.notes[what] = _reason(what, error)
+                self.notes[what] = reason(what, error)
 
-    def counted(self) -> dict[_What, int]:
+    def counted(self) -> dict[What, int]:
         """What they count by now, without those that did not count all the time: there are too few counters for all."""
-        found: dict[_What, int] = {}
+        found: dict[What, int] = {}
         for what, descriptor in self._opened.items():
             value, wanted, done = _READ.unpack(os.read(descriptor, _READ.size))
             if done == wanted:
@@ -154,7 +154,7 @@ def _events() -> Iterator[_Events]:
         events.close()
 
 
-def _open(what: _What, flags: int) -> int:
+def _open(what: What, flags: int) -> int:
     import ctypes
 
     number = _CALL.get((os.uname().machine, 64 if sys.maxsize > 1 << 32 else 32))
@@ -172,8 +172,8 @@ def _open(what: _What, flags: int) -> int:
     return descriptor
 
 
-def _reason(what: _What, error: OSError) -> str:
-    """Why the kernel gives no such event, and what the figures are then; the errors are those of the manual page."""
+def reason(what: What, error: OSError) -> str:
+    """What is said where the kernel refuses an event with ERROR: what the figures are then, and why."""
     if error.errno in (errno.EACCES, errno.EPERM):
         why = _forbidden()
     elif error.errno in (errno.ENOENT, errno.EOPNOTSUPP, errno.ENODEV):
