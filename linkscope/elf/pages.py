@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 # Linux arch/*/include/asm/page.h, and what distributions configure where there is a choice. AArch64 may have pages of
 # 16 or 64 KiB as well: its files are aligned for all three, and most kernels have 4 KiB.
 _USUAL_PAGE = 4096
+_BITS = {8: 56, 4: 32}  # of addresses that any kernel gives to programs: what lies beyond is never mapped
 _PAGE = {c.EM_PPC64: 65536, c.EM_LOONGARCH: 16384, c.EM_SPARCV9: 8192, c.EM_ALPHA: 8192}
 
 
@@ -26,10 +27,10 @@ def mapped_size(image: Image) -> int:
     What lies between the segments (in files that are aligned for larger pages) is not counted: the kernel leaves it
     free, and glibc's loader reserves it without any access (elf/dl-map-segments.h), so that it never takes memory.
     """
-    page = page_size(image.machine)
-    loaded = (s for s in image.segments if s.type == c.PT_LOAD and s.memsz)
+    page, most = page_size(image.machine), 1 << _BITS[image.layout.word]
+    loaded = [(s.vaddr, min(s.vaddr + s.memsz, most)) for s in image.segments if s.type == c.PT_LOAD and s.memsz]
     size = reached = 0
-    for start, end in sorted((s.vaddr // page, -(-(s.vaddr + s.memsz) // page)) for s in loaded):
+    for start, end in sorted((start // page, -(-end // page)) for start, end in loaded):
         size += max(0, end - max(start, reached))
         reached = max(reached, end)
     return size * page

@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from linkscope.analysis.circumstances import environment_for, place, system_for
@@ -187,3 +188,26 @@ def test_a_text_is_no_program(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no program\n")
     with pytest.raises(LinkScopeError):
         compared(tmp_path / "text")
+
+
+@pytest.mark.parametrize("name", ["hello/hello-dynamic-pie", "hello/hello-static", "hello/hello-musl-static-pie"])
+def test_a_damaged_file_gives_an_answer_or_one_clear_line(name: str, tmp_path: Path, fixture_file: FixtureFile) -> None:
+    """A byte changed at each of many places of its headers and of its end, where the section headers are."""
+    whole, path = fixture_file(name).read_bytes(), tmp_path / "damaged"
+    places = [*range(4, 700, 9), *range(len(whole) - 2000, len(whole), 41)]
+    system = system_for(Assumptions(clean_env=True))
+    installed, environment = Installed(system.root), environment_for(Assumptions(clean_env=True), system, {})
+    answers = 0
+    for at in places:
+        path.unlink(missing_ok=True)
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        run = Run(system_for(Assumptions(clean_env=True)), environment, Depth())
+        try:
+            one = program(run, run.examined(place(os.fspath(path), run.system)), installed)
+        except LinkScopeError as error:
+            assert "\n" not in error.reason
+        else:
+            assert sum(part.size for part in one.parts) == len(whole)
+            assert msgspec.json.encode(one)
+            answers += 1
+    assert answers > len(places) / 4

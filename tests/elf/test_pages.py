@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 import subprocess
 from pathlib import Path
 
@@ -115,3 +116,13 @@ def test_a_page_of_two_segments_counts_once(fixture_file: FixtureFile) -> None:
         for page in range(int(at, 16) // _PAGE, -(-(int(at, 16) + int(size, 16)) // _PAGE))
     }
     assert ask(lambda _, image: mapped_size(image), path) == len(pages) * _PAGE
+
+
+def test_a_segment_that_no_kernel_would_map_has_a_size_all_the_same(tmp_path: Path, fixture_file: FixtureFile) -> None:
+    """Its p_memsz says more than there are addresses."""
+    data = bytearray(fixture_file("hello/hello-static").read_bytes())
+    (phoff,) = struct.unpack_from("<Q", data, 32)
+    at = next(at for at in range(phoff, len(data), 56) if struct.unpack_from("<I", data, at)[0] == 1)
+    struct.pack_into("<Q", data, at + 40, 2**64 - 1)
+    (tmp_path / "false").write_bytes(data)
+    assert ask(lambda _, image: mapped_size(image), tmp_path / "false") <= 2**56
