@@ -6,10 +6,11 @@ The public functions are those of `linkscope.analysis`, each imported when it is
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from linkscope.analysis.check import check
+    from linkscope.analysis.compare import compare
     from linkscope.analysis.diff import diff
     from linkscope.analysis.inspect import inspect
     from linkscope.analysis.process import processes
-    from linkscope.analysis.request import Assumptions, Depth, Looking
+    from linkscope.analysis.request import Assumptions, Depth, Looking, Running
     from linkscope.analysis.targets import targets
     from linkscope.analysis.who import who
     from linkscope.analysis.why import why
@@ -20,7 +21,9 @@ __all__ = [
     "Depth",
     "Looking",
     "Policy",
+    "Running",
     "check",
+    "compare",
     "diff",
     "inspect",
     "processes",
@@ -35,7 +38,9 @@ _HOMES = {
     "Depth": "linkscope.analysis.request",
     "Looking": "linkscope.analysis.request",
     "Policy": "linkscope.policy.terms",
+    "Running": "linkscope.analysis.request",
     "check": "linkscope.analysis.check",
+    "compare": "linkscope.analysis.compare",
     "diff": "linkscope.analysis.diff",
     "inspect": "linkscope.analysis.inspect",
     "processes": "linkscope.analysis.process",

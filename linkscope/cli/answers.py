@@ -9,12 +9,13 @@ from linkscope.cli.output import Output, complain
 from linkscope.report.escape import exact, quoted
 
 if TYPE_CHECKING:
+    from linkscope.model.compare import CompareDocument
     from linkscope.model.diff import DiffDocument
     from linkscope.model.targets import TargetsDocument
     from linkscope.model.why import WhyDocument
     from linkscope.report.page import Page
 
-Answer = TypeVar("Answer", "WhyDocument", "TargetsDocument", "DiffDocument")
+Answer = TypeVar("Answer", "WhyDocument", "TargetsDocument", "DiffDocument", "CompareDocument")
 
 
 def answered(document: Answer, form: str, text: Callable[[Answer, Page], Iterable[str]]) -> None:

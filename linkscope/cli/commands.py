@@ -73,6 +73,11 @@ COMMANDS = {
         "The systems that are known, and the oldest of each on which a file starts.",
         "linkscope.model.targets:TargetsDocument",
     ),
+    "compare": Entry(
+        "linkscope.cli.compare",
+        "One program linked in several ways: what is better, by how much, from the files and by running them.",
+        "linkscope.model.compare:CompareDocument",
+    ),
     "sigs": Entry(
         "linkscope.cli.sigs",
         "The static libraries that are recognised inside files by their code: learn, list and exchange them.",

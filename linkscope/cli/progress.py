@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from linkscope.cli.output import Output
+from linkscope.report.escape import escape
 
 Result = TypeVar("Result")
 # A sign of life, begun once so many results have come; what it gives is told of each further one.
@@ -61,6 +62,21 @@ def _bar(count: int, total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("inspected", total=total, completed=count)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def doing() -> Iterator[Callable[[str], None]]:
+    """What is told of the work at hand is shown as long as it lasts, if somebody looks."""
+    if not _somebody_looks():
+        yield lambda _work: None
+        return
+    from rich.console import Console
+    from rich.markup import escape as literal
+
+    from linkscope.cli.cursor import given_back
+
+    with given_back(sys.stderr), Console(stderr=True).status("") as status:
+        yield lambda work: status.update(literal(escape(work)))
 
 
 @contextmanager

@@ -13,8 +13,7 @@ from linkscope.model.quantities import duration, size
 Figure = Callable[[Program], float | None]
 Apart = Callable[[Program, Program], bool]
 Unit = Literal["bytes", "seconds", "relocations", "files", "libraries", "systems"]
-# A server's start is measured once, by tries to connect: what is closer together says nothing.
-_READY = 0.25
+_READY = 0.25  # of the time until a server takes connections: without its single starts, what is closer says nothing
 _NOTABLE = 0.05  # of a size: a smaller difference needs no reason
 _SMALL = 0.01  # of memory: a hundredth is a matter of where the kernel happened to put things
 
@@ -51,12 +50,13 @@ _ONE = {"relocations": "relocation", "files": "file", "libraries": "library", "s
 def criteria(programs: Sequence[Program], slower: Apart | None = None) -> list[Criterion]:
     """The criteria by which two of PROGRAMS at least can be compared: of each name the first that has figures.
 
-    slower: whether the times of two differ, by who has every run of both; None: whether their bounds are apart.
+    slower: whether the times of two differ (of a run, or until a server takes connections), by who has all of them;
+    None: whether their bounds are apart.
     """
     chosen: dict[str, Criterion] = {}
     for criterion in CRITERIA:
         if criterion.name not in chosen and sum(criterion.figure(one) is not None for one in programs) > 1:
-            by_runs = slower is not None and criterion.figure is _seconds
+            by_runs = slower is not None and criterion.figure in (_seconds, _ready)
             chosen[criterion.name] = msgspec.structs.replace(criterion, apart=slower) if by_runs else criterion
     return list(chosen.values())
 

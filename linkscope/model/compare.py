@@ -140,20 +140,21 @@ class Server(Document, frozen=True, kw_only=True):
 
 
 class ProgramRun(Document, frozen=True, kw_only=True):
-    """What was measured of one program. seconds: from exec to exit; of a server None, since it does not end.
+    """What was measured of one program. seconds: from its start to its end.
 
-    user, system: seconds of processor time. peak_rss: bytes, the largest of one copy. instructions: None where the
-    kernel or the machine does not count them. one_more_copy: bytes of PSS; None for less than two numbers of copies.
+    That, processor time (`user`, `system`, in seconds), faults, instructions and peak_rss (bytes, the most of one copy)
+    are None of a server, which does not end. instructions: also None where the kernel or the machine does not count
+    them. one_more_copy: bytes of PSS; None for less than two numbers of copies.
     memory_noise: bytes of PSS by which repetitions of one and the same lay apart.
     """
 
     seconds: Spread | None
     user: float | None
     system: float | None
-    minor_faults: int
-    major_faults: int
+    minor_faults: int | None
+    major_faults: int | None
     instructions: int | None
-    peak_rss: int
+    peak_rss: int | None
     copies: list[Copies]
     one_more_copy: int | None
     memory_noise: int = 0

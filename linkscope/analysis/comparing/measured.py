@@ -1,0 +1,190 @@
+"""The programs that are compared, started and measured one after the other and in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+
+import msgspec
+
+from linkscope.analysis.inspect import error_of
+from linkscope.analysis.request import Running
+from linkscope.errors import LinkScopeError, NotHeld, ProcessUnreadable, RunFailed
+from linkscope.measure import conditions
+from linkscope.measure.command import Bounds, Command
+from linkscope.measure.copies import copies
+from linkscope.measure.counters import counts
+from linkscope.measure.overhead import overhead
+from linkscope.measure.peak import peak_rss
+from linkscope.measure.rounds import Runs, run_rounds
+from linkscope.measure.servers import serve
+from linkscope.measure.spread import differ, spread
+from linkscope.measure.trial import trial
+from linkscope.model.compare import Measurement, Program, ProgramRun
+from linkscope.model.document import AnalysisError, text
+
+Told = Callable[[str], None]
+# Servers are started one after the other and not in turn, so that what the machine does meanwhile is not common to all.
+_DRIFT = 1.1
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """programs: with their runs, in their order; without one where it failed, and stands among the errors.
+
+    samples: by path, what the starts of a program took, in seconds: of a program from start to end, in the order of the
+    rounds; of a server until it took a connection.
+    """
+
+    programs: list[Program]
+    measurement: Measurement
+    errors: list[AnalysisError]
+    samples: dict[str, list[float]]
+
+    def slower(self, one: Program, other: Program) -> bool:
+        """Whether the starts of the two take truly different times: the runs of a round belong together."""
+        mine, theirs = (self.samples.get(program.path, []) for program in (one, other))
+        if not (mine and theirs):
+            return False
+        if one.run is None or one.run.server is None:
+            return differ(mine, theirs).is_real
+        first, second = sorted((spread(mine), spread(theirs)), key=lambda each: each.median)
+        return first.high * _DRIFT < second.low
+
+
+def measured(
+    programs: Sequence[Program], paths: Sequence[str], running: Running, variables: Mapping[str, str], told: Told
+) -> Measured:
+    """PROGRAMS, which lie at PATHS, as they run with the environment VARIABLES. Raises CannotRun.
+
+    told: is called with what is being done. One that cannot be measured is an error, and the others go on.
+    """
+    notes = list(conditions.disturbances())
+    measuring = _Measuring(running, told)
+    commands = [Command(path, running.arguments, tuple(variables.items())) for path in paths]
+    if running.serve is None:
+        measuring.run(programs, commands)
+    else:
+        measuring.serve(programs, commands)
+    measurement = Measurement(
+        arguments=[text(word) for word in running.arguments],
+        rounds=measuring.rounds,
+        warm_ups=measuring.warm_ups,
+        copies=list(running.copies),
+        timeout=running.timeout,
+        overhead=measuring.overhead,
+        kernel=conditions.kernel(),
+        cpu=text(conditions.processor()),
+        notes=list(dict.fromkeys([*notes, *measuring.notes])),
+    )
+    with_runs = [
+        msgspec.structs.replace(program, run=measuring.runs.get(number)) for number, program in enumerate(programs)
+    ]
+    return Measured(with_runs, measurement, measuring.errors, measuring.samples)
+
+
+class _Measuring:
+    """One call of `measured`, and what it has found so far."""
+
+    def __init__(self, running: Running, told: Told) -> None:
+        self._running = running
+        self._bounds = Bounds(timeout=running.timeout)
+        self._told = told
+        self.runs: dict[int, ProgramRun] = {}
+        self.samples: dict[str, list[float]] = {}
+        self.errors: list[AnalysisError] = []
+        self.notes: list[str] = []
+        self.rounds = self.warm_ups = 0
+        self.overhead: float | None = None
+
+    def serve(self, programs: Sequence[Program], commands: Sequence[Command]) -> None:
+        """Servers, one after the other."""
+        for number, (program, command) in enumerate(zip(programs, commands, strict=True)):
+            self._told(f"{program.path}: serves, with {self._running.connections[-1]} connections at most")
+            try:
+                self._serve(number, program, command)
+            except RunFailed as failure:
+                self._failed(program, failure)
+
+    def _serve(self, number: int, program: Program, command: Command) -> None:
+        running = self._running
+        found = serve(command, running.serve or None, running.connections, self._bounds, running.copies)
+        self._note(program, found.notes)
+        self.samples[program.path] = found.ready
+        self.runs[number] = ProgramRun(
+            seconds=None,
+            user=None,
+            system=None,
+            minor_faults=None,
+            major_faults=None,
+            instructions=None,
+            peak_rss=None,
+            copies=found.copies,
+            one_more_copy=found.one_more_copy,
+            memory_noise=found.noise,
+            server=found.server,
+        )
+
+    def run(self, programs: Sequence[Program], commands: Sequence[Command]) -> None:
+        """Programs that end by themselves: each tried first, then all in turn, then what has runs of its own."""
+        ready = [number for number, command in enumerate(commands) if self._is_fit(programs[number], command)]
+        found = run_rounds(
+            [commands[number] for number in ready],
+            self._bounds,
+            self._running.rounds,
+            progress=lambda done: self._told(f"round {done + 1}"),
+        )
+        self.rounds, self.warm_ups = found.rounds, found.warm_ups
+        added = []
+        for number, runs in zip(ready, found.programs, strict=True):
+            program, command = programs[number], commands[number]
+            self._told(f"{program.path}: memory of {self._running.copies[-1]} copies at most")
+            try:
+                if runs.failure is not None:
+                    raise runs.failure
+                self.samples[program.path] = runs.seconds
+                self.runs[number] = self._of(program, command, runs)
+                added.append(overhead(command, self._bounds))
+            except RunFailed as failure:
+                self._failed(program, failure)
+        self.overhead = max(added, default=None)
+
+    def _is_fit(self, program: Program, command: Command) -> bool:
+        self._told(f"{program.path}: a first run")
+        try:
+            trial(command, self._bounds)
+        except RunFailed as failure:
+            self._failed(program, failure)
+            return False
+        return True
+
+    def _of(self, program: Program, command: Command, runs: Runs) -> ProgramRun:
+        """What several kinds of runs say of one program. Raises RunFailed and CannotRun."""
+        counted = counts(command, self._bounds)
+        memory = copies(command, self._running.copies, self._bounds)
+        self.notes += counted.notes
+        self._note(program, memory.notes)
+        return ProgramRun(
+            seconds=spread(runs.seconds),
+            user=median(sample.user for sample in runs.samples),
+            system=median(sample.system for sample in runs.samples),
+            minor_faults=counted.minor_faults,
+            major_faults=counted.major_faults,
+            instructions=counted.instructions,
+            peak_rss=self._peak(program, command),
+            copies=memory.copies,
+            one_more_copy=memory.one_more_copy,
+            memory_noise=memory.noise,
+        )
+
+    def _peak(self, program: Program, command: Command) -> int | None:
+        try:
+            return peak_rss(command, self._bounds)
+        except (NotHeld, ProcessUnreadable) as error:
+            self._note(program, [f"the most memory that it has is not told: {error.reason}"])
+            return None
+
+    def _note(self, program: Program, notes: Sequence[str]) -> None:
+        self.notes += [f"{program.path}: {note}" for note in notes]
+
+    def _failed(self, program: Program, failure: LinkScopeError) -> None:
+        self.errors.append(error_of(program.path, failure.reason))

@@ -1,0 +1,210 @@
+"""`linkscope compare`: one program linked in several ways, side by side, from the files and by measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from linkscope.analysis.compare import compare
+from linkscope.analysis.request import Assumptions, Running
+from linkscope.cli import exit_codes, interrupts
+from linkscope.cli.answers import answered
+from linkscope.cli.completion import files
+from linkscope.cli.help import Command, examples
+from linkscope.cli.names import not_empty
+from linkscope.cli.options import assumptions, formats
+from linkscope.cli.output import tell
+from linkscope.cli.overwriting import refuse_losses
+from linkscope.cli.progress import doing
+from linkscope.errors import FileUnreadable
+from linkscope.report.escape import quoted
+
+if TYPE_CHECKING:
+    from linkscope.model.compare import CompareDocument
+    from linkscope.report.page import Page
+
+_EXAMPLES = examples(
+    "linkscope compare ./app-static ./app-dynamic",
+    "linkscope compare --run ./app-static ./app-dynamic -- --version",
+    "linkscope compare --run --serve 8080 ./server-static ./server-dynamic -- -p 8080",
+    "linkscope compare --run --plot app.svg --format markdown ./app-*",
+)
+_AS_RUN = Running()
+_MOST_COPIES = 1024
+_MOST_PORT = 65535
+
+
+class _Comparing(Command):
+    """A command whose words after `--` are the arguments of the programs that it runs: the parameter `arguments`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with what stands before the first `--`."""
+        end = args.index("--") if "--" in args else len(args)
+        ctx.params["arguments"] = tuple(args[end + 1 :])
+        return super().parse_args(ctx, args[:end])
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """As click does, with those arguments."""
+        return [*super().collect_usage_pieces(ctx), "[-- ARGS...]"]
+
+
+def _numbers(_context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    """The whole numbers of `1,4,16`, in their order, each once."""
+    words = value.split(",")
+    if not all(word.isascii() and word.isdecimal() and 1 <= int(word) <= _MOST_COPIES for word in words):
+        raise click.BadParameter(
+            f"{value!r} is no list of whole numbers from 1 to {_MOST_COPIES}, as 1,4,16 is.", param=parameter
+        )
+    return tuple(sorted({int(word) for word in words}))
+
+
+def _port(_context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """The number of a port; 0 for `auto`."""
+    if value is None or value == "auto":
+        return None if value is None else 0
+    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= _MOST_PORT):
+        raise click.BadParameter(f"{value!r} is no port from 1 to {_MOST_PORT}, and not auto.", param=parameter)
+    return int(value)
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, numbers))
+
+
+@click.command(cls=_Comparing, epilog=_EXAMPLES)
+@click.argument("paths", metavar="A B...", nargs=-1, shell_complete=files)
+@formats("text", "json", "markdown")
+@click.option("--run", is_flag=True, help="Start the programs, many times, and measure them.")
+@click.option(
+    "--runs",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="With --run: so many runs of each program; by default as many as make the medians certain.",
+)
+@click.option(
+    "--copies",
+    metavar="N,N",
+    callback=_numbers,
+    default=_list(_AS_RUN.copies),
+    show_default=True,
+    help="With --run: how many copies are there at once when memory is looked at.",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    default=_AS_RUN.timeout,
+    show_default=True,
+    help="With --run: a program that takes longer is ended, and is an error.",
+)
+@click.option(
+    "--serve",
+    metavar="PORT",
+    callback=_port,
+    help="With --run: the programs are servers on this port of the loopback interface; auto chooses a free one. "
+    "{port} in ARGS stands for it.",
+)
+@click.option(
+    "--connections",
+    metavar="N,N",
+    callback=_numbers,
+    default=_list(_AS_RUN.connections),
+    show_default=True,
+    help="With --serve: how many connections are open at once when memory is looked at.",
+)
+@click.option(
+    "--plot", metavar="FILE", callback=not_empty, shell_complete=files, help="Draw the figures into FILE, an SVG."
+)
+@click.option(
+    "--store",
+    metavar="FILE",
+    callback=not_empty,
+    shell_complete=files,
+    help="The signatures by which libraries are found inside, instead of the user's own (see `linkscope sigs`).",
+)
+@click.option("--no-shipped", "own", is_flag=True, help="Without the signatures that LinkScope brings along.")
+@assumptions
+@interrupts.tidied_up()
+def command(
+    paths: tuple[str, ...],
+    form: str,
+    run: bool,
+    runs: int | None,
+    copies: tuple[int, ...],
+    timeout: float,
+    serve: int | None,
+    connections: tuple[int, ...],
+    plot: str | None,
+    store: str | None,
+    own: bool,
+    arguments: tuple[str, ...],
+    assumptions: Assumptions,
+) -> int:
+    """The same program linked in several ways, laid side by side: what is better by which criterion, and by how much.
+
+    Without --run nothing is started, and the figures are those of the files: sizes and what they consist of, what would
+    be mapped, relocations, what an update of a library means, on which systems it starts. With --run each program is
+    started, with ARGS: time, page faults, memory of one copy and of many. A difference that is within the noise is
+    called a tie. No process of a run is left behind.
+
+    Exit code: 0, or 2 if something could not be analysed, or a program failed, hung or left processes behind.
+    """
+    if len(paths) < 2:
+        raise click.UsageError("Name two programs at least, to be compared.")
+    if not run and (serve is not None or arguments):
+        raise click.UsageError("--serve and ARGS are for --run, which starts the programs.")
+    if run:
+        _refuse_other_places(assumptions)
+    if plot is not None:
+        refuse_losses([plot], paths)
+    running = None
+    if run:
+        running = Running(
+            arguments=arguments, rounds=runs, copies=copies, timeout=timeout, serve=serve, connections=connections
+        )
+        tell(f"linkscope runs {', '.join(quoted(path) for path in paths)}, many times\n")
+    with doing() as told:
+        document = compare(paths, assumptions, running, store=store, shipped=not own, told=told)
+    _answer(document, form)
+    if plot is not None:
+        _draw(document, plot)
+    return exit_codes.FAILED if document.errors else exit_codes.FINE
+
+
+def _refuse_other_places(assumptions: Assumptions) -> None:
+    """What is started runs here, on this processor, with the caller's rights and in the caller's folder."""
+    for name in ("root", "cwd", "secure", "cpu"):
+        if getattr(assumptions, name) != getattr(Assumptions(), name):
+            raise click.UsageError(f"--run starts the programs as they are, here: --{name} does not go with it.")
+
+
+def _answer(document: CompareDocument, form: str) -> None:
+    answered(document, form, _markdown if form == "markdown" else _text)
+
+
+def _text(document: CompareDocument, page: Page) -> Iterable[str]:
+    from linkscope.report.compare.text import render  # another format does not need it
+
+    return render(document, page)
+
+
+def _markdown(document: CompareDocument, _page: Page) -> Iterable[str]:
+    from linkscope.report.compare.markdown import render  # as above
+
+    return render(document)
+
+
+def _draw(document: CompareDocument, path: str) -> None:
+    """The plot, by a library that is only there if it was asked for."""
+    try:
+        from linkscope.report.compare import plot
+    except ModuleNotFoundError as absent:
+        raise click.UsageError(
+            f"--plot needs {absent.name}, which is not installed: pip install 'linkscope[plot]'"
+        ) from absent
+    try:
+        plot.draw(document, path)
+    except OSError as error:
+        raise FileUnreadable.from_os_error(path, error) from error
