@@ -194,10 +194,10 @@ def test_a_text_is_no_program(tmp_path: Path) -> None:
 def test_a_damaged_file_gives_an_answer_or_one_clear_line(name: str, tmp_path: Path, fixture_file: FixtureFile) -> None:
     """A byte changed at each of many places of its headers and of its end, where the section headers are."""
     whole, path = fixture_file(name).read_bytes(), tmp_path / "damaged"
-    places = [*range(4, 700, 9), *range(len(whole) - 2000, len(whole), 41)]
+    places = [*range(4, 700, 17), *range(len(whole) - 2000, len(whole), 83)]
     system = system_for(Assumptions(clean_env=True))
     installed, environment = Installed(system.root), environment_for(Assumptions(clean_env=True), system, {})
-    answers = 0
+    answers, reasons = 0, list[str]()
     for at in places:
         path.unlink(missing_ok=True)
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
@@ -205,9 +205,10 @@ def test_a_damaged_file_gives_an_answer_or_one_clear_line(name: str, tmp_path: P
         try:
             one = program(run, run.examined(place(os.fspath(path), run.system)), installed)
         except LinkScopeError as error:
-            assert "\n" not in error.reason
+            reasons.append(error.reason)
         else:
             assert sum(part.size for part in one.parts) == len(whole)
             assert msgspec.json.encode(one)
             answers += 1
     assert answers > len(places) / 4
+    assert not any("\n" in reason for reason in reasons)
