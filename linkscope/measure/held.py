@@ -4,7 +4,7 @@ A program may be over within a millisecond, and sixteen copies of it are never t
 kernel as it is about to end (ptrace(2), PTRACE_EVENT_EXIT): its work is done, and nothing of its memory is given back
 yet. What it has started itself is not traced, and runs on.
 
-- Of several threads, those that end while others run are let go; the last one is held.
+- Of several threads, those that end while others run on are let go; the last one is held (`traced`).
 - A program that starts another one (execve(2)) is the same copy, and the other one's end is its end.
 - Signals reach it as ever. One that it dies of, or that another thread's exit_group(2) means, stops it in the same way.
 - A set-user-id program does not get its rights while it is traced, unless root traces it.
@@ -23,12 +23,11 @@ from typing import NoReturn
 
 import msgspec
 
-from linkscope.errors import NotHeld, NotStarted, ProcessUnreadable
+from linkscope.errors import NotHeld, NotStarted
 from linkscope.measure import tracing
 from linkscope.measure.command import Command
 from linkscope.measure.launch import Prepared, nowhere
-from linkscope.measure.tracing import Ended, Stopped
-from linkscope.process import procfs
+from linkscope.measure.traced import Traced
 
 _SHORTEST, _LONGEST = 0.00005, 0.004  # seconds between two looks
 _TOLD = struct.Struct("=ii")  # which copy, and the error of its execve(2)
@@ -56,113 +55,9 @@ def held_at_exit(commands: Sequence[Command], seconds: float) -> Iterator[list[H
     try:
         troupe.start()
         troupe.until_held(time.monotonic() + seconds)
-        yield [copy.as_held() for copy in troupe.copies]
+        yield [HeldCopy(copy.pid, copy.status) for copy in troupe.copies]
     finally:
         troupe.end()
-
-
-class _Copy:
-    """One copy while it runs. living: its threads that did not come to their end yet; gone: those that are reaped."""
-
-    __slots__ = ("command", "gone", "held", "living", "pid", "started", "status", "stopped_by", "strays", "tids")
-
-    def __init__(self, command: Command, pid: int) -> None:
-        self.command = command
-        self.pid = pid
-        self.tids = {pid}
-        self.living = {pid}
-        self.gone: set[int] = set()
-        self.strays: set[int] = set()
-        self.started = False
-        self.stopped_by = 0
-        self.held: int | None = None
-        self.status: int | None = None
-
-    def as_held(self) -> HeldCopy:
-        """It, once it is held."""
-        return HeldCopy(self.pid, self.status or 0)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it is held, or has ended without."""
-        return self.held is not None or not self.tids
-
-    def look(self) -> bool:
-        """Deal with what became of its threads; whether there was anything."""
-        moved = False
-        for tid in list(self.tids):
-            news = tracing.news_of(tid)
-            moved = moved or news is not None
-            if isinstance(news, Ended):
-                self._ended(tid, news.status)
-            elif news is not None:
-                self._stopped(tid, news)
-        if not moved:
-            self._meet_threads()
-        for tid in list(self.strays):
-            if tracing.news_of(tid) is not None:
-                tracing.let_go(tid)
-                self.strays.discard(tid)
-        return moved
-
-    def _ended(self, tid: int, status: int) -> None:
-        self.tids.discard(tid)
-        self.living.discard(tid)
-        self.gone.add(tid)
-        if tid == self.pid:
-            self.status = status
-            self.tids.clear()
-
-    def _stopped(self, tid: int, stop: Stopped) -> None:
-        self.stopped_by = 0
-        if stop.is_group_stop:
-            self.stopped_by = stop.signal
-            tracing.stay_stopped(tid)
-        elif stop.event == tracing.EXIT:
-            self._about_to_end(tid)
-        elif stop.event == 0:
-            tracing.proceed(tid, stop.signal)
-        else:
-            self._grown(tid, stop.event)
-            tracing.proceed(tid)
-
-    def _about_to_end(self, tid: int) -> None:
-        """The last thread is held; before a program was started there is nothing to hold."""
-        self.living.discard(tid)
-        self._meet_threads()
-        if self.living or not self.started:
-            tracing.proceed(tid)
-            return
-        self.held = tid
-        self.status = tracing.message(tid)
-
-    def _meet_threads(self) -> None:
-        """Learn of threads whose maker was killed before it could tell: an execve(2) waits until they are reaped."""
-        with contextlib.suppress(ProcessUnreadable):
-            new = {int(name) for name in procfs.names_in(self.pid, "task")} - self.tids - self.gone
-            self.tids |= new
-            self.living |= new
-
-    def _grown(self, tid: int, event: int) -> None:
-        if event == tracing.EXEC:  # all other threads are gone, and this one has the first one's number
-            self.started = True
-            self.tids = {self.pid}
-            self.living = {self.pid}
-            self.gone.clear()
-        elif event == tracing.CLONE:
-            new = tracing.message(tid)
-            if new and _is_thread(new, self.pid):
-                self.tids.add(new)
-                self.living.add(new)
-            elif new:  # a process, whose end is not reported by SIGCHLD
-                self.strays.add(new)
-
-
-def _is_thread(tid: int, pid: int) -> bool:
-    try:
-        return procfs.leader(tid) == pid
-    except ProcessUnreadable:
-        return False
 
 
 class _Troupe:
@@ -171,7 +66,7 @@ class _Troupe:
     def __init__(self, commands: Sequence[Command]) -> None:
         self._commands = commands
         self._told = -1  # the reading end of the pipe that tells why a program did not start
-        self.copies: list[_Copy] = []
+        self.copies: list[Traced] = []
 
     def start(self) -> None:
         """Every copy is made, waits until all are traced, and starts its program. Raises NotHeld."""
@@ -183,7 +78,7 @@ class _Troupe:
                     pid = self._fork()
                     if pid == 0:
                         _become(number, prepared, (gate, opener, teller, null))
-                    self.copies.append(_Copy(prepared.command, pid))
+                    self.copies.append(Traced(prepared.command.path, pid))
                     self._seize(pid)
             os.write(opener, b"." * len(self.copies))
         finally:
@@ -222,10 +117,10 @@ class _Troupe:
         """Raise what keeps a copy from being held."""
         for number, copy in enumerate(self.copies):
             if not copy.started:
-                raise NotStarted(copy.command.path, self._told_by(number))
-            if copy.held is None:
-                killed = os.WTERMSIG(copy.status or 0)
-                raise NotHeld(copy.command.path, f"a copy was killed before it came to its end (signal {killed})")
+                raise NotStarted(copy.path, self._told_by(number))
+            if not copy.is_held:
+                killed = os.WTERMSIG(copy.status)
+                raise NotHeld(copy.path, f"a copy was killed before it came to its end (signal {killed})")
 
     def _told_by(self, number: int) -> OSError:
         told = os.read(self._told, _TOLD.size * len(self.copies))
@@ -246,30 +141,15 @@ class _Troupe:
     def end(self) -> None:
         """Let those that are held go on to their end, kill those that are not, and wait for all."""
         for copy in self.copies:
-            if copy.held is not None:
-                tracing.proceed(copy.held)
-            elif copy.tids:
+            if not copy.is_over:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(copy.pid, signal.SIGKILL)
-                for tid in copy.tids:
-                    tracing.proceed(tid)
-        self._reap(time.monotonic() + _GRACE)
+                    os.kill(copy.pid, signal.SIGKILL)  # which ends every stop
+            copy.let_go()
+        deadline = time.monotonic() + _GRACE
+        while (left := [copy for copy in self.copies if not copy.put_away()]) and time.monotonic() < deadline:
+            time.sleep(_SHORTEST * len(left))
         if self._told >= 0:
             os.close(self._told)
-
-    def _reap(self, deadline: float) -> None:
-        """Wait for the end of every thread; what stops once more on its way is let go."""
-        pause = _SHORTEST
-        while any(copy.tids for copy in self.copies) and time.monotonic() < deadline:
-            for copy in self.copies:
-                for tid in list(copy.tids):
-                    news = tracing.news_of(tid)
-                    if isinstance(news, Ended):
-                        copy.tids.discard(tid)
-                    elif news is not None:
-                        tracing.proceed(tid)
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST)
 
 
 def _become(number: int, prepared: Prepared, descriptors: tuple[int, int, int, int]) -> NoReturn:

@@ -17,7 +17,7 @@ from linkscope.errors import Died, Failed, NotServing, ProcessUnreadable
 from linkscope.measure import ports
 from linkscope.measure.command import Command
 from linkscope.measure.launch import Ending, Prepared, nowhere, reap, spawn_apart, watched
-from linkscope.measure.leftovers import Leftovers
+from linkscope.measure.leftovers import Leftovers, children_of
 from linkscope.measure.memory import memory_of_all
 
 _SHORTEST, _LONGEST = 0.0002, 0.02  # seconds between two tries to connect
@@ -59,15 +59,19 @@ class Running:
         deadline = time.monotonic() + seconds
         while True:
             self._read()
-            if self.ending is None and _readable([self._watched], 0):
-                with contextlib.suppress(ChildProcessError):  # somebody else has put it away
-                    self.ending = reap(self.pid)[0]
-                self.ending = self.ending or Ending()
+            self.notice()
             left = deadline - time.monotonic()
             if left <= 0:
                 return
             waited = [] if self._is_silent else [self._errors]
             _readable([*waited, *([self._watched] if self.ending is None else [])], left)
+
+    def notice(self) -> None:
+        """Look whether it has ended."""
+        if self.ending is None and _readable([self._watched], 0):
+            with contextlib.suppress(ChildProcessError):  # `Leftovers.alive` was a moment faster
+                self.ending = reap(self.pid)[0]
+            self.ending = self.ending or Ending()
 
     def failure(self) -> Failed | Died | NotServing:
         """What to say of a server that has ended and should not have."""
@@ -79,10 +83,10 @@ class Running:
         said = f": {line}" if line else ""
         return NotServing(self.command.path, f"has ended, and takes no connections on port {self.port}{said}")
 
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to the process that was started, unless it has ended; to no other that has its number now."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._watched, number)
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has ended, and not as the first process of a daemon does."""
+        return self.ending is not None and bool(self.ending.status or self.ending.signal)
 
     def close(self) -> None:
         """Give back what is open here."""
@@ -119,9 +123,18 @@ class Group:
 
     def processes(self) -> list[int]:
         """Everybody who lives, the servers that were started first, in order of their numbers."""
+        for server in self.servers:
+            server.notice()
         first = [server.pid for server in self.servers]
         alive = {pid for _, pid in self._leftovers.alive()}
         return [pid for pid in first if pid in alive] + sorted(alive - set(first))
+
+    def _eldest(self, processes: Sequence[int]) -> set[int]:
+        """Those that were started; of a daemon, whose first process has ended, those that have come in its place."""
+        first = {server.pid for server in self.servers if server.ending is None}
+        if len(first) == len(self.servers):
+            return first
+        return first | (set(children_of(os.getpid())) & set(processes))
 
     def await_ready(self, seconds: float) -> list[float]:
         """Seconds from the start of each server until its port took the first connection, which is closed at once.
@@ -143,7 +156,7 @@ class Group:
             if now > deadline:
                 raise self._late(server, seconds)
             server.pause(min(max(_SHORTEST, _FINE * took), _LONGEST))
-            if server.ending is not None and (not server.ending.is_success or not self.processes()):
+            if server.ending is not None and (server.has_failed or not self.processes()):
                 raise server.failure()
 
     def _late(self, server: Running, seconds: float) -> NotServing:
@@ -171,11 +184,14 @@ class Group:
         return False
 
     def end(self) -> None:
-        """SIGTERM to each, and after a while SIGKILL to whoever has not ended."""
-        for server in self.servers:
-            server.send(signal.SIGTERM)
+        """SIGTERM to each, or to the daemon that it has become, and after a while SIGKILL to whoever has not ended."""
+        asked: set[int] = set()
         deadline = time.monotonic() + _GRACE
-        while self.processes() and time.monotonic() < deadline:
+        while (processes := self.processes()) and time.monotonic() < deadline:
+            for pid in self._eldest(processes) - asked:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+                asked.add(pid)
             time.sleep(_SHORTEST)
         self.ended_in_time = not self.processes()
         self._leftovers.end()
