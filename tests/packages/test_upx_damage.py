@@ -181,6 +181,24 @@ def edited() -> Callable[[bytes], bytes]:
     return edit
 
 
+def test_as_many_segments_as_a_header_can_claim_end_soon(samples: list[bytes]) -> None:
+    """Each of one byte, with a block of its own."""
+    data = samples[0]
+    with in_memory(data) as reader:
+        (_, start, first, *_) = blocks_of(data, read_image(reader))
+    count = 0xFFFF
+    header = bytearray(data[:64])
+    struct.pack_into("<Q", header, 32, 64)
+    struct.pack_into("<HH", header, 54, 56, count)
+    rows = b"".join(struct.pack("<IIQQQQQQ", 1, 5, 2 * at, 0, 0, 1, 1, 1) for at in range(count))
+    size = len(header) + len(rows)
+    block = struct.pack("<III", size, size, 0) + bytes(header) + rows
+    bytes_of_segments = (struct.pack("<III", 1, 1, 0) + b"x") * count
+    sizes = struct.pack("<III", 0, 2 * size, 2 * size)
+    assert ends_well(data[:start] + sizes + block + bytes_of_segments) is None
+    assert first == start + P_INFO
+
+
 def test_the_reader_is_where_it_was(samples: list[bytes], tmp_path: Path) -> None:
     """Nothing is written, and no descriptor stays open."""
     (tmp_path / "packed").write_bytes(samples[0])

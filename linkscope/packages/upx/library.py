@@ -42,9 +42,10 @@ def fill(extents: Extents, first: int, loads: Sequence[Segment], packed: Sequenc
         if not load.flags & c.PF_W:
             begin = max(load.offset, kept if load.offset < kept else 0)
             extents.fill(begin, max(load.offset + load.filesz - begin, 0))
+    places = {one.vaddr: one for one in packed if one.type == c.PT_LOAD}
     for load in loads:
         if load.flags & c.PF_W:
-            moved = next((one for one in packed if one.type == c.PT_LOAD and one.vaddr == load.vaddr), None)
+            moved = places.get(load.vaddr)
             if moved is None or moved.offset + load.filesz > len(extents.data):
                 raise Broken(f"is damaged: the segment at address {load.vaddr:#x} is not there")
             extents.place(load.offset, extents.data[moved.offset : moved.offset + load.filesz])

@@ -17,6 +17,7 @@ from linkscope.packages.upx.headers import Packing, read_packing, release_of
 
 # What one file may cost: it is held in memory, as it is and as it was. Programs pack to a third or a fourth.
 LIMITS = Limits(total=1 << 30)
+_MOST_SEGMENTS = 256  # UPX packs nothing with more than 17 (src/p_lx_elf.h, MAX_ELF_HDR_64)
 
 
 class Original(msgspec.Struct, frozen=True):
@@ -93,6 +94,8 @@ def _original_segments(headers: bytes, layout: Layout) -> tuple[Segment, ...]:
     fields = layout.header.unpack_from(headers)
     start, size, count = fields[5], fields[9], fields[10]  # e_phoff, e_phentsize, e_phnum
     end = start + count * size
+    if count > _MOST_SEGMENTS:
+        raise Broken(f"is damaged: {count} original program headers")
     if start != layout.header.size or size != layout.segment.size or end > len(headers):
         raise Broken("is damaged: the original program headers are not where they should be")
     rows = layout.segment.iter_unpack(headers[start:end])
