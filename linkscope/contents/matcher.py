@@ -28,11 +28,16 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 24  # bytes that are in memory at once, beside the longest signature
 _BLOCK = 1 << 19  # bytes whose windows are looked up together, so that all stays in the processor's cache
+_TOGETHER = 1 << 20  # signatures that are compared at once: some anchors are those of a thousand
 _WINDOW = 8
 _SPREAD = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio: Knuth's multiplicative hash
 _FEWEST_BITS, _MOST_BITS = 16, 24  # of the table's index
 _SPARSE = 5  # the table has 2^5 places a signature, so that one window in 32 passes by chance
 _MOST_COPIES = 1024  # of one code in a file; what stands there more often is filling
+# A file may be made of anchors, so that all of it would be compared with long code at every few bytes. In real ones,
+# what is compared in vain is less than the file has bytes (measured); a code that then failed so often is given up.
+_IN_VAIN = 8  # bytes for each one of the file
+_MOST_FAILURES = 16
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -109,6 +114,8 @@ class _Search:
         self._table = np.zeros(1 << bits, bool)
         self._table[self._hashes(self._values)] = True
         self._copies = np.zeros(len(order), np.int64)
+        self._failures = np.zeros(len(order), np.int64)
+        self._left = 0
         self._proofs: dict[int, tuple[bytes, list[Range], bytes]] = {}
         self.before = int(self._anchor_at.max())
         self.longest = int(self._length.max())
@@ -123,6 +130,7 @@ class _Search:
 
         own: the offset of its first byte, and its size.
         """
+        self._left += _IN_VAIN * own[1]
         candidates: list[tuple[int, int]] = []
         for at in range(own[0], own[0] + own[1], _BLOCK):
             candidates += self._candidates(content, origin, at, min(_BLOCK, own[0] + own[1] - at))
@@ -136,6 +144,17 @@ class _Search:
         if not len(places):
             return
         counts = self._count[values]
+        behind = np.cumsum(counts)
+        ends = np.searchsorted(behind, np.arange(_TOGETHER, int(behind[-1]), _TOGETHER))
+        for place, value, count in zip(*(np.split(one, ends) for one in (places, values, counts)), strict=True):
+            yield from self._checked(content, place, value, count)
+
+    def _checked(
+        self, content: bytes, places: NDArray[np.int64], values: NDArray[np.int64], counts: NDArray[np.int64]
+    ) -> Iterator[tuple[int, int]]:
+        """What passes the check of the codes that have the anchors VALUES, so many each, which stand at PLACES."""
+        import numpy as np
+
         codes = np.repeat(self._first[values], counts) + _within_groups(counts)
         starts = np.repeat(places, counts) - self._anchor_at[codes]
         inside = (starts >= 0) & (starts + self._length[codes] <= len(content))
@@ -178,7 +197,12 @@ class _Search:
             expected, ranges, packed = self._proofs[code]
             if self._copies[code] >= _MOST_COPIES or (ranges and ranges[-1][1] > length):
                 continue
-            if digest(packed, view[start : start + length], ranges) == expected:
+            if self._left < 0 and self._failures[code] >= _MOST_FAILURES:
+                continue
+            if digest(packed, view[start : start + length], ranges) != expected:
+                self._failures[code] += 1
+                self._left -= length
+            else:
                 self._copies[code] += 1
                 fixed = length - sum(end - first for first, end in ranges)
                 pack, number = self._named(code)
