@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from linkscope.contents import banners, symbols
+from tests.oracle import npm
 from tests.oracle.availability import Unavailable
 from tests.oracle.roots import cache_folder
 
@@ -27,6 +28,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     package: str
     version: str
+    npm: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     says: str
     called: dict[str, str]
@@ -43,7 +45,8 @@ def releases() -> tuple[Release, ...]:
 
 
 def _requirements() -> list[str]:
-    return sorted({word for row in releases() for word in (f"{row.package}=={row.version}", *row.needs)})
+    rows = [row for row in releases() if not row.npm]
+    return sorted({word for row in rows for word in (f"{row.package}=={row.version}", *row.needs)})
 
 
 def site() -> Path:
@@ -70,10 +73,18 @@ def _install(folder: Path) -> None:
 
 
 def files(release: Release) -> list[Path]:
-    """The ELF files of a release, by its own list of files."""
+    """The ELF files of a release, by its own list of files; of one in npm's registry those that the table names."""
+    if release.npm:
+        return [path for path in map(_packaged(release).joinpath, release.npm) if _is_elf(path)]
     (owner,) = [one for one in distributions(path=[os.fspath(site())]) if _same(one.name, release.package)]
     paths = [site() / os.fspath(path) for path in owner.files or ()]
     return sorted(path for path in paths if path.is_file() and _is_elf(path))
+
+
+def _packaged(release: Release) -> Path:
+    """The folder with those files of a package in npm's registry that the table names. Raises Unavailable."""
+    kept = [npm.packaged(release.package, release.version, member) for member in release.npm]
+    return Path(os.path.abspath(os.fspath(kept[0])[: -len(release.npm[0])]))
 
 
 def _same(one: str, other: str) -> bool:
@@ -87,10 +98,11 @@ def _is_elf(path: Path) -> bool:
 
 _SAYS = """
 import json, os, subprocess, sys
-def run(path, *arguments):
-    path = os.path.join({folder!r}, path)
-    os.chmod(path, 0o755)
-    return subprocess.run([path, *arguments], capture_output=True, text=True, timeout=60).stdout
+def path(name):
+    return os.path.join({folder!r}, name)
+def run(name, *arguments):
+    os.chmod(path(name), 0o755)
+    return subprocess.run([path(name), *arguments], capture_output=True, text=True, timeout=60).stdout
 said = {expression}
 print("\\n" + json.dumps({{name: str(version) for name, version in said.items()}}))
 """
@@ -101,7 +113,8 @@ def says(release: Release) -> dict[str, str]:
 
     Raises Unavailable where the packages do not run.
     """
-    code = _SAYS.format(folder=os.fspath(site()), expression=release.says)
+    folder = _packaged(release) if release.npm else site()
+    code = _SAYS.format(folder=os.fspath(folder), expression=release.says)
     environment: Mapping[str, str] = {**os.environ, "PYTHONPATH": os.fspath(site()), "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     if done.returncode:

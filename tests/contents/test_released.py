@@ -35,6 +35,7 @@ def test_node_holds_what_it_says_itself(require_tool: RequireTool) -> None:
         pytest.skip("this node is a small program with its libraries outside")
     keys = {"nodejs": "node", "openssl": "openssl", "v8": "v8", "icu": "icu", "c-ares": "ares", "libuv": "uv"}
     keys |= {"nghttp2": "nghttp2", "zlib": "zlib", "brotli": "brotli", "llhttp": "llhttp"}
+    keys |= {"simdutf": "simdutf", "ada-url": "ada", "uvwasi": "uvwasi"}
     found = found_in(path)
     assert {"nodejs", "v8", "openssl", "zlib"} <= set(found) <= set(keys)
     for name, content in found.items():
