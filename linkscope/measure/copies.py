@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -197,7 +198,7 @@ def _remarks(taken: dict[int, list[Taken]]) -> Iterator[str]:
         others = max(one.others for one in takes)
         if others and expected is not None:
             what = "a process" if others == 1 else f"{others} processes"
-            yield f"{what} that {_called(count)} had started ran on at the end; the memory of it is counted"
+            yield f"with {_called(count)}, {what} of the program ran on at the end, and the sums have that memory too"
 
 
 def _charged_for_others(figures: Sequence[Copies], taken: dict[int, list[Taken]]) -> Iterator[str]:
@@ -231,3 +232,6 @@ def _rights(command: Command) -> Iterator[str]:
         return
     if mode & (stat.S_ISUID | stat.S_ISGID):
         yield "the program is set-user-id or set-group-id, and has not got these rights while its memory is measured"
+    with contextlib.suppress(OSError):
+        os.getxattr(command.path, "security.capability")
+        yield "the program has file capabilities, and has not got these rights while its memory is measured"

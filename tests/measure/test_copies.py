@@ -1,0 +1,244 @@
+"""Memory of copies: smaps summed here, psutil, and programs that touch a known number of MiB are the judges."""
+
+import mmap
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from linkscope.errors import NotStarted
+from linkscope.measure.command import Bounds, Command
+from linkscope.measure.copies import (
+    CopiesMeasured,
+    Taken,
+    copies,
+    cost_of_one_more,
+    measured,
+    own_memory,
+    tells_apart,
+)
+from linkscope.measure.held import held_at_exit
+from linkscope.measure.leftovers import none_left
+from linkscope.measure.memory import Memory, available, memory_of, memory_of_all
+from linkscope.model.compare import Copies
+from tests.process.started import VARIANTS, started, variants
+
+FixtureFile = Callable[[str], Path]
+KIB, MIB = 1 << 10, 1 << 20
+BOUNDS = Bounds(timeout=60.0)
+# What a program's own start may differ by from one time to the next: its stack, its tables.
+STARTS = 64 * KIB
+
+
+def _command(path: str | Path, *arguments: str) -> Command:
+    return Command(str(path), arguments, tuple(os.environ.items()))
+
+
+def _rows(pid: int, name: str) -> list[int]:
+    """The values of one row of smaps, in bytes, one for each mapping."""
+    text = Path(f"/proc/{pid}/smaps").read_text()
+    return [int(value) * KIB for value in re.findall(rf"^{name}: +(\d+) kB$", text, re.MULTILINE)]
+
+
+def _of(found: CopiesMeasured, count: int) -> Copies:
+    return next(one for one in found.copies if one.count == count)
+
+
+@pytest.fixture(name="file")
+def _file(tmp_path: Path) -> Path:
+    """Eight MiB, in the page cache."""
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(8 * MIB))
+    return path
+
+
+# --- The figures are those of /proc -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*variants("runs/memory"), "hello/hello-go", "hello/hello-cpp"])
+def test_the_figures_are_the_sums_of_smaps(name: str, fixture_file: FixtureFile) -> None:
+    arguments = ("-m", "2") if name.startswith("runs/") else ()
+    with none_left(), held_at_exit([_command(fixture_file(name), *arguments)] * 3, 60) as held:
+        for copy in held:
+            found = memory_of(copy.pid)
+            # Where the first thread has ended, /proc/PID shows no memory, and another thread does.
+            tid = next(int(tid) for tid in os.listdir(f"/proc/{copy.pid}/task") if _rows(int(tid), "Rss"))
+            pss = _rows(tid, "Pss")
+            assert found.rss == sum(_rows(tid, "Rss"))
+            assert found.private == sum(_rows(tid, "Private_Clean") + _rows(tid, "Private_Dirty"))
+            # smaps rounds the row of each mapping down, the kernel's own sum is rounded once.
+            assert sum(pss) <= found.pss <= sum(pss) + KIB * len(pss)
+            tables = re.search(r"VmPTE:\s+(\d+) kB", Path(f"/proc/{tid}/status").read_text())
+            assert tables is not None
+            assert found.page_tables == int(tables[1]) * KIB
+        whole = memory_of_all(copy.pid for copy in held)
+        assert whole.rss == sum(memory_of(copy.pid).rss for copy in held)
+
+
+def test_the_figures_are_those_of_psutil(fixture_file: FixtureFile) -> None:
+    """Uss is what is private; its Rss is of statm, which counts less exactly since Linux 6.2."""
+    with none_left(), held_at_exit([_command(fixture_file("hello/hello-dynamic-pie"))], 60) as held:
+        theirs = psutil.Process(held[0].pid).memory_full_info()
+        found = memory_of(held[0].pid)
+        assert (found.private, found.pss) == (theirs.uss, theirs.pss)
+
+
+def test_what_is_available_is_what_psutil_says() -> None:
+    there = available()
+    assert there is not None
+    assert abs(there - psutil.virtual_memory().available) < 256 * MIB
+
+
+# --- Memory of known size ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_each_copy_touches_costs_each_copy_as_much(variant: str, fixture_file: FixtureFile) -> None:
+    path = fixture_file(f"runs/memory{variant}")
+    small, large = (copies(_command(path, "-m", mib), [1, 3], BOUNDS, 2) for mib in ("0", "8"))
+    for count in (1, 3):
+        for name in ("rss", "pss", "private"):
+            more = getattr(_of(large, count), name) - getattr(_of(small, count), name)
+            assert abs(more - 8 * MIB * count) < STARTS * count, (count, name)
+    assert small.one_more_copy is not None
+    assert large.one_more_copy is not None
+    assert abs(large.one_more_copy - small.one_more_copy - 8 * MIB) < STARTS
+    assert {one.moment for one in large.copies} == {"exit"}
+
+
+def test_what_a_copy_shares_with_its_own_child_counts_once(fixture_file: FixtureFile) -> None:
+    """The child lives on when its parent ends: both have the pages, neither for itself alone."""
+    path = fixture_file("runs/memory-static")
+    without, shared = (copies(_command(path, "-s", mib), [2], BOUNDS, 1) for mib in ("0", "8"))
+    assert abs(_of(shared, 2).rss - _of(without, 2).rss - 2 * 16 * MIB) < 4 * MIB
+    assert abs(_of(shared, 2).pss - _of(without, 2).pss - 2 * 8 * MIB) < MIB
+    assert _of(shared, 2).private < MIB
+    assert shared.notes == [
+        "with 2 copies, 2 processes of the program ran on at the end, and the sums have that memory too"
+    ]
+    assert not [process for process in psutil.process_iter() if process.name() == "memory-static"]
+
+
+def test_a_file_that_all_copies_map_is_there_once(fixture_file: FixtureFile, file: Path) -> None:
+    found = copies(_command(fixture_file("runs/memory-static"), "-f", str(file)), [1, 4], BOUNDS, 1)
+    assert 8 * MIB <= _of(found, 1).pss < 10 * MIB
+    assert 8 * MIB <= _of(found, 4).pss < 10 * MIB
+    assert _of(found, 4).rss > 4 * 8 * MIB
+    assert found.one_more_copy is not None
+    assert found.one_more_copy < MIB / 2
+
+
+def test_copies_are_charged_for_pages_that_others_have_too(fixture_file: FixtureFile, file: Path) -> None:
+    """With M others, N copies have N / (N + M) of a page; what one more costs the machine is own_memory."""
+    command = _command(fixture_file("runs/memory-static"), "-f", str(file))
+    alone = copies(command, [1, 4], BOUNDS, 1)
+    with open(file, "rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert sum(mapped[at] >= 0 for at in range(0, len(mapped), 4096)) == 2048
+        beside = copies(command, [1, 4], BOUNDS, 1)
+    assert alone.one_more_copy is not None
+    assert beside.one_more_copy is not None
+    expected = 8 * MIB * (4 / 5 - 1 / 2) / 3
+    assert abs(beside.one_more_copy - alone.one_more_copy - expected) < STARTS
+    one, other = own_memory(alone.copies), own_memory(beside.copies)
+    assert one is not None
+    assert other is not None
+    assert abs(one - other) < STARTS
+    assert abs(one - alone.one_more_copy) < STARTS
+    assert any("other programs on this machine have mapped as well" in note for note in beside.notes)
+    assert not any("other programs on this machine" in note for note in alone.notes)
+
+
+# --- What one more costs, and what is noise ---------------------------------------------------------------------------
+
+
+def _figures(*pss: tuple[int, int]) -> list[Copies]:
+    return [Copies(count=n, rss=0, pss=size, private=size, page_tables=0, moment="exit") for n, size in pss]
+
+
+@pytest.mark.parametrize(
+    ("figures", "cost"),
+    [
+        ([], None),
+        (_figures((1, 5000)), None),
+        (_figures((1, 5000), (16, 20000)), 1000),
+        # The numbers between do not matter: with the largest, all is what one takes and 15 times this.
+        (_figures((4, 17000), (16, 20000), (1, 5000)), 1000),
+    ],
+)
+def test_one_more_copy_is_the_slope_between_the_fewest_and_the_most(figures: list[Copies], cost: int | None) -> None:
+    assert cost_of_one_more(figures) == cost
+
+
+def test_medians_and_noise_come_from_the_repetitions() -> None:
+    """The noise of one more is what both ends have, over as many copies as lie between."""
+    taken = {1: iter([100, 120, 104]), 5: iter([900, 940, 910])}
+
+    def take(count: int) -> Taken:
+        return Taken(Memory(pss=next(taken[count]), private=1), (0,) * count)
+
+    found = measured(take, [5, 1], "exit", 60, 3)
+    assert [(one.count, one.pss) for one in found.copies] == [(1, 104), (5, 910)]
+    assert (found.one_more_copy, found.noise, found.one_more_noise) == (202, 40, 15)
+
+
+def test_what_takes_long_is_not_repeated() -> None:
+    asked = []
+
+    def take(count: int) -> Taken:
+        asked.append(count)
+        return Taken(Memory(pss=1), (0,))
+
+    measured(take, [1, 2], "exit", 0.0, 5)
+    assert asked == [1, 2]
+
+
+def test_a_program_is_not_told_apart_from_itself_and_from_one_that_takes_more_it_is(fixture_file: FixtureFile) -> None:
+    path = fixture_file("hello/hello-static")
+    one, same = (copies(_command(path), [1, 4], BOUNDS) for _ in range(2))
+    other = copies(_command(fixture_file("runs/memory-static"), "-m", "1"), [1, 4], BOUNDS)
+    for count in (1, 4):
+        assert not tells_apart(_of(one, count).pss, _of(same, count).pss, max(one.noise, same.noise) + STARTS // 4)
+        assert tells_apart(_of(one, count).pss, _of(other, count).pss, max(one.noise, other.noise))
+
+
+def test_a_page_is_no_difference() -> None:
+    assert not tells_apart(100_000, 100_000 + os.sysconf("SC_PAGESIZE"), 0)
+    assert tells_apart(100_000, 110_000, 0)
+    assert not tells_apart(100_000, 110_000, 10_000)
+
+
+# --- What cannot be measured ------------------------------------------------------------------------------------------
+
+
+def test_copies_that_would_not_fit_are_not_started(fixture_file: FixtureFile) -> None:
+    found = copies(_command(fixture_file("runs/memory-static"), "-m", "8"), [1, 1 << 24], BOUNDS, 1)
+    assert [one.count for one in found.copies] == [1]
+    assert re.fullmatch(
+        r"the memory of 16777216 copies at once is not told: they might take .* more, and .* are available",
+        found.notes[0],
+    )
+    assert found.one_more_copy is None
+
+
+def test_copies_that_end_otherwise_than_one_are_told_of(tmp_path: Path) -> None:
+    """The second one finds the folder of the first."""
+    found = copies(_command("/bin/sh", "-c", f"mkdir {tmp_path}/folder 2>&-; exit $?"), [1, 2], BOUNDS, 1)
+    assert [one.count for one in found.copies] == [1, 2]
+    assert found.notes[0] == "of 2 copies at once not all end alike: one with exit code 1"
+
+
+def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NotStarted, match="no such file or directory"):
+        copies(_command(tmp_path / "absent"), [1], BOUNDS)
+
+
+def test_nothing_of_others_is_counted_or_ended(fixture_file: FixtureFile) -> None:
+    """A child that was there before stays, and its memory is its own."""
+    with started([fixture_file("runs/server-static"), "-m", "32"]) as other:
+        found = copies(_command(fixture_file("hello/hello-static")), [1, 2], BOUNDS, 1)
+        assert other.process.poll() is None
+    assert _of(found, 2).rss < 8 * MIB
+    assert found.notes == []
