@@ -28,6 +28,7 @@ _SYMBOLS = (b"/", b"/SYM64/")
 _BSD_SYMBOLS = "__.SYMDEF"  # also `__.SYMDEF SORTED`, `__.SYMDEF_64`
 _MOST_MEMBERS = 1 << 18
 _LARGEST_MEMBER = 1 << 30
+_LARGEST_WHOLE = 1 << 34  # bytes of all members of a thin archive, which may name the same file again and again
 _LONGEST_NAME = 1 << 12
 
 
@@ -59,6 +60,7 @@ def members(reader: Reader, folder: str | None) -> Iterator[Member]:
     if thin and folder is None:
         raise BadArchive(reader.path, "is a thin archive: its members are other files")
     names = b""
+    whole = 0
     for count, (name, at, size) in enumerate(_headers(reader, thin)):
         if count >= _MOST_MEMBERS:
             raise BadArchive(reader.path, f"has more than {_MOST_MEMBERS} members")
@@ -66,6 +68,9 @@ def members(reader: Reader, folder: str | None) -> Iterator[Member]:
             names = _read(reader, at, size)
         elif name not in _SYMBOLS:
             member = _member(reader, names, (name, at, size), folder if thin else None)
+            whole += len(member.content)
+            if whole > _LARGEST_WHOLE:
+                raise BadArchive(reader.path, f"has members of more than {_LARGEST_WHOLE} bytes")
             if not member.name.startswith(_BSD_SYMBOLS):
                 yield member
 
@@ -136,6 +141,8 @@ def _elsewhere(path: str, size: int, origin: int) -> Member:
     """The member of a thin archive: a file, or what stands at byte ORIGIN of an archive."""
     try:
         with open_reader(path) as reader:
+            if not origin and reader.size > _LARGEST_MEMBER:
+                raise BadArchive(path, f"has {reader.size} bytes, too many for a member (a thin archive names it)")
             if not origin:
                 return Member(os.path.basename(path), _read(reader, 0, reader.size))
             if not reader.head.startswith(_MAGIC):

@@ -6,6 +6,7 @@ Layouts: gABI, Sections, Relocation; the object is a member of an archive and so
 from __future__ import annotations
 
 import struct
+from collections.abc import Container
 
 import msgspec
 
@@ -116,6 +117,7 @@ def _object(content: bytes, layout: Layout, architecture: str, sections: list[_S
         for index, s in enumerate(sections)
         if s.type == _SHT_PROGBITS and s.flags & wanted == wanted and s.size and not s.flags & c.SHF_COMPRESSED
     }
+    _refuse_overlaps(sections, executable, len(content), name)
     relocations: dict[int, list[tuple[int, int]]] = {}
     shared: set[int] = set()
     for section in sections:
@@ -137,6 +139,19 @@ def _object(content: bytes, layout: Layout, architecture: str, sections: list[_S
         for index in sorted(executable)
     ]
     return Object(architecture, code, any(s.name.startswith(_OPTIMISER_SECTIONS) for s in sections))
+
+
+def _refuse_overlaps(sections: list[_Section], executable: Container[int], size: int, name: str) -> None:
+    """Raises MalformedElf where more is to be read than the object has bytes: the same ones a million times over."""
+    wanted = sum(
+        section.size
+        for index, section in enumerate(sections)
+        if index in executable
+        or section.type == _SHT_GROUP
+        or (section.type in (_SHT_RELA, _SHT_REL) and section.info in executable)
+    )
+    if wanted > size:
+        raise MalformedElf(name, f"sections overlap: {wanted} bytes of them in {size}")
 
 
 def _relocations(table: bytes, layout: Layout, with_addend: bool) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from linkscope.contents.archives import BadArchive, Member, members
 from linkscope.contents.fingerprints import fingerprints
 from linkscope.elf.reader import open_reader
-from linkscope.errors import FileUnreadable
+from linkscope.errors import FileUnreadable, MalformedElf
 from tests.contents.memorypack import read
 from tests.elf.samples import FixtureFile, RequireTool, spread, tool
 from tests.oracle.availability import Unavailable
@@ -186,3 +187,27 @@ def test_any_bytes_in_an_archive_are_read_or_refused(at: int, put: bytes) -> Non
         file.flush()
         with contextlib.suppress(BadArchive):
             _members(Path(f"/proc/self/fd/{descriptor}"))
+
+
+def test_a_thin_archive_does_not_lead_to_a_file_of_any_size(tmp_path: Path) -> None:
+    made = _objects(tmp_path)
+    subprocess.run(["ar", "rcsT", "thin.a", *(path.name for path in made)], check=True, cwd=tmp_path)
+    os.truncate(made[0], 1 << 40)
+    with pytest.raises(BadArchive, match="too many for a member"):
+        _members(tmp_path / "thin.a", tmp_path)
+
+
+def test_an_object_whose_sections_are_all_the_same_bytes_is_refused(tmp_path: Path) -> None:
+    """Every section of relocations is as large as the file: read again for each, it would take hours."""
+    flags = ["-O2", "-ffunction-sections", "-c"]
+    functions = "".join(f"int g(int); int f{n}(int x) {{ return g(x * {n}) + g(x + {n}); }}\n" for n in range(50))
+    (tmp_path / "many.c").write_text(functions)
+    subprocess.run(["gcc", *flags, "many.c"], check=True, cwd=tmp_path)
+    content = bytearray((tmp_path / "many.o").read_bytes())
+    assert fingerprints("lib.a", [Member("many.o", bytes(content))])
+    (headers,), (count,) = struct.unpack_from("<Q", content, 40), struct.unpack_from("<H", content, 60)
+    for at in range(headers, headers + 64 * count, 64):
+        if struct.unpack_from("<I", content, at + 4) == (4,):  # SHT_RELA
+            struct.pack_into("<QQ", content, at + 24, 0, len(content))  # sh_offset, sh_size
+    with pytest.raises(MalformedElf, match="sections overlap"):
+        fingerprints("lib.a", [Member("many.o", bytes(content))])
