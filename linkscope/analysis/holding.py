@@ -13,10 +13,11 @@ from linkscope.analysis.inside import Insides
 from linkscope.analysis.sought import Sought
 from linkscope.loader.system import System
 from linkscope.model.document import text
-from linkscope.model.inspect import ClosureEntry, Content, Evidence, File
+from linkscope.model.inspect import ClosureEntry, Content, File
 from linkscope.model.who import How, Match, VersionFrom
 
 # A soname with three numbers is a whole version (libboost_system.so.1.74.0); libtool's have one, and name a series.
+_WITH_CODE = ("executable", "shared-library", "interpreter")
 _WHOLE = re.compile(r"\.so\.(\d+\.\d+\.\d+)$")
 
 
@@ -24,7 +25,8 @@ class Held(msgspec.Struct, frozen=True):
     """What one file or process holds. packed: the file's path, where nobody can see what is inside.
 
     process: it is one. closed: a process that the caller may not look into. unsteady: one that became another program
-    each time that it was looked at.
+    each time that it was looked at. by_texts, unknown: of a file without a match, whether its machine code was not
+    looked at, and how many bytes of it no library accounts for that is known.
     """
 
     matches: list[Match]
@@ -32,15 +34,17 @@ class Held(msgspec.Struct, frozen=True):
     process: bool = False
     closed: bool = False
     unsteady: bool = False
+    by_texts: bool = False
+    unknown: int = 0
 
 
 class Version(msgspec.Struct, frozen=True):
-    """The version of a library, as far as it is told. source: None where it is not."""
+    """The version of a library, as far as it is told. source: None where it is not. content: by which it is proven."""
 
     number: str | None = None
     source: VersionFrom | None = None
-    evidence: tuple[Evidence, ...] = ()
     name: str | None = None
+    content: Content | None = None
 
 
 class Holding:
@@ -63,11 +67,22 @@ class Holding:
         shared = [entry for entry in self._file.closure if self._is_it(entry)]
         if any(entry.found_by != "interpreter" for entry in shared) and self._what.by_project:
             shared = [entry for entry in shared if entry.found_by != "interpreter"]  # a part of the C library, again
-        other = beside([self._version(entry.realpath, entry.soname) for entry in shared])
+        other = beside([self._version(entry.realpath or self._brought(entry), entry.soname) for entry in shared])
         found = list(self._itself(other))
         for entry in self._file.closure:
             found += [self._shared(entry, other)] if entry in shared else self._within(entry)
         return [*found, *self._declared()]
+
+    def held(self) -> Held:
+        """The same with how far it was looked for in the file."""
+        matches = self.matches()
+        packed = any(problem.code == "packed" for problem in self._file.problems)
+        if packed or matches or self._what.path is not None:
+            return Held(matches, self._file.path if packed else None)
+        look = self._insides.look_at(self._where.inside, self._system)
+        if look is None or self._what.names == frozenset():
+            return Held(matches)
+        return Held(matches, by_texts=not look.code and self._file.kind in _WITH_CODE, unknown=look.unknown)
 
     def _itself(self, other: Version | None) -> Iterator[Match]:
         """The file is the library, or has it inside. OTHER: the version of another one of the project."""
@@ -195,6 +210,7 @@ class Holding:
         beside: bool = False,
         ecosystem: str | None = None,
     ) -> Match:
+        content = version.content
         return Match(
             path=self._file.path,
             path_bytes=self._file.path_bytes,
@@ -209,7 +225,9 @@ class Holding:
             soname=soname,
             ecosystem=ecosystem,
             itself=itself,
-            evidence=list(version.evidence),
+            evidence=list(content.evidence) if content else [],
+            proof=content.proof if content else None,
+            absent_code=list(content.absent_code) if content else [],
         )
 
 
@@ -227,7 +245,7 @@ def version_of(what: Sought, held: Iterable[Content], soname: str | None) -> Ver
 def told_by(content: Content) -> Version:
     """The version that CONTENT has."""
     source: VersionFrom | None = None if content.version is None else "contents"
-    return Version(content.version, source, tuple(content.evidence), content.name)
+    return Version(content.version, source, content.name, content)
 
 
 def beside(versions: Iterable[Version]) -> Version | None:
@@ -239,7 +257,7 @@ def beside(versions: Iterable[Version]) -> Version | None:
     if len(told) != 1:
         return None
     (version,) = told.values()
-    return Version(version.number, "beside", version.evidence, version.name)
+    return Version(version.number, "beside", version.name, version.content)
 
 
 def _basename(path: str | None) -> str | None:

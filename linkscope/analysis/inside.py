@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from linkscope.analysis.facts import file_facts
-from linkscope.contents import embedded, symbols
-from linkscope.contents.identify import identify
+from linkscope.contents import embedded, forks, symbols
+from linkscope.contents.identify import inside
+from linkscope.contents.together import together
 from linkscope.elf import linkage
 from linkscope.elf.image import Image, read_image
 from linkscope.elf.packing import packed
@@ -31,31 +32,61 @@ _Key = tuple[int, int, int, int]
 _C_LIBRARIES = frozenset(("glibc", "musl", "uclibc-ng", "dietlibc", "bionic"))
 
 
+class Search(msgspec.Struct, frozen=True):
+    """How files are searched. thorough: for machine code in dynamic ones, too.
+
+    store: the path of the user's own signatures, None where it usually is; shipped: whether those brought along count.
+    """
+
+    thorough: bool = False
+    store: str | None = None
+    shipped: bool = True
+
+
+_USUAL = Search()
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What was found in one file. code: whether its machine code was looked at, and not its texts and symbols alone.
+
+    unknown: the bytes of that code which no library accounts for that is known; 0 where it was not looked at.
+    """
+
+    contents: list[Content]
+    code: bool = False
+    unknown: int = 0
+
+
 class Insides:
     """The contents of the files of one run. names: of plain libraries that are looked for; None: everything.
 
     Of a static program all that may be inside is looked for, by its machine code, too; of another file that only where
-    no names were given, or if `thorough`: else its texts and symbols tell, at twenty times the speed.
+    no names were given, or if the search is thorough: else its texts and symbols tell, at twenty times the speed.
     """
 
-    def __init__(self, names: frozenset[str] | None = None, *, thorough: bool = False) -> None:
+    def __init__(self, names: frozenset[str] | None = None, search: Search = _USUAL) -> None:
         self._names = names
-        self._thorough = thorough
-        self._known: dict[_Key, list[Content]] = {}
+        self._search = search
+        self._known: dict[_Key, Look] = {}
 
     @cached_property
     def _packs(self) -> Sequence[Pack]:
         from linkscope.analysis.signatures import packs  # what texts and symbols tell needs none
 
-        return packs()
+        return packs(self._search.store, self._search.shipped)
 
     @cached_property
     def whole(self) -> Insides:
         """The same for everything that may be inside."""
-        return self if self._names is None else Insides()
+        return self if self._names is None else Insides(None, self._search)
 
     def of_path(self, path: str, system: System) -> list[Content] | None:
         """Of the file at PATH (absolute, as seen from inside); None where it cannot be read."""
+        look = self.look_at(path, system)
+        return None if look is None else look.contents
+
+    def look_at(self, path: str, system: System) -> Look | None:
+        """The same, with how it was looked for."""
         try:
             return self._at(system.root.locate(path), path, system.root.open)
         except OSError:
@@ -63,7 +94,8 @@ class Insides:
 
     def of_program(self, pid: int, path: str) -> list[Content] | None:
         """Of the file that the kernel started as process PID, which may be deleted; None where it cannot be read."""
-        return self._at(procfs.path_of(pid, "exe"), path, os.open)
+        look = self._at(procfs.path_of(pid, "exe"), path, os.open)
+        return None if look is None else look.contents
 
     def of_mapped(self, pid: int, one: Mapped) -> list[Content] | None:
         """Of a file that process PID has mapped, deleted ones included; None where its bytes cannot be had."""
@@ -75,16 +107,16 @@ class Insides:
             how = os.open if own or standing.view is None else standing.view.system.root.open
             found = self._at(standing.location, one.path, how)
             if found is not None:
-                return found
+                return found.contents
         reader = from_memory(pid, one.mappings, one.path)
         if reader is None:
             return None
         with reader:
-            return self._of(reader)
+            return self._of(reader).contents
 
-    def _at(self, location: str, path: str, how: Callable[[str, int], int]) -> list[Content] | None:
+    def _at(self, location: str, path: str, how: Callable[[str, int], int]) -> Look | None:
         if self._names == frozenset():
-            return []
+            return Look([])
         try:
             status = os.stat(location)
             key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
@@ -99,26 +131,24 @@ class Insides:
 
     def _is_wholly(self, image: Image, names: frozenset[str]) -> bool:
         """Whether everything has to be looked for in a file, though NAMES were given."""
-        return self._thorough or bool(names & _C_LIBRARIES) or linkage.linkage(image) == "static"
+        return self._search.thorough or bool(names & _C_LIBRARIES) or linkage.linkage(image) == "static"
 
-    def _of(self, reader: Reader) -> list[Content]:
+    def _of(self, reader: Reader) -> Look:
         try:
             image = read_image(reader)
             if self._names is None or self._is_wholly(image, self._names):
-                return identify(reader, image, file_facts(reader, image).file, self._packs)
-            return [] if packed(reader, image) else _by_texts_and_symbols(reader, image, self._names)
+                found = inside(reader, image, file_facts(reader, image).file, self._packs)
+                code = found.code
+                return Look(found.contents, code is not None, code.size - code.attributed if code else 0)
+            return Look([] if packed(reader, image) else _by_texts_and_symbols(reader, image, self._names))
         except StoreUnusable:  # which is no fault of the file, and must not look as if nothing was inside
             raise
         except LinkScopeError:
-            return []
+            return Look([])
 
 
 def _by_texts_and_symbols(reader: Reader, image: Image, names: frozenset[str]) -> list[Content]:
-    """The plain libraries of these NAMES: what `identify` says of them but for the machine code."""
-    merged = {content.name: content for content in embedded.contents(reader, image, names)}
-    for content in symbols.contents(reader, image):
-        if content.name in names:
-            told = merged.get(content.name, content)
-            proofs = told.evidence if told is content else [*told.evidence, *content.evidence]
-            merged[content.name] = msgspec.structs.replace(told, evidence=proofs)
-    return list(merged.values())
+    """The plain libraries of these NAMES and their forks: what `identify` says of them but for the machine code."""
+    wanted = forks.with_forks(names)
+    defined = [content for content in symbols.contents(reader, image) if content.name in wanted]
+    return forks.settled(together([*embedded.contents(reader, image, wanted), *defined]))

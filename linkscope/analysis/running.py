@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from linkscope.analysis.holding import Held, Version, beside, told_by, version_of
-from linkscope.analysis.inside import Insides
+from linkscope.analysis.inside import Insides, Search
 from linkscope.analysis.inspect import error_of
 from linkscope.analysis.objects import Objects, disk_of
 from linkscope.analysis.sought import Sought
@@ -23,9 +23,9 @@ _TRIES = 3
 class Running:
     """One look at all processes; what was read of a file for one serves the others."""
 
-    def __init__(self, what: Sought, *, thorough: bool = False) -> None:
+    def __init__(self, what: Sought, search: Search) -> None:
         self._what = what
-        self._insides = Insides(what.names, thorough=thorough)
+        self._insides = Insides(what.names, search)
         self._observer = Observer(Views())
         self._booted = procfs.boot_time()
 
@@ -140,7 +140,9 @@ class _Process:
             name=version.name or text(one.soname or self._what.name),
             soname=None if one.soname is None else text(one.soname),
             ecosystem=ecosystem,
-            evidence=list(version.evidence),
+            evidence=list(version.content.evidence) if version.content else [],
+            proof=version.content.proof if version.content else None,
+            absent_code=list(version.content.absent_code) if version.content else [],
             disk=disk_of(one),
             command=text(self._seen.snapshot.stat.name),
         )

@@ -10,7 +10,7 @@ from functools import cache
 import msgspec
 
 from linkscope.analysis.circumstances import place
-from linkscope.contents import symbols
+from linkscope.contents import forks, languages, symbols
 from linkscope.contents.banners import Library, is_called
 from linkscope.contents.banners import libraries as libraries_with_banners
 from linkscope.loader.system import System
@@ -20,11 +20,11 @@ from linkscope.model.inspect import Content
 # has a version of its own, too. The path of a Go module is nobody else's name.
 _NAMED_ALONE = frozenset(("generic", "go"))
 _SONAME = re.compile(r"\.so(\.|$)")
+# Names of contents that stand in no table: Go's own packages, and C libraries.
+_OTHERS = frozenset(("stdlib", "uclibc-ng", "dietlibc", "bionic"))
 # What auditwheel puts into the name of a file that it brings along, behind all before the first dot (repair.py,
 # copylib): eight digits of a hash. It is the name of the file, with the whole version, and becomes the soname.
 _GRAFTED = re.compile(r"-[0-9a-f]{8}(?=\.)")
-# Who took over the code and the sonames of another library, without being it.
-_FORKS = {"openssl": frozenset(("libressl", "boringssl"))}
 
 
 class Sought(msgspec.Struct, frozen=True):
@@ -101,9 +101,7 @@ class Sought(msgspec.Struct, frozen=True):
         """
         names = {content.name for content in found if content.ecosystem == "generic"}
         rivals = {library.name for library in libraries() if library.name in names and is_called(library, soname)}
-        return bool(
-            rivals - self.projects or any(names & _FORKS.get(project, frozenset()) for project in self.projects)
-        )
+        return bool(rivals - self.projects or any(names & forks.of(project) for project in self.projects))
 
 
 @cache
@@ -161,7 +159,25 @@ def near(name: str) -> list[str]:
     """The projects that are known whose names are nearly NAME; [] where it is one itself, or begins their sonames."""
     from difflib import get_close_matches
 
-    known = [library.name for library in libraries()]
-    if name.lower() in known or _of_soname(name) or _of_soname(f"{_stem(name)}.so"):
+    if _is_known(name):
         return []
-    return get_close_matches(name.lower(), known, 2, 0.75)
+    return get_close_matches(name.lower(), [library.name for library in libraries()], 2, 0.75)
+
+
+def is_nobodys(name: str) -> bool:
+    """Whether NAME is a plain name, and none by which anything could be found inside of a file.
+
+    Globs, sonames, paths of modules and names with their ecosystem are no plain names. Raises StoreUnusable.
+    """
+    if re.fullmatch(r"[\w+-]+(\.\d+)*", name) is None or _is_known(name):
+        return False
+    if name in _OTHERS or any(name == runtime.name for runtime in languages.runtimes()):
+        return False
+    from linkscope.analysis.signatures import packs  # the tables know most names
+
+    return all(name.lower() != filed.archive.library for pack in packs() for filed in pack.filed())
+
+
+def _is_known(name: str) -> bool:
+    known = any(library.name == name.lower() for library in libraries())
+    return known or bool(_of_soname(name) or _of_soname(f"{_stem(name)}.so"))

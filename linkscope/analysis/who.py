@@ -12,7 +12,7 @@ import msgspec
 from linkscope.analysis.circumstances import Place, system_for
 from linkscope.analysis.division import divided
 from linkscope.analysis.holding import Held, Holding
-from linkscope.analysis.inside import Insides
+from linkscope.analysis.inside import Insides, Search
 from linkscope.analysis.inspect import error_of
 from linkscope.analysis.release import Member, answer, parts_of
 from linkscope.analysis.request import Assumptions, Depth
@@ -24,6 +24,7 @@ from linkscope.model.inspect import File
 from linkscope.model.who import Match, WhoDocument, WhoSummary
 
 _AS_IT_IS = Assumptions()
+_USUAL = Search()
 _SEMANTIC = frozenset(("go", "cargo"))
 _GO_ITSELF = "stdlib"  # its releases are 1.22rc1, 1.22.0, and not after semver.org
 
@@ -35,18 +36,17 @@ def who(
     *,
     processes: bool | None = None,
     older_than: str | None = None,
-    thorough: bool = False,
+    search: Search = _USUAL,
 ) -> WhoDocument:
     """All of PATHS that hold the library NAME, and the running processes that do, in one document.
 
     processes: whether those are asked, too; None: only where there are no PATHS. older_than: only what is below that
-    version, or may be. thorough: the library's machine code is looked for in dynamic files, too, as in static ones.
-    Raises RootUnusable and BadAssumption.
+    version, or may be. search: how files are searched. Raises RootUnusable, BadAssumption and StoreUnusable.
     """
     asked = processes if processes is not None else not paths
-    results = list(who_of(name, paths, assumptions, older_than, thorough=thorough))
+    results = list(who_of(name, paths, assumptions, older_than, search=search))
     if asked:
-        results += who_runs(name, older_than, thorough=thorough)
+        results += who_runs(name, older_than, search)
     return document(name, results, older_than, assumptions)
 
 
@@ -57,14 +57,14 @@ def who_of(
     older_than: str | None = None,
     workers: int = 1,
     *,
-    thorough: bool = False,
+    search: Search = _USUAL,
 ) -> Iterator[Held | AnalysisError]:
     """One answer for each file of PATHS (see `release.parts_of`), in their order, made when asked for.
 
     workers: processes among which many files are divided, for a caller without other threads. Raises BadAssumption
     and RootUnusable.
     """
-    question = _Question(sought(name, system_for(assumptions)), Bound(older_than), thorough=thorough)
+    question = _Question(sought(name, system_for(assumptions)), Bound(older_than), search)
     return _each(question, paths, assumptions, workers)
 
 
@@ -76,12 +76,12 @@ def _each(
             yield from divided(question, part.files, workers)
 
 
-def who_runs(name: str, older_than: str | None = None, *, thorough: bool = False) -> Iterator[Held | AnalysisError]:
+def who_runs(name: str, older_than: str | None = None, search: Search = _USUAL) -> Iterator[Held | AnalysisError]:
     """One answer for each process that is there now. Raises BadAssumption and NoProcfs."""
     from linkscope.analysis.running import Running  # most questions are about files
 
     bound = Bound(older_than)
-    for held in Running(sought(name, system_for(_AS_IT_IS)), thorough=thorough).each():
+    for held in Running(sought(name, system_for(_AS_IT_IS)), search).each():
         yield msgspec.structs.replace(held, matches=bound.kept(held.matches)) if isinstance(held, Held) else held
 
 
@@ -94,8 +94,8 @@ def document(
     matches = [match for one in held for match in one.matches]
     errors = [one for one in every if isinstance(one, AnalysisError)]
     system = system_for(assumptions)
-    path = sought(name, system).path
-    if path is not None and not matches and not system.mode(path):
+    what = sought(name, system)
+    if what.path is not None and not matches and not system.mode(what.path):
         errors.append(error_of(name, os.strerror(errno.ENOENT).lower()))
     return WhoDocument(
         name=text(name),
@@ -107,6 +107,10 @@ def document(
             processes=sum(one.process and not one.closed and not one.unsteady for one in held),
             closed=sum(one.closed for one in held),
             unsteady=sum(one.unsteady for one in held),
+            by_texts=sum(one.by_texts for one in held),
+            unknown_code=sum(one.unknown > 0 for one in held),
+            unknown_bytes=sum(one.unknown for one in held),
+            names_only=what.path is None and what.names == frozenset(),
         ),
         errors=errors,
     )
@@ -154,10 +158,10 @@ class _Question:
 
     kinds: tuple[type[Held | AnalysisError], ...] = (Held, AnalysisError)
 
-    def __init__(self, what: Sought, bound: Bound, *, thorough: bool) -> None:
+    def __init__(self, what: Sought, bound: Bound, search: Search) -> None:
         self._what = what
         self._bound = bound
-        self._insides = Insides(what.names, thorough=thorough)
+        self._insides = Insides(what.names, search)
 
     def answer(self, item: Member | AnalysisError) -> Held | AnalysisError:
         """What one file holds, or why that cannot be told."""
@@ -167,9 +171,8 @@ class _Question:
 
     def _held(self, file: File, member: Member) -> Held:
         where, system = member.where, member.run.system
-        holding = Holding(self._what, self._insides, file, where, system, _package(member))
-        packed = any(problem.code == "packed" for problem in file.problems)
-        return Held(self._bound.kept(holding.matches()), file.path if packed else None)
+        held = Holding(self._what, self._insides, file, where, system, _package(member)).held()
+        return msgspec.structs.replace(held, matches=self._bound.kept(held.matches))
 
     def share(self, item: Member | AnalysisError) -> int:
         """Equal for the names of one file."""

@@ -25,7 +25,7 @@ from linkscope.model.document import AnalysisError
 from linkscope.policy import baseline, config
 from linkscope.policy.evaluate import counted
 from linkscope.policy.terms import Group, Policy
-from linkscope.report.escape import exact, quoted
+from linkscope.report.escape import escape, exact, quoted
 
 _MOST_WORKERS = 8  # as for inspect
 _MOST_GONE = 3  # entries of a baseline that are named when they are gone
@@ -175,7 +175,7 @@ class _Run:
         awaited = waited_for(results, "files") if folders else shown(results, len(paths), output)
         outcome = self._outcome(list(awaited), paths)
         found = outcome.document
-        for line in (*self._errors(found), *self._remarks(outcome)):
+        for line in (*self._errors(found), *self._remarks(outcome), *_nobodys(self._policy, found)):
             complain(line)
         self._reports.write(found, output)
         if found.errors:
@@ -223,3 +223,19 @@ class _Run:
             more = f" and {len(gone) - _MOST_GONE} more" if len(gone) > _MOST_GONE else ""
             name = self._accepting.baseline
             yield f"{name}: accepts what is not there any more: {named}{more} (--write-baseline makes it anew)"
+
+
+def _nobodys(policy: Policy, found: CheckDocument) -> Iterator[str]:
+    """The names that the policy forbids, by which nothing could ever be found inside of a file: a slip, most likely."""
+    given = (group.settings.get("forbid") for group in policy.groups)
+    names = dict.fromkeys(name for one in given if isinstance(one, list | tuple) for name in one)
+    if not names:
+        return
+    from linkscope.analysis.sought import is_nobodys, near  # which reads the tables of libraries
+
+    met = {finding.subject for finding in found.findings if finding.rule == "library-forbidden"}
+    for name in filter(is_nobodys, names):
+        if not any(subject.startswith(f"lib{name}.so") for subject in met):
+            others = near(name)
+            guess = f"; did you mean {' or '.join(others)}?" if others else ""
+            yield f"forbid: no library is known as {escape(name)}, only a file lib{escape(name)}.so would count{guess}"

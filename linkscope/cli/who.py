@@ -13,7 +13,7 @@ from linkscope.analysis.request import Assumptions
 from linkscope.cli import exit_codes, interrupts
 from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
-from linkscope.cli.names import listed_in
+from linkscope.cli.names import listed_in, not_empty
 from linkscope.cli.options import assumptions, formats, names_from
 from linkscope.cli.output import Output, complain
 from linkscope.cli.progress import shown, waited_for
@@ -23,6 +23,7 @@ from linkscope.report.escape import exact, quoted
 
 if TYPE_CHECKING:
     from linkscope.analysis.holding import Held
+    from linkscope.analysis.inside import Search
 
 _MOST_WORKERS = 8  # as for inspect
 _EXAMPLES = examples(
@@ -38,7 +39,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     older_than: str | None
-    thorough: bool
+    search: Search
     processes: bool
     files: bool
 
@@ -58,6 +59,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     is_flag=True,
     help="Look for its machine code in dynamic files too, not for its texts and symbols alone. Slow.",
 )
+@click.option(
+    "--store",
+    metavar="FILE",
+    callback=not_empty,
+    shell_complete=files,
+    help="The signatures to use, instead of the user's own store (see `linkscope sigs`).",
+)
+@click.option("--no-shipped", "own", is_flag=True, help="Without the signatures brought along.")
 @names_from
 @assumptions
 @interrupts.tidied_up()
@@ -68,6 +77,8 @@ def command(
     processes: bool,
     older_than: str | None,
     thorough: bool,
+    store: str | None,
+    own: bool,
     files_from: str | None,
     null: bool,
     assumptions: Assumptions,
@@ -87,6 +98,8 @@ def command(
     be looked into are counted, and do not change it.
     """
     from linkscope.analysis.holding import Held
+    from linkscope.analysis.inside import Search
+    from linkscope.analysis.signatures import packs
     from linkscope.analysis.who import document
 
     chosen = [*paths, *(listed_in(files_from, b"\0" if null else b"\n") if files_from is not None else ())]
@@ -95,8 +108,11 @@ def command(
         raise click.UsageError("--root is about files: name some, and leave --processes out.")
     if not name.strip():
         raise click.UsageError("NAME is empty: no library is called so.")
+    if store is not None:
+        packs(store)  # that it is not there is no matter of each file
     output = Output()
-    asked = Asked(name=name, older_than=older_than, thorough=thorough, processes=processes or not named, files=named)
+    search = Search(thorough, store, shipped=not own)
+    asked = Asked(name=name, older_than=older_than, search=search, processes=processes or not named, files=named)
     results: list[Held | AnalysisError] = []
     for result in _results(asked, chosen, assumptions, output):
         results.append(result)
@@ -122,12 +138,12 @@ def _results(
 
     if asked.files:
         workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
-        found = who_of(asked.name, paths, assumptions, asked.older_than, workers, thorough=asked.thorough)
+        found = who_of(asked.name, paths, assumptions, asked.older_than, workers, search=asked.search)
         # Nobody knows how many files there will be in a folder.
         folders = any(map(os.path.isdir, paths))
         yield from waited_for(found, "files") if folders else shown(found, len(paths), output)
     if asked.processes:
-        running = who_runs(asked.name, asked.older_than, thorough=asked.thorough)
+        running = who_runs(asked.name, asked.older_than, asked.search)
         yield from waited_for(running, "processes")
 
 

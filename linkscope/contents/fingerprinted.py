@@ -65,12 +65,11 @@ def with_absent_code(told: Sequence[Content], architecture: str, packs: Sequence
 
 def _near(version: str | None, known: Collection[str]) -> list[str]:
     """All that are KNOWN, the oldest first; [] where VERSION is older or newer than all of them."""
-    ordered = sorted(known, key=lambda one: (upstream.key(one) or ((), ()), one))
-    keys = [key for key in map(upstream.key, ordered) if key is not None]
+    keys = {key: one for one in known if (key := upstream.key(one)) is not None and key[0]}
     told = upstream.key(version or "")
-    if told is not None and not (keys and keys[0] <= told <= keys[-1]):
+    if not keys or (told is not None and not min(keys) <= told <= max(keys)):
         return []
-    return ordered
+    return [keys[key] for key in sorted(keys)]
 
 
 def _evidence(library: LinkedLibrary, linked: LinkedArchive) -> Evidence:

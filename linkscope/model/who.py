@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from linkscope.model.document import AnalysisError, Document
-from linkscope.model.inspect import Evidence
+from linkscope.model.inspect import Evidence, Proof
 from linkscope.model.pid import Disk
 
 How = Literal["needed", "indirect", "dlopen", "inside", "mapped"]
@@ -26,8 +26,8 @@ class Match(Document, frozen=True, kw_only=True, omit_defaults=True):
 
     version: None where nothing tells it. version_from: the library's own contents, those of what stands `beside` the
     one that asks or of another library of the same project, or its soname. older: only where a version was asked for:
-    `unknown` where it cannot be told whether it is older. evidence: of the contents. disk: of a process, what became of
-    the mapped file. command: of a process, its name.
+    `unknown` where it cannot be told whether it is older. evidence, proof, absent_code: as of the contents. disk: of a
+    process, what became of the mapped file. command: of a process, its name.
     """
 
     path: str
@@ -44,6 +44,8 @@ class Match(Document, frozen=True, kw_only=True, omit_defaults=True):
     version_from: VersionFrom | None = None
     older: Literal["yes", "unknown"] | None = None
     evidence: list[Evidence] = msgspec.field(default_factory=list)
+    proof: Proof | None = None
+    absent_code: list[str] = msgspec.field(default_factory=list)
     disk: Disk | None = None
     command: str | None = None
     path_bytes: str | None = None
@@ -53,12 +55,21 @@ class WhoSummary(Document, frozen=True, kw_only=True):
     """How much was looked at. closed: processes that the caller may not look into.
 
     unsteady: processes that became another program each time that they were looked at, as what lives for a moment does.
+
+    How far that goes for the files without a match: by_texts are those whose machine code was not looked at, only their
+    texts and symbols; unknown_code those in which there is machine code that no library accounts for that is known, of
+    so many unknown_bytes. names_only: no text, symbol or code of the library is known, so that nothing but
+    the names of shared libraries could be compared.
     """
 
     files: int
     processes: int
     closed: int
     unsteady: int = 0
+    by_texts: int = 0
+    unknown_code: int = 0
+    unknown_bytes: int = 0
+    names_only: bool = False
 
 
 class WhoDocument(Document, frozen=True, kw_only=True):

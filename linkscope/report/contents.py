@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from linkscope.model.inspect import Code, Content, Evidence, File
+from linkscope.model.inspect import Code, Content, Evidence, File, Proof
 from linkscope.report.escape import escape, exact
 from linkscope.report.lines import clipped
 from linkscope.report.page import INDENT, LABEL, Page, Span, cells, cut, padded, words
@@ -18,6 +18,7 @@ _GAP = 2
 # What a narrow page leaves of a name, and the columns that what proves it wants beside that.
 _NAME, _PROOF = 24, 24
 _TEXT = 160  # columns of one proof: a banner may be a whole paragraph
+_VERSIONS = 4  # that are named one by one
 _SHARES = 8  # libraries whose share of the code is told, the largest ones
 _NOTHING: list[Span] = [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint"), ("nothing that is known by its traces", "")]
 
@@ -108,15 +109,38 @@ def _name(content: Content) -> str:
 
 
 def _proof(content: Content) -> str:
-    """The first of the evidence, and how much more there is."""
-    if not content.evidence:
+    plain = content.ecosystem == "generic"  # nobody copies the texts of a crate
+    return proven_by(content.evidence, content.proof if plain else None, content.version, content.absent_code)
+
+
+def proven_by(evidence: Sequence[Evidence], strongest: Proof | None, version: str | None, absent: Sequence[str]) -> str:
+    """What proves a library of this VERSION: the first of the EVIDENCE, how much more there is, and what is amiss.
+
+    strongest, absent: `proof` and `absent_code` of what is inside.
+    """
+    if not evidence:
         return ""
-    more = f" (and {len(content.evidence) - 1} more)" if len(content.evidence) > 1 else ""
-    return clipped(_told(content.evidence[0]), _TEXT) + more
+    more = f" (and {len(evidence) - 1} more)" if len(evidence) > 1 else ""
+    only = "by its text only: " if strongest == "text" else ""
+    return only + clipped(_told(evidence[0], version), _TEXT) + more + _amiss(absent)
 
 
-def _told(evidence: Evidence) -> str:
-    """`libz.a: 6 of 15 sections, 35 KiB, as in zlib1g-dev 1:1.2.13.dfsg-1 of debian 12` for code that was found."""
+def _amiss(absent: Sequence[str]) -> str:
+    """`; machine code as in 1.2.11, 1.2.13 or 1.3.1 was not found`: of all versions that are known."""
+    if not absent:
+        return ""
+    if len(absent) > _VERSIONS:
+        versions = f"any of {len(absent)} versions known, {absent[0]} to {absent[-1]},"
+    else:
+        versions = " or ".join(word for word in (", ".join(absent[:-1]), absent[-1]) if word)
+    return f"; machine code as in {versions} was not found"
+
+
+def _told(evidence: Evidence, version: str | None) -> str:
+    """`libz.a: 6 of 15 sections, 35 KiB, as in zlib1g-dev 1:1.2.13.dfsg-1 of debian 12` for code that was found.
+
+    Where what is inside is of another VERSION than that package, or nobody knows of which, nothing looks like it.
+    """
     if evidence.archive is None or evidence.sections_matched is None:
         return evidence.text or evidence.archive or evidence.kind
     from linkscope.model.quantities import size  # as above
@@ -126,7 +150,9 @@ def _told(evidence: Evidence) -> str:
         size(evidence.bytes_matched or 0),
     ]
     if evidence.package:
-        parts.append(f"as in {evidence.package}" + (f" of {evidence.distribution}" if evidence.distribution else ""))
+        whose = evidence.package + (f" of {evidence.distribution}" if evidence.distribution else "")
+        same = version is not None and version in evidence.package
+        parts.append(f"as in {whose}" if same else f"code that {whose} has as well")
     if evidence.fits:
         parts.append(f"fits {', '.join(evidence.fits)}")
     return ", ".join(parts)

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
+from linkscope.model.inspect import Proof
+from linkscope.model.quantities import size
 from linkscope.model.who import How, Match, WhoDocument
-from linkscope.report.escape import exact
+from linkscope.report.contents import proven_by
+from linkscope.report.escape import escape, exact
 from linkscope.report.objects import disk_state
-from linkscope.report.page import INDENT, Page, Span, cut, flow, paint, words
-from linkscope.report.table import Column, table
+from linkscope.report.page import INDENT, Page, Span, cells, cut, flow, padded, paint, words
+from linkscope.report.table import GAP
 
 # What stands in front is what has to be mended; behind it who gets it from there.
 _ORDER: tuple[How, ...] = ("inside", "needed", "indirect", "dlopen", "mapped")
 # What a row says of itself; what is inside has a headline of its own, and of a process it says what it is.
 _HOW: dict[How, str] = {"needed": "needed", "indirect": "indirect", "dlopen": "opens it"}
 _STALE = ("replaced", "deleted", "overwritten")
-_COLUMNS = (
-    Column(title="pid", right=True),
-    Column(title="name", least=12, spare=1),
-    Column(title="file", least=24, middle=True),
-    Column(title="how"),
-    Column(title="on disk"),
-    Column(title="via", least=16),
-)
+_BY: dict[Proof, str] = {
+    "code": "by its code",
+    "symbols": "by its symbols",
+    "record": "as recorded",
+    "text": "by its text only",
+}
+_BELOW = 3 * INDENT  # columns before what stands below a path
+_PATH = 24  # columns that a path has at least
+_NUMBERS = re.compile(r"(\d{1,18})", re.ASCII)  # 1.2.8 comes before 1.2.11
 _MOST_THROUGH = 2  # names of a chain that are shown
 
 Group = tuple[str, str, str]
@@ -35,18 +42,18 @@ def render(document: WhoDocument, page: Page) -> Iterator[str]:
     for match in sorted(document.matches, key=_place):
         groups.setdefault(_group(match), []).append(match)
     for group, alike in groups.items():
-        for line in (*_headline(group, alike, page), *table(_COLUMNS, list(map(_row, alike)), page)[1:], []):
+        for line in (*_headline(group, alike, page), *_rows(alike, page), []):
             yield paint(line, page) + "\n"
     for line in (*_packed(document, page), *_count(document, page)):
         yield paint(line, page) + "\n"
 
 
-def _place(match: Match) -> tuple[int, str, str, int]:
+def _place(match: Match) -> tuple[int, str, list[tuple[int, str]], int]:
     """Where a match stands: the library itself, what is inside, then each library with its files and its processes."""
     return (
         0 if match.itself else 1 if match.how == "inside" else 2,
         match.library or "" if match.how != "inside" else "",
-        match.version or "",
+        [(int(part or 0) if part.isdecimal() else -1, part) for part in _NUMBERS.split(match.version or "")],
         _ORDER.index(match.how),
     )
 
@@ -73,16 +80,70 @@ def _headline(group: Group, alike: list[Match], page: Page) -> Iterator[list[Spa
     yield from flow(spans, page, [], [(" " * 2 * INDENT, "")], "  ")
 
 
-def _row(match: Match) -> list[Span]:
-    state = disk_state(match.disk) if match.disk is not None else ("", "")
-    return [
-        ("" if match.pid is None else str(match.pid), ""),
-        (match.command or "", "name"),
-        (exact(match.path, match.path_bytes), "bad" if match.disk in _STALE else ""),
-        (_HOW.get(match.how, "") + (", beside it" if match.beside else ""), "how"),
-        state,
-        (_through(match), "faint"),
+class _Row(msgspec.Struct, frozen=True):
+    """One match. front: number and name of a process, in columns; told: how and on disk, in columns; then the rest."""
+
+    front: list[Span]
+    path: Span
+    told: list[Span]
+    rest: str
+
+    @property
+    def wide(self) -> int:
+        """The columns of what stands behind the path on a line."""
+        return cells(("".join(text for text, _ in self.told) + self.rest).rstrip())
+
+
+def _rows(alike: list[Match], page: Page) -> Iterator[list[Span]]:
+    """A line for each, in columns as wide as most need; of a match that finds no room so, what is told stands below."""
+    leads = _columns([_lead(match) for match in alike])
+    told = _columns([_how(match) for match in alike])
+    room = None if page.width is None else page.width - INDENT - sum(cells(text) for text, _ in leads[0])
+    rows = [
+        _Row(lead, _path(match, room), how, _through(match))
+        for match, lead, how in zip(alike, leads, told, strict=True)
     ]
+    widest = max((w for row in rows if _fits(row, w := cells(row.path[0]), room)), default=0)
+    for row in rows:
+        start = [(" " * INDENT, ""), *row.front]
+        if cells(row.path[0]) <= widest and _fits(row, widest, room):
+            gap = " " * (widest - cells(row.path[0]) + GAP) if row.wide else ""
+            yield [*start, row.path, (gap, ""), *row.told, (row.rest, "faint")]
+        else:
+            yield [*start, row.path]
+            if row.wide:
+                yield from words(row.rest, "faint", page, [(" " * _BELOW, ""), *row.told])
+
+
+def _fits(row: _Row, width: int, room: int | None) -> bool:
+    """Whether all of the row finds ROOM on one line, with a path of WIDTH columns."""
+    return room is None or width + (GAP + row.wide if row.wide else 0) <= room
+
+
+def _columns(rows: list[list[Span]]) -> list[list[Span]]:
+    """ROWS of as many cells each, padded so that these stand below one another; a column without text is left out."""
+    widths = [max(cells(row[place][0]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        [padded(text, style, width + GAP) for (text, style), width in zip(row, widths, strict=True) if width]
+        for row in rows
+    ]
+
+
+def _lead(match: Match) -> list[Span]:
+    return [("" if match.pid is None else str(match.pid), ""), (match.command or "", "name")]
+
+
+def _path(match: Match, room: int | None) -> Span:
+    """The path, without its middle where a line has no ROOM for it."""
+    path = exact(match.path, match.path_bytes)
+    return escape(path) if room is None else cut(path, max(room, _PATH)), "bad" if match.disk in _STALE else ""
+
+
+def _how(match: Match) -> list[Span]:
+    state = disk_state(match.disk) if match.disk is not None else ("", "")
+    if match.how == "inside" and not match.itself and match.proof is not None:
+        return [(_BY[match.proof], "warn" if match.proof == "text" else "how"), state]
+    return [(_HOW.get(match.how, "") + (", beside it" if match.beside else ""), "how"), state]
 
 
 def _through(match: Match) -> str:
@@ -90,9 +151,9 @@ def _through(match: Match) -> str:
     between = [name.rpartition("/")[2] for name in match.via[1:]]
     if between:
         more = f" and {len(between) - _MOST_THROUGH} more" if len(between) > _MOST_THROUGH else ""
-        return f"via {', '.join(between[:_MOST_THROUGH])}{more}"
-    if match.how == "inside" and match.evidence:
-        return match.evidence[0].text or match.evidence[0].archive or match.evidence[0].kind
+        return escape(f"via {', '.join(between[:_MOST_THROUGH])}{more}")
+    if match.how == "inside":
+        return proven_by(match.evidence, None, match.version, match.absent_code)
     return ""
 
 
@@ -119,12 +180,31 @@ def _count(document: WhoDocument, page: Page) -> Iterator[list[Span]]:
         told = " and ".join(f"{count:,} of {_counted(total, one, many)}" for count, total, one, many in looked)
         items: list[Span] = [(f"{document.name}{older}: held by {told}", "title"), *_details(document.matches)]
         yield from flow(items, page, [], [(" " * INDENT, "")], " · ")
+    yield from _unseen(document, page)
     if summary.closed:
         told = f"{_counted(summary.closed, 'process', 'processes')} may not be looked into"
         yield from words(told, "warn", page, [])
     if summary.unsteady:
         told = f"{_counted(summary.unsteady, 'process', 'processes')} changed each time that it was looked at"
         yield from words(told, "warn", page, [])
+
+
+def _unseen(document: WhoDocument, page: Page) -> Iterator[list[Span]]:
+    """How far that goes: what was looked at in the files without a match, and what cannot be seen there."""
+    summary = document.summary
+    told = []
+    if summary.names_only:
+        told.append(
+            f"no text, symbol or code of {document.name} is known: only the names of shared libraries were compared"
+        )
+    if summary.by_texts:
+        files = _counted(summary.by_texts, "file without it", "files without it")
+        told.append(f"{files} looked at by texts and symbols alone (--thorough: by machine code, too)")
+    if summary.unknown_code:
+        files = _counted(summary.unknown_code, "file without it", "files without it")
+        told.append(f"in {files} {size(summary.unknown_bytes)} of machine code are of no library that is known")
+    if told:
+        yield from words("; ".join(told), "faint", page, [(" " * INDENT, "")])
 
 
 def _different(matches: Iterable[Match]) -> tuple[set[str], set[int]]:

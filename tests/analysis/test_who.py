@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from linkscope.analysis.inside import Search
 from linkscope.analysis.inspect import inspect
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.who import who, who_of
@@ -285,7 +286,7 @@ def test_what_is_found_by_name_is_what_inspect_finds_among_everything(zlib_users
         path: (one.version, one.evidence) for path, found in contents.items() for one in found if one.name == "zlib"
     }
     inside = [
-        match for match in who("zlib", files, thorough=True).matches if match.how == "inside" and match.library is None
+        match for match in who("zlib", files, search=Search(thorough=True)).matches if match.how == "inside" and match.library is None
     ]
     assert {match.path: (match.version, match.evidence) for match in inside} == expected
 

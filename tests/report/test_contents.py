@@ -1,5 +1,6 @@
 """The part of a file's text that says what is inside it."""
 
+import msgspec
 import pytest
 
 from linkscope.model.inspect import Content, Evidence
@@ -33,8 +34,50 @@ def test_each_has_its_name_its_version_and_its_first_proof() -> None:
     assert _text([MODULE, ZLIB]).splitlines() == [
         "  inside the file itself",
         "    go golang.org/x/crypto  version unknown  dep x",
-        f"    zlib                    1.2.13           {ZLIB.evidence[0].text} (and 1 more)",
+        f"    zlib                    1.2.13           by its text only: {ZLIB.evidence[0].text} (and 1 more)",
     ]
+
+
+def test_what_a_text_alone_proves_is_said_with_the_code_that_is_not_there() -> None:
+    for absent, said in (
+        ([], "(and 1 more)"),
+        (["1.2.11"], "(and 1 more); machine code as in 1.2.11 was not found"),
+        (["1.2.11", "1.2.13", "1.3.1"], "; machine code as in 1.2.11, 1.2.13 or 1.3.1 was not found"),
+        (
+            [f"1.2.{n}" for n in range(9)],
+            "; machine code as in any of 9 versions known, 1.2.0 to 1.2.8, was not found",
+        ),
+    ):
+        (line,) = _text([msgspec.structs.replace(ZLIB, absent_code=absent)]).splitlines()[1:]
+        assert line.endswith(said)
+        assert "by its text only: " in line
+
+
+def test_other_evidence_is_not_called_a_text() -> None:
+    symbols = Evidence(kind="symbol", text="inflateInit2_, deflateInit2_")
+    both = msgspec.structs.replace(ZLIB, evidence=[*ZLIB.evidence, symbols])
+    assert both.proof == "symbols"
+    assert "text only" not in _text([both])
+
+
+_FOUND = Evidence(
+    kind="fingerprint",
+    archive="libz.a",
+    package="zlib1g-dev 1:1.2.13.dfsg-1",
+    distribution="debian 12",
+    sections_matched=2,
+    sections_total=15,
+    members_matched=1,
+    members_total=15,
+    bytes_matched=2048,
+)
+
+
+@pytest.mark.parametrize(("version", "word"), [("1.2.13", "as in"), ("1.2.11", "code that"), (None, "code that")])
+def test_a_package_is_not_taken_for_the_version_that_is_inside(version: str | None, word: str) -> None:
+    text = _text([Content(name="zlib", ecosystem="generic", version=version, evidence=[_FOUND])])
+    assert f"libz.a: 2 of 15 sections, 2 KiB, {word} zlib1g-dev 1:1.2.13.dfsg-1 of debian 12" in text
+    assert ("has as well" in text) is (version != "1.2.13")
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
