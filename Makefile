@@ -55,7 +55,7 @@ demo: setup fixtures ## see what LinkScope says of real files and processes
 	@$(BESIDE) prefork $(LINKSCOPE) pid --tree
 
 # The same source linked in five ways, of those that this machine could build: $(call linked,BEGIN OF THE NAMES,HOW)
-linked     = $$(ls $(foreach how,$(2),fixtures/build/$(1)-$(how)) 2>/dev/null)
+linked     = $(wildcard $(foreach how,$(2),fixtures/build/$(1)-$(how)))
 FIVE_WAYS := dynamic-pie dynamic-nonpie static static-pie musl-static
 CLIENTS   := dynamic-pie dynamic-nonpie openssl-inside static static-pie
 

@@ -123,7 +123,7 @@ def test_what_a_page_names_is_there(page: Path) -> None:
         path, test = named
         assert (REPOSITORY / path).exists(), path
         assert not test or f"def {test}(" in (REPOSITORY / path).read_text(), f"{path}::{test}"
-    for target in re.findall(r"`?make ([a-z-]+)", "\n".join(re.findall(r"`[^`\n]+`", text) + _blocks(page, "sh"))):
+    for target in re.findall(r"`?make ([a-z][a-z-]*)", "\n".join(re.findall(r"`[^`\n]+`", text) + _blocks(page, "sh"))):
         assert target in targets, target
 
 

@@ -127,7 +127,7 @@ def test_hardening_has_a_row_where_it_differs_and_is_summed_up_where_it_does_not
 
 
 def test_what_is_less_than_a_kibibyte_is_told_exactly() -> None:
-    assert _row(_text(five()), "own or unknown code") == ["400 B"] * 5
+    assert _row(_text(five()), "own/unknown code") == ["400 B"] * 5
 
 
 def test_what_cannot_be_shown_in_ascii_is_replaced() -> None:

@@ -27,7 +27,7 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 KINDS: dict[PartKind, Kind] = {
-    "own-code": Kind("own or unknown code", "█", "#", "#d55e00"),
+    "own-code": Kind("own/unknown code", "█", "#", "#d55e00"),
     "library-code": Kind("libraries' code", "▓", "L", "#0072b2"),
     "read-only-data": Kind("read-only data", "▒", "r", "#56b4e9"),
     "data": Kind("data", "░", "d", "#009e73"),
