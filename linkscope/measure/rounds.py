@@ -13,6 +13,7 @@ from linkscope.measure import launch
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.launch import Prepared, Sample
 from linkscope.measure.leftovers import Leftovers, none_left
+from linkscope.measure.pagecache import read_anew
 from linkscope.measure.spread import FEWEST, spread
 from linkscope.measure.trial import bad_ending
 
@@ -56,11 +57,13 @@ def run_rounds(
     until 10 seconds are over and there are at least 11. WARM_UPS rounds before these do not count. progress: is called
     with the number of rounds that are done, 0 before the first. The order is the same in every call: it comes from a
     random number generator that starts with the number of the round (a rotation would let each program follow the same
-    other one always, and find the caches as that one left them).
+    other one always, and find the caches as that one left them). Before all that the files are read anew (pagecache).
 
     A program that fails in the middle is left out from then on, with its failure; the others go on. Raises CannotRun.
     """
     takers = [_Taker(Prepared(command), bounds.timeout) for command in commands]
+    for path in {command.path for command in commands}:
+        read_anew(path)
     with none_left() as leftovers, launch.nowhere() as null:
         for number in range(-warm_ups, 0):
             _round(takers, number, null, leftovers)

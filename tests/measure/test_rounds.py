@@ -1,0 +1,113 @@
+"""Programs that are run in turn."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from linkscope.errors import Died, Failed, Hangs, NotStarted
+from linkscope.measure.command import Bounds, Command
+from linkscope.measure.overhead import overhead
+from linkscope.measure.rounds import LEAST, MOST, run_rounds
+from linkscope.measure.spread import FEWEST
+from tests.measure.nasty import command, numbers_in, runs, script
+
+BOUNDS = Bounds(timeout=30)
+
+
+def _three(folder: Path, lines: str = "") -> list[Command]:
+    """Programs that write their letter into one file."""
+    log = folder / "log"
+    return [command(script(folder, name, f"echo {name} >> $1\n{lines}"), log) for name in "abc"]
+
+
+def _rounds(folder: Path) -> list[str]:
+    """What ran in each round, in order."""
+    names = (folder / "log").read_text().split()
+    return ["".join(names[at : at + 3]) for at in range(0, len(names), 3)]
+
+
+def test_each_round_runs_each_program_once_in_an_order_that_changes(tmp_path: Path) -> None:
+    found = run_rounds(_three(tmp_path), BOUNDS, 30, warm_ups=2)
+    assert (found.rounds, found.warm_ups) == (30, 2)
+    assert [len(program.samples) for program in found.programs] == [30, 30, 30]
+    rounds = _rounds(tmp_path)
+    assert len(rounds) == 32
+    assert {"".join(sorted(each)) for each in rounds} == {"abc"}
+    assert len(set(rounds)) == 6  # all orders there are
+
+
+def test_the_order_is_the_same_every_time(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        run_rounds(_three(tmp_path / name), BOUNDS, 10)
+    assert _rounds(tmp_path / "one") == _rounds(tmp_path / "two")
+
+
+def test_progress_is_told_after_each_round(tmp_path: Path) -> None:
+    told: list[int] = []
+    run_rounds(_three(tmp_path), BOUNDS, 4, progress=told.append)
+    assert told == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind"),
+    [
+        ("test $(grep -c b $1) -lt 6 || exit 7", Failed),
+        ("test $(grep -c b $1) -lt 6 || kill -SEGV $$", Died),
+        ("test $(grep -c b $1) -lt 6 || { echo $$ > $1.left; sleep 1000 & echo $! >> $1.left; wait; }", Hangs),
+        ("test $(grep -c b $1) -lt 6 || rm $0", NotStarted),
+    ],
+    ids=["fails", "dies", "hangs", "is gone"],
+)
+def test_one_that_fails_in_the_middle_is_left_out_and_the_others_go_on(
+    tmp_path: Path, lines: str, kind: type[Exception]
+) -> None:
+    commands = _three(tmp_path)
+    script(tmp_path, "b", f"echo b >> $1\n{lines}")
+    found = run_rounds(commands, Bounds(timeout=1), 10, warm_ups=0)
+    first, second, third = found.programs
+    assert found.rounds == len(first.samples) == len(third.samples) == 10
+    assert len(second.samples) == (6 if kind is NotStarted else 5)
+    assert isinstance(second.failure, kind)
+    assert first.failure is third.failure is None
+    left = tmp_path / "log.left"
+    assert not left.exists() or not any(runs(pid) for pid in numbers_in(left))
+
+
+def test_where_all_fail_it_ends(tmp_path: Path) -> None:
+    found = run_rounds(_three(tmp_path, "exit 1"), BOUNDS)
+    assert [len(program.samples) for program in found.programs] == [0, 0, 0]
+    assert found.rounds == 0
+
+
+def test_without_a_number_there_are_enough_rounds_and_not_too_many() -> None:
+    found = run_rounds([command("/bin/true")], BOUNDS)
+    assert LEAST <= found.rounds <= MOST
+
+
+def test_programs_that_take_long_are_run_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time for all rounds is over by then; here there is hardly any."""
+    monkeypatch.setattr("linkscope.measure.rounds._BUDGET", 0.01)
+    assert run_rounds([command("/bin/sleep", "0.002")], BOUNDS).rounds == FEWEST
+
+
+def test_the_samples_are_those_of_the_program(tmp_path: Path) -> None:
+    """One that sleeps, beside one that does not."""
+    slow, quick = command("/bin/sleep", "0.03"), command(script(tmp_path, "quick", ""))
+    one, other = run_rounds([slow, quick], BOUNDS, 5).programs
+    assert all(0.03 <= seconds < 1 for seconds in one.seconds)
+    assert min(other.seconds) < 0.03
+
+
+def test_nothing_is_left_open_or_running(tmp_path: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    run_rounds([command(script(tmp_path, "program", "sleep 1000 & echo $! >> $1"), tmp_path / "left")], BOUNDS, 3)
+    assert os.listdir("/proc/self/fd") == before
+    assert len(numbers_in(tmp_path / "left")) == 6
+    assert not any(runs(pid) for pid in numbers_in(tmp_path / "left"))
+
+
+def test_measuring_adds_little_to_a_run() -> None:
+    """On a busy machine the median of 50 pairs; the best of three of it."""
+    assert min(overhead(command("/bin/true"), BOUNDS) for _ in range(3)) < 0.0005
