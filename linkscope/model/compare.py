@@ -10,7 +10,7 @@ from linkscope.model.document import AnalysisError, Document
 from linkscope.model.inspect import Hardening, Libc, Linkage
 
 PartKind = Literal["own-code", "library-code", "read-only-data", "data", "linking", "symbols", "debug", "other"]
-LossCode = Literal["nss", "iconv", "dlopen", "locale", "unwinding"]
+LossCode = Literal["nss", "iconv", "dlopen", "locale"]
 CriterionName = Literal["size", "start", "memory", "memory-copies", "independence", "updates", "portability"]
 
 
