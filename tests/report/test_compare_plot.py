@@ -58,9 +58,8 @@ def test_of_a_server_the_time_until_its_first_answer_is_shown(tmp_path: Path) ->
     assert texts.count("2.10 ms") == 2
 
 
-@pytest.mark.parametrize("setting", ["lines.linewidth: 9\nsvg.fonttype: path", "text.usetex: True"])
-def test_the_bytes_are_the_same_in_another_process_whatever_its_user_has_set(tmp_path: Path, setting: str) -> None:
-    (tmp_path / "matplotlibrc").write_text(setting)
+def test_the_bytes_are_the_same_in_another_process_whatever_its_user_has_set(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\nsvg.fonttype: path\ntext.usetex: True\n")
     code = _DRAWING + "draw(five(), sys.argv[1]); assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run(
         [sys.executable, "-W", "error", "-c", code, str(tmp_path / "other.svg")],
@@ -122,12 +121,6 @@ def test_labels_do_not_overlap_and_stay_below_the_top(values: list[float]) -> No
     assert placed == sorted(placed)
     assert all(after - before >= 0.5 - 1e-9 for before, after in pairwise(placed))
     assert placed[-1] <= 10.0
-
-
-def test_what_is_wanting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert plot.wanting() is None
-    monkeypatch.setattr(plot, "find_spec", lambda _: None)
-    assert plot.wanting() == "matplotlib"
 
 
 def test_many_programs_find_room(tmp_path: Path) -> None:

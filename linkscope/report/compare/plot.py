@@ -1,13 +1,20 @@
-"""A comparison as one picture: start time with its spread, memory against the number of copies, sizes broken down."""
+"""A comparison as one picture: start time with its spread, memory against the number of copies, sizes broken down.
+
+Importing it raises ModuleNotFoundError where matplotlib is not installed, which is an extra.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib as mpl  # noqa: TID253  # nobody imports this module who does not draw
 import msgspec
+from matplotlib.axes import Axes  # noqa: TID253
+from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: TID253
+from matplotlib.figure import Figure  # noqa: TID253
+from matplotlib.ticker import FixedLocator  # noqa: TID253
 
 from linkscope.model.compare import CompareDocument, Measurement, Program, Spread
 from linkscope.model.quantities import duration, size
@@ -15,10 +22,6 @@ from linkscope.report.compare.names import called, narrowed
 from linkscope.report.compare.parts import KINDS, kinds_of
 from linkscope.report.escape import escape
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-_LIBRARY = "matplotlib"
 # Colours that people with any kind of colour vision tell apart (Okabe and Ito, Color Universal Design, 2008), and for
 # those who see none, and for more programs than colours, markers: as many, but one, so that pairs do not soon recur.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
@@ -70,20 +73,11 @@ class _Subject(msgspec.Struct, frozen=True):
 Panel = Callable[["Axes", Sequence[_Subject]], None]
 
 
-def wanting() -> str | None:
-    """The library that a plot needs, where it is not installed; None where it is."""
-    return None if find_spec(_LIBRARY) else _LIBRARY
-
-
 def draw(document: CompareDocument, path: str) -> None:
     """Writes the picture to PATH as SVG, the same bytes for the same document. Without --run it is of sizes alone.
 
-    Raises OSError where PATH cannot be written, and ModuleNotFoundError where `wanting` says what is missing.
+    Raises OSError where PATH cannot be written.
     """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
     subjects = _subjects(document.programs)
     panels = [panel for panel in (_start, _memory, _size) if panel is _size or _has(document.programs, panel)]
     with mpl.rc_context(), warnings.catch_warnings():
@@ -155,8 +149,6 @@ def _start(axes: Axes, subjects: Sequence[_Subject]) -> None:
 
 def _memory(axes: Axes, subjects: Sequence[_Subject]) -> None:
     """A line for each program, whose slope is what one more copy costs; its name at the end."""
-    from matplotlib.ticker import FixedLocator
-
     most = max(copies.pss for one in subjects if one.program.run for copies in one.program.run.copies)
     factor, unit = _unit(most)
     ends: list[tuple[float, _Subject]] = []
