@@ -31,7 +31,8 @@ from linkscope.process.usage import process_memory
 CONNECTIONS = (1, 4)
 COPIES = (1, 4, 16)
 REPEAT = 3
-_STARTS, _FOR_STARTS = 20, 1.5  # starts for the time alone, and seconds for them
+STARTS = 20
+_FOR_STARTS = 1.5  # seconds
 _UNTIL_FREE = 2.0  # seconds that a port may stay taken after its server has ended
 
 
@@ -82,19 +83,21 @@ def serve(
     bounds: Bounds,
     counts: Sequence[int] = COPIES,
     repeat: int = REPEAT,
+    starts: int = STARTS,
 ) -> Served:
     """A server measured REPEAT times: until it is ready, and with each number of CONNECTIONS open, the fewest first.
 
     port: where it takes connections, which `{port}` among its arguments stands for; None: a free one. COUNTS copies at
     once need as many ports: without `{port}` only one copy is measured. bounds: its timeout is for becoming ready.
-    `ready` is the median of these starts and of some more, the memory that of the start whose sum of PSS is the median.
+    starts: so many more, or as many as fit into 1.5 s, for the time until it is ready alone. `ready` is the median of
+    all, the memory that of the start whose sum of PSS is the median.
 
     Raises NotStarted, Failed, Died, NotServing (it does not become ready, or does not stay), NoPlaceForPort, PortTaken,
     CannotRun. Nothing of it is left running, whatever happens.
     """
     numbers = sorted(set(connections))
     rounds = [_round(command, port, numbers, bounds.timeout) for _ in range(repeat)]
-    ready = [*(one.ready for one in rounds), *_starts(command, port, bounds.timeout)]
+    ready = [*(one.ready for one in rounds), *_starts(command, port, bounds.timeout, starts)]
     servers = [_server(rounds, at, median(ready)) for at in range(len(numbers))]
     together = _copies(command, port, counts, bounds, repeat)
     noise = [_range([one.looks[at].pss for one in rounds]) for at in range(len(numbers))]
@@ -126,10 +129,10 @@ def _still_taken(port: int | None) -> Iterator[str]:
         yield f"after the server has ended, {error.path} {error.reason}"
 
 
-def _starts(command: Command, port: int | None, seconds: float) -> Iterator[float]:
-    """The server started again, as often as fits into a second or two, for the time until it is ready alone."""
+def _starts(command: Command, port: int | None, seconds: float, most: int) -> Iterator[float]:
+    """The server started again, for the time until it is ready alone."""
     deadline = time.monotonic() + _FOR_STARTS
-    for _ in range(_STARTS):
+    for _ in range(most):
         if time.monotonic() > deadline:
             return
         with none_left() as leftovers, running(command, _ports(command, port, 1), leftovers) as group:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from linkscope.errors import NotStarted
-from linkscope.measure.command import Bounds, Command
+from linkscope.measure.command import Bounds
 from linkscope.measure.copies import (
     CopiesMeasured,
     Taken,
@@ -24,17 +24,14 @@ from linkscope.measure.held import held_at_exit
 from linkscope.measure.leftovers import none_left
 from linkscope.measure.memory import Memory, available, memory_of, memory_of_all
 from linkscope.model.compare import Copies
-from tests.process.started import VARIANTS, started, variants
+from tests.measure.marked import command, left
+from tests.process.started import VARIANTS, started, until, variants
 
 FixtureFile = Callable[[str], Path]
 KIB, MIB = 1 << 10, 1 << 20
 BOUNDS = Bounds(timeout=60.0)
 # What a program's own start may differ by from one time to the next: its stack, its tables.
 STARTS = 64 * KIB
-
-
-def _command(path: str | Path, *arguments: str) -> Command:
-    return Command(str(path), arguments, tuple(os.environ.items()))
 
 
 def _rows(pid: int, name: str) -> list[int]:
@@ -45,6 +42,12 @@ def _rows(pid: int, name: str) -> list[int]:
 
 def _of(found: CopiesMeasured, count: int) -> Copies:
     return next(one for one in found.copies if one.count == count)
+
+
+def _at_rest(pid: int, tid: int) -> tuple[Memory, list[int]] | None:
+    """Its memory and its rows of Pss, unless somebody who has the same pages came or went meanwhile."""
+    before, rows = memory_of(pid), _rows(tid, "Pss")
+    return (before, rows) if memory_of(pid) == before else None
 
 
 @pytest.fixture(name="file")
@@ -61,12 +64,11 @@ def _file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", [*variants("runs/memory"), "hello/hello-go", "hello/hello-cpp"])
 def test_the_figures_are_the_sums_of_smaps(name: str, fixture_file: FixtureFile) -> None:
     arguments = ("-m", "2") if name.startswith("runs/") else ()
-    with none_left(), held_at_exit([_command(fixture_file(name), *arguments)] * 3, 60) as held:
+    with none_left(), held_at_exit([command(fixture_file(name), *arguments)] * 3, 60) as held:
         for copy in held:
-            found = memory_of(copy.pid)
             # Where the first thread has ended, /proc/PID shows no memory, and another thread does.
             tid = next(int(tid) for tid in os.listdir(f"/proc/{copy.pid}/task") if _rows(int(tid), "Rss"))
-            pss = _rows(tid, "Pss")
+            found, pss = until(lambda pid=copy.pid, tid=tid: _at_rest(pid, tid), "a moment without others")  # type: ignore[misc]
             assert found.rss == sum(_rows(tid, "Rss"))
             assert found.private == sum(_rows(tid, "Private_Clean") + _rows(tid, "Private_Dirty"))
             # smaps rounds the row of each mapping down, the kernel's own sum is rounded once.
@@ -80,10 +82,14 @@ def test_the_figures_are_the_sums_of_smaps(name: str, fixture_file: FixtureFile)
 
 def test_the_figures_are_those_of_psutil(fixture_file: FixtureFile) -> None:
     """Uss is what is private; its Rss is of statm, which counts less exactly since Linux 6.2."""
-    with none_left(), held_at_exit([_command(fixture_file("hello/hello-dynamic-pie"))], 60) as held:
-        theirs = psutil.Process(held[0].pid).memory_full_info()
-        found = memory_of(held[0].pid)
-        assert (found.private, found.pss) == (theirs.uss, theirs.pss)
+    with none_left(), held_at_exit([command(fixture_file("hello/hello-dynamic-pie"))], 60) as held:
+        process = psutil.Process(held[0].pid)
+
+        def alike() -> bool:  # unless somebody who has the same pages came or went meanwhile
+            theirs, found = process.memory_full_info(), memory_of(process.pid)
+            return (found.private, found.pss) == (theirs.uss, theirs.pss)
+
+        assert until(alike, "the same figures")
 
 
 def test_what_is_available_is_what_psutil_says() -> None:
@@ -98,11 +104,12 @@ def test_what_is_available_is_what_psutil_says() -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_each_copy_touches_costs_each_copy_as_much(variant: str, fixture_file: FixtureFile) -> None:
     path = fixture_file(f"runs/memory{variant}")
-    small, large = (copies(_command(path, "-m", mib), [1, 3], BOUNDS, 2) for mib in ("0", "8"))
+    small, large = (copies(command(path, "-m", mib), [1, 3], BOUNDS, 2) for mib in ("0", "8"))
     for count in (1, 3):
         for name in ("rss", "pss", "private"):
             more = getattr(_of(large, count), name) - getattr(_of(small, count), name)
-            assert abs(more - 8 * MIB * count) < STARTS * count, (count, name)
+            # Which pages of libraries are mapped around a fault is chance.
+            assert abs(more - 8 * MIB * count) < (16 if name == "rss" else 1) * STARTS * count, (count, name)
     assert small.one_more_copy is not None
     assert large.one_more_copy is not None
     assert abs(large.one_more_copy - small.one_more_copy - 8 * MIB) < STARTS
@@ -112,18 +119,18 @@ def test_what_each_copy_touches_costs_each_copy_as_much(variant: str, fixture_fi
 def test_what_a_copy_shares_with_its_own_child_counts_once(fixture_file: FixtureFile) -> None:
     """The child lives on when its parent ends: both have the pages, neither for itself alone."""
     path = fixture_file("runs/memory-static")
-    without, shared = (copies(_command(path, "-s", mib), [2], BOUNDS, 1) for mib in ("0", "8"))
+    without, shared = (copies(command(path, "-s", mib), [2], BOUNDS, 1) for mib in ("0", "8"))
     assert abs(_of(shared, 2).rss - _of(without, 2).rss - 2 * 16 * MIB) < 4 * MIB
     assert abs(_of(shared, 2).pss - _of(without, 2).pss - 2 * 8 * MIB) < MIB
     assert _of(shared, 2).private < MIB
     assert shared.notes == [
         "with 2 copies, 2 processes of the program ran on at the end, and the sums have that memory too"
     ]
-    assert not [process for process in psutil.process_iter() if process.name() == "memory-static"]
+    assert left() == []
 
 
 def test_a_file_that_all_copies_map_is_there_once(fixture_file: FixtureFile, file: Path) -> None:
-    found = copies(_command(fixture_file("runs/memory-static"), "-f", str(file)), [1, 4], BOUNDS, 1)
+    found = copies(command(fixture_file("runs/memory-static"), "-f", str(file)), [1, 4], BOUNDS, 1)
     assert 8 * MIB <= _of(found, 1).pss < 10 * MIB
     assert 8 * MIB <= _of(found, 4).pss < 10 * MIB
     assert _of(found, 4).rss > 4 * 8 * MIB
@@ -133,11 +140,11 @@ def test_a_file_that_all_copies_map_is_there_once(fixture_file: FixtureFile, fil
 
 def test_copies_are_charged_for_pages_that_others_have_too(fixture_file: FixtureFile, file: Path) -> None:
     """With M others, N copies have N / (N + M) of a page; what one more costs the machine is own_memory."""
-    command = _command(fixture_file("runs/memory-static"), "-f", str(file))
-    alone = copies(command, [1, 4], BOUNDS, 1)
+    program = command(fixture_file("runs/memory-static"), "-f", str(file))
+    alone = copies(program, [1, 4], BOUNDS, 1)
     with open(file, "rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         assert sum(mapped[at] >= 0 for at in range(0, len(mapped), 4096)) == 2048
-        beside = copies(command, [1, 4], BOUNDS, 1)
+        beside = copies(program, [1, 4], BOUNDS, 1)
     assert alone.one_more_copy is not None
     assert beside.one_more_copy is not None
     expected = 8 * MIB * (4 / 5 - 1 / 2) / 3
@@ -197,8 +204,8 @@ def test_what_takes_long_is_not_repeated() -> None:
 
 def test_a_program_is_not_told_apart_from_itself_and_from_one_that_takes_more_it_is(fixture_file: FixtureFile) -> None:
     path = fixture_file("hello/hello-static")
-    one, same = (copies(_command(path), [1, 4], BOUNDS) for _ in range(2))
-    other = copies(_command(fixture_file("runs/memory-static"), "-m", "1"), [1, 4], BOUNDS)
+    one, same = (copies(command(path), [1, 4], BOUNDS) for _ in range(2))
+    other = copies(command(fixture_file("runs/memory-static"), "-m", "1"), [1, 4], BOUNDS)
     for count in (1, 4):
         assert not tells_apart(_of(one, count).pss, _of(same, count).pss, max(one.noise, same.noise) + STARTS // 4)
         assert tells_apart(_of(one, count).pss, _of(other, count).pss, max(one.noise, other.noise))
@@ -214,7 +221,7 @@ def test_a_page_is_no_difference() -> None:
 
 
 def test_copies_that_would_not_fit_are_not_started(fixture_file: FixtureFile) -> None:
-    found = copies(_command(fixture_file("runs/memory-static"), "-m", "8"), [1, 1 << 24], BOUNDS, 1)
+    found = copies(command(fixture_file("runs/memory-static"), "-m", "8"), [1, 1 << 24], BOUNDS, 1)
     assert [one.count for one in found.copies] == [1]
     assert re.fullmatch(
         r"the memory of 16777216 copies at once is not told: they might take .* more, and .* are available",
@@ -225,20 +232,20 @@ def test_copies_that_would_not_fit_are_not_started(fixture_file: FixtureFile) ->
 
 def test_copies_that_end_otherwise_than_one_are_told_of(tmp_path: Path) -> None:
     """The second one finds the folder of the first."""
-    found = copies(_command("/bin/sh", "-c", f"mkdir {tmp_path}/folder 2>&-; exit $?"), [1, 2], BOUNDS, 1)
+    found = copies(command("/bin/sh", "-c", f"mkdir {tmp_path}/folder 2>&-; exit $?"), [1, 2], BOUNDS, 1)
     assert [one.count for one in found.copies] == [1, 2]
     assert found.notes[0] == "of 2 copies at once not all end alike: one with exit code 1"
 
 
 def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotStarted, match="no such file or directory"):
-        copies(_command(tmp_path / "absent"), [1], BOUNDS)
+        copies(command(tmp_path / "absent"), [1], BOUNDS)
 
 
 def test_nothing_of_others_is_counted_or_ended(fixture_file: FixtureFile) -> None:
     """A child that was there before stays, and its memory is its own."""
     with started([fixture_file("runs/server-static"), "-m", "32"]) as other:
-        found = copies(_command(fixture_file("hello/hello-static")), [1, 2], BOUNDS, 1)
+        found = copies(command(fixture_file("hello/hello-static")), [1, 2], BOUNDS, 1)
         assert other.process.poll() is None
     assert _of(found, 2).rss < 8 * MIB
     assert found.notes == []

@@ -1,0 +1,225 @@
+"""Servers that are measured, beside the same servers started here and looked at with smaps."""
+
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from linkscope.errors import Died, Failed, LinkScopeError, NoPlaceForPort, NotServing, NotStarted, PortTaken
+from linkscope.measure import ports
+from linkscope.measure.command import Bounds, Command
+from linkscope.measure.servers import Served, serve
+from tests.measure.marked import command, left
+from tests.process.started import VARIANTS, children, connected, started, until, variants
+
+FixtureFile = Callable[[str], Path]
+KIB, MIB = 1 << 10, 1 << 20
+BOUNDS = Bounds(timeout=30.0)
+# What a process differs by from one start to the next.
+STARTS = 64 * KIB
+
+
+def _serve(path: Path, *arguments: str, port: int | None = None, connections: tuple[int, ...] = (1, 3)) -> Served:
+    return serve(command(path, *arguments), port, connections, BOUNDS, counts=(1,), repeat=1, starts=0)
+
+
+def _served(fixture_file: FixtureFile, *arguments: str, connections: tuple[int, ...] = (1,)) -> Served:
+    return _serve(fixture_file("runs/server-static"), "-p", "{port}", *arguments, connections=connections)
+
+
+def _free_port() -> int:
+    return next(port for port in range(24000, 32000) if ports.is_free(port))
+
+
+def _smaps(pid: int, *names: str) -> int:
+    text = Path(f"/proc/{pid}/smaps").read_text()
+    return sum(int(value) * KIB for name in names for value in re.findall(rf"^{name}: +(\d+) kB$", text, re.MULTILINE))
+
+
+# --- While connections are open ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", variants("servers/fork", "servers/threads"))
+def test_the_processes_are_those_that_proc_shows(name: str, fixture_file: FixtureFile) -> None:
+    """The same server with as many connections, started here."""
+    path = fixture_file(name)
+    found = _serve(path, "-p", "{port}", "-t", "60")
+    with started([path, "-p", "0", "-t", "60"]) as server, contextlib.ExitStack() as open_ones:
+        port = server.number("port")
+        for _ in range(3):
+            open_ones.enter_context(connected(port))
+        workers = 3 if "fork" in name else 0
+        until(lambda: len(children(server.pid)) == workers, "a process for each connection")
+        theirs = [server.pid, *children(server.pid)]
+        assert [one.role for one in found.server.processes] == ["parent"] + ["child"] * workers
+        for pid, ours in zip(theirs, found.server.processes, strict=True):
+            # Which pages of a file are mapped around a fault, and who else has them, is chance.
+            assert abs(_smaps(pid, "Rss") - ours.rss) < 16 * STARTS
+            assert abs(_smaps(pid, "Private_Clean", "Private_Dirty") - ours.private) < 16 * STARTS
+            assert abs(_smaps(pid, "Anonymous") - ours.private_memory) < STARTS
+    assert [one.connections for one in found.servers] == [1, 3]
+    assert found.server == found.servers[-1]
+    assert len(found.servers[0].processes) == (2 if "fork" in name else 1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_fork_left_in_common_is_told_with_its_size(variant: str, fixture_file: FixtureFile) -> None:
+    """Of 16 MiB, each child writes to 4: the other 12 are still one with the parent's."""
+    found = _serve(fixture_file(f"runs/server{variant}"), "-p", "{port}", "-m", "16", "-w", "4")
+    parent, *workers = found.server.processes
+    assert (parent.role, [one.role for one in workers]) == ("parent", ["child"] * 3)
+    for one in (parent, *workers):
+        assert 16 * MIB <= one.private_memory < 17 * MIB
+    for one in workers:
+        assert 12 * MIB - STARTS < one.shared < 12 * MIB + 4 * STARTS
+        assert 4 * MIB <= one.private < 5 * MIB
+    assert found.server.one_more_connection is not None
+    assert 4 * MIB - STARTS < found.server.one_more_connection < 4 * MIB + 4 * STARTS
+
+
+def test_one_number_of_connections_tells_nothing_of_one_more(fixture_file: FixtureFile) -> None:
+    assert _served(fixture_file).server.one_more_connection is None
+
+
+def test_connections_that_nobody_has_accepted_are_told_of(fixture_file: FixtureFile) -> None:
+    """Two workers, each busy with one."""
+    found = _serve(fixture_file("servers/prefork"), "-p", "{port}", "-n", "2", connections=(2, 5))
+    assert [one.role for one in found.server.processes] == ["parent", "child", "child"]
+    assert found.notes == ["with 5 open connections: the server has accepted 2 of them"]
+
+
+def test_connections_that_the_server_closes_are_told_of(fixture_file: FixtureFile) -> None:
+    found = _served(fixture_file, "-c", connections=(2,))
+    assert found.notes == ["with 2 open connections: the server has closed 2 of them again before memory was read"]
+
+
+# --- Until it is ready ------------------------------------------------------------------------------------------------
+
+
+def test_ready_is_when_the_port_takes_a_connection(fixture_file: FixtureFile) -> None:
+    """The server sleeps 200 ms before it listens; one start or another may be slow on a busy machine."""
+    server = command(fixture_file("runs/server-static"), "-p", "{port}", "-l", "200")
+    found = serve(server, None, (1,), BOUNDS, (1,), 1, 5)
+    assert all(one >= 0.2 for one in found.ready)
+    assert min(found.ready) < 0.25
+    assert min(found.ready) <= found.server.ready <= max(found.ready)
+
+
+def test_a_server_on_the_other_loopback_address_is_found(fixture_file: FixtureFile) -> None:
+    if not Path("/proc/net/if_inet6").exists() or "lo" not in Path("/proc/net/if_inet6").read_text():
+        pytest.skip("no IPv6 here")
+    assert len(_served(fixture_file, "-6").server.processes) == 2
+
+
+def test_a_daemon_is_followed(fixture_file: FixtureFile) -> None:
+    """The process that was started ends at once; the one that serves is the parent, and is asked to end."""
+    found = _served(fixture_file, "-d", "-m", "8", connections=(1, 2))
+    assert [one.role for one in found.server.processes] == ["parent", "child", "child"]
+    assert found.server.processes[0].private_memory > 8 * MIB
+    assert found.notes == []
+    assert left() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        (("-e", "3"), Failed, "ends with exit code 3: there is no configuration"),
+        (("-e", "0"), NotServing, "has ended, and takes no connections on port [0-9]+: there is no configuration"),
+        (("-x", "1"), Died, "is killed by signal 9"),
+        (("-o", "{free}"), NotServing, "takes no connection on port [0-9]+ within 1 s; it waits on port {free}"),
+        (("-l", "60000"), NotServing, "takes no connection on port [0-9]+ within 1 s$"),
+    ],
+    ids=["fails", "is-over", "dies", "another-port", "never"],
+)
+def test_a_server_that_does_not_serve_is_told_why(
+    arguments: tuple[str, ...], error: type[LinkScopeError], text: str, fixture_file: FixtureFile
+) -> None:
+    free = str(_free_port())
+    words = tuple(word.replace("{free}", free) for word in arguments)
+    server = command(fixture_file("runs/server-static"), "-p", "{port}", *words)
+    with pytest.raises(error, match=text.replace("{free}", free)):
+        serve(server, None, (1,), Bounds(timeout=1.0), (1,), 1, 0)
+    assert left() == []
+
+
+def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NotStarted):
+        _serve(tmp_path / "absent", "{port}")
+
+
+# --- Ports ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_port_that_is_named_stands_for_its_place(fixture_file: FixtureFile) -> None:
+    port = _free_port()
+    path = fixture_file("runs/server-static")
+    assert _serve(path, "-p", "{port}", port=port).server.port == port
+    assert _serve(path, "-p", str(port), port=port).server.port == port
+    assert ports.is_free(port)
+
+
+def test_free_ports_are_not_those_from_which_the_kernel_connects() -> None:
+    """Who connects to such a port in vain may be given it, and be connected with itself."""
+    server = Command("server", ("{port}",))
+    found = ports.ports_for(server, None, 50)
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert len(set(found)) == 50
+    assert max(found) < lowest
+    assert ports.ports_for(server, 80, 3)[0] == 80
+    assert ports.told(Command("server", ("-p{port}", "x")), 81).arguments == ("-p81", "x")
+
+
+def test_a_port_that_somebody_else_has_is_an_error_with_the_holder(fixture_file: FixtureFile) -> None:
+    with started([fixture_file("servers/fork"), "-p", "0"]) as other:
+        port = other.number("port")
+        with pytest.raises(PortTaken) as raised:
+            _serve(fixture_file("runs/server-static"), "-p", "{port}", port=port)
+        assert str(raised.value) == f"port {port}: is taken already, by fork ({other.pid})"
+        assert other.process.poll() is None
+
+
+def test_a_free_port_has_to_be_told_to_the_server(fixture_file: FixtureFile) -> None:
+    with pytest.raises(NoPlaceForPort, match=re.escape("write {port} among its arguments")):
+        _serve(fixture_file("runs/server-static"), "-p", "8080")
+
+
+def test_nobody_holds_a_port_on_which_nobody_listens() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+        assert ports.connected(port) is None
+        assert ports.holder_of(port) == ""
+        bound.listen()
+        assert ports.holder_of(port).endswith(f"({os.getpid()})")
+        assert port in ports.listening([os.getpid()])
+
+
+# --- Several copies, and the end --------------------------------------------------------------------------------------
+
+
+def test_copies_of_a_server_wait_each_on_its_own_port(fixture_file: FixtureFile) -> None:
+    server = command(fixture_file("runs/server-static"), "-p", "{port}", "-m", "8")
+    found = serve(server, None, (1,), BOUNDS, (1, 4), 1, 0)
+    assert [(one.count, one.moment) for one in found.copies] == [(1, "serving"), (4, "serving")]
+    assert 32 * MIB < found.copies[1].private < 34 * MIB
+    assert found.one_more_copy is not None
+    assert 8 * MIB < found.one_more_copy < 8.5 * MIB
+
+
+def test_with_one_port_only_one_copy_is_measured_and_a_note_says_so(fixture_file: FixtureFile) -> None:
+    port = _free_port()
+    found = serve(command(fixture_file("runs/server-static"), "-p", str(port)), port, (1,), BOUNDS, (1, 4), 1, 0)
+    assert [one.count for one in found.copies] == [1]
+    assert found.notes == [
+        "only one copy of the server is measured: write {port} among its arguments, so that each gets its own"
+    ]
+
+
+def test_a_server_that_does_not_end_when_asked_is_killed_and_told_of(fixture_file: FixtureFile) -> None:
+    found = _served(fixture_file, "-i")
+    assert found.notes == ["the server does not end when it is asked to (SIGTERM), and was killed"]
+    assert left() == []
