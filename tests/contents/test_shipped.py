@@ -100,13 +100,13 @@ def test_it_is_small_and_names_nothing_of_the_machine_that_made_it(shipped: Stor
 
 
 def test_it_is_open_in_less_than_50_milliseconds(shipped: Store) -> None:
-    """The best of five, for other tests run beside this one. numpy is imported before."""
+    """Of the processor's time, and the best of many, for other tests run beside this one. numpy is imported before."""
     assert shipped.codes("x86_64") is not None
     took = []
-    for _ in range(5):
-        start = time.perf_counter()
+    for _ in range(15):
+        start = time.process_time()
         Store(SHIPPED, fixed=True).codes("x86_64")
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert min(took) < 0.050
 
 
