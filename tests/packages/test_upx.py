@@ -20,6 +20,7 @@ from tests.packages.upx_samples import machine_program, unpacked
 
 METHODS = ("--nrv2b", "--nrv2d", "--nrv2e", "--lzma")
 OLD = ("hello-static", "hello-static-pie")  # 3.96 refuses small and dynamic ones
+LARGE = 200_000
 PROGRAMS = (
     *OLD,
     "hello-static-stripped",
@@ -60,11 +61,11 @@ def test_a_whole_c_library_is_undone(options: tuple[str, ...], fixture_file: Fix
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_kind_of_program_is_undone(name: str, fixture_file: FixtureFile, tmp_path: Path) -> None:
     program = fixture_file(f"hello/{name}")
-    same(program, packed(program, tmp_path / "packed", "-1"))
+    quick = ("--lzma",) if program.stat().st_size > LARGE else ()  # to unpack
+    same(program, packed(program, tmp_path / "packed", "-1", *quick))
 
 
-@pytest.mark.parametrize("name", OLD)
-@pytest.mark.parametrize("method", ["--nrv2e", "--lzma"])
+@pytest.mark.parametrize(("name", "method"), [*zip(OLD, ("--nrv2e", "--lzma"), strict=True)])
 def test_what_an_older_release_packed_is_undone(
     name: str, method: str, fixture_file: FixtureFile, tmp_path: Path
 ) -> None:
@@ -72,20 +73,20 @@ def test_what_an_older_release_packed_is_undone(
     same(program, packed(program, tmp_path / "packed", "-1", method, suite="bullseye"), "bullseye")
 
 
-@pytest.mark.parametrize("suite", RELEASES)
 @pytest.mark.parametrize(
-    ("architecture", "options"),
+    ("architecture", "suite", "options"),
     [
-        ("i386", ("--filter=0x46",)),
-        ("i386", ("--filter=0x49",)),
-        ("arm64", ()),
-        ("armhf", ("--filter=0x50",)),
-        ("ppc64el", ()),
-        ("mipsel", ()),
+        ("i386", "trixie", ("--filter=0x46",)),
+        ("i386", "bullseye", ("--filter=0x49",)),
+        ("arm64", "trixie", ()),
+        ("arm64", "bullseye", ()),
+        ("armhf", "trixie", ("--filter=0x50",)),
+        ("ppc64el", "trixie", ()),
+        ("mipsel", "bullseye", ()),
     ],
 )
 def test_programs_of_other_machines_are_undone(
-    architecture: str, options: tuple[str, ...], suite: str, tmp_path: Path
+    architecture: str, suite: str, options: tuple[str, ...], tmp_path: Path
 ) -> None:
     folder = package_files("bookworm", "busybox-static", architecture)
     program = next(path for path in (folder / "bin/busybox", folder / "usr/bin/busybox") if path.exists())
