@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _EXAMPLES = examples(
     "linkscope compare ./app-static ./app-dynamic",
     "linkscope compare --run ./app-static ./app-dynamic -- --version",
-    "linkscope compare --run --serve auto ./server-static ./server-dyn -- -p {port}",
+    "linkscope compare --run --serve auto ./server-a ./server-b -- -p {port}",
     "linkscope compare --run --plot app.svg --format markdown ./app-*",
 )
 _AS_RUN = Running()
