@@ -191,6 +191,8 @@ def _range(values: Sequence[int]) -> int:
 def _remarks(taken: dict[int, list[Taken]]) -> Iterator[str]:
     """What went otherwise than with one copy."""
     expected = next((one.statuses[0] for takes in taken.values() for one in takes if one.statuses), None)
+    if expected:
+        yield f"while they are held, copies end {_how(expected)}"
     for count, takes in taken.items():
         strange = next((status for one in takes for status in one.statuses if status != expected), None)
         if strange is not None:

@@ -237,6 +237,19 @@ def test_copies_that_end_otherwise_than_one_are_told_of(tmp_path: Path) -> None:
     assert found.notes[0] == "of 2 copies at once not all end alike: one with exit code 1"
 
 
+def test_an_end_that_is_no_success_is_told_of() -> None:
+    """Some programs notice that they are traced, and give up; the same program has succeeded before."""
+    assert copies(command("/bin/false"), [1], BOUNDS, 1).notes == ["while they are held, copies end with exit code 1"]
+
+
+def test_a_program_that_traces_others_does_so_while_it_is_held(require_tool: Callable[[str], str]) -> None:
+    """What it starts is not traced here, so that gdb may."""
+    gdb = require_tool("gdb")
+    found = copies(command(gdb, "-nx", "-batch", "-ex", "run", "--args", "/bin/true"), [2], BOUNDS, 1)
+    assert found.copies[0].pss > MIB
+    assert found.notes == []
+
+
 def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotStarted, match="no such file or directory"):
         copies(command(tmp_path / "absent"), [1], BOUNDS)

@@ -3,7 +3,10 @@
 import contextlib
 import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from linkscope.measure import ports
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.servers import Served, serve
 from tests.measure.marked import command, left
+from tests.oracle.availability import Unavailable
 from tests.process.started import VARIANTS, children, connected, started, until, variants
 
 FixtureFile = Callable[[str], Path]
@@ -222,4 +226,58 @@ def test_with_one_port_only_one_copy_is_measured_and_a_note_says_so(fixture_file
 def test_a_server_that_does_not_end_when_asked_is_killed_and_told_of(fixture_file: FixtureFile) -> None:
     found = _served(fixture_file, "-i")
     assert found.notes == ["the server does not end when it is asked to (SIGTERM), and was killed"]
+    assert left() == []
+
+
+def test_an_interrupt_leaves_nothing_behind(fixture_file: FixtureFile) -> None:
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            _served(fixture_file, "-l", "60000")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert left() == []
+
+
+def test_a_server_that_complains_at_length_is_listened_to(fixture_file: FixtureFile) -> None:
+    """More than fits into a pipe, before it listens."""
+    script = f"head -c 300000 /dev/zero >&2; exec {fixture_file('runs/server-static')} -p {{port}}"
+    assert [one.role for one in _serve(Path("/bin/sh"), "-c", script).server.processes] == ["parent"] + ["child"] * 3
+
+
+def test_a_server_that_may_not_be_read_has_no_figures_and_the_reason(
+    require_tool: Callable[[str], str], fixture_file: FixtureFile
+) -> None:
+    """It guards its memory (PR_SET_DUMPABLE), and root without CAP_SYS_PTRACE and CAP_PERFMON may not look into it."""
+    if os.geteuid():
+        raise Unavailable("only the administrator gives a right away")
+    script = (
+        "import sys; from linkscope.measure.servers import serve; from linkscope.measure.command import *;"
+        "found = serve(Command(sys.argv[1], ('-p', '{port}', '-u')), None, (1,), Bounds(), (1,), 1, 0);"
+        "print(found.server.processes, found.copies, found.server.ready > 0); print(*found.notes, sep='\\n')"
+    )
+    without = [require_tool("setpriv"), "--bounding-set", "-all"]
+    run = subprocess.run(
+        [*without, sys.executable, "-c", script, fixture_file("runs/server-static")], capture_output=True, text=True
+    )
+    assert run.stderr == ""
+    assert run.stdout.splitlines()[0] == "[] [] True"
+    assert "the memory of the server is not told: of process" in run.stdout
+    assert "the memory of one copy at once is not told: its mappings may not be read" in run.stdout
+
+
+def test_a_real_server_is_measured(require_tool: Callable[[str], str], tmp_path: Path) -> None:
+    """nginx, which becomes a daemon and has two workers, as its own configuration says."""
+    port = _free_port()
+    (tmp_path / "conf").write_text(
+        f"daemon on; worker_processes 2; pid {tmp_path}/pid; error_log {tmp_path}/log; events {{}}\n"
+        f"http {{ access_log off; client_body_temp_path {tmp_path}/body; proxy_temp_path {tmp_path}/proxy;\n"
+        f"fastcgi_temp_path {tmp_path}/fastcgi; uwsgi_temp_path {tmp_path}/uwsgi; scgi_temp_path {tmp_path}/scgi;\n"
+        f"server {{ listen 127.0.0.1:{port}; }} }}"
+    )
+    found = _serve(Path(require_tool("nginx")), "-c", str(tmp_path / "conf"), "-p", str(tmp_path), port=port)
+    assert [one.role for one in found.server.processes] == ["parent", "child", "child"]
+    assert all(0 < one.shared < one.private_memory for one in found.server.processes)
+    assert found.notes == []
     assert left() == []
