@@ -61,7 +61,7 @@ def _many_copies(programs: Sequence[Program], names: _Names) -> Iterator[str]:
         return
     step, first, lean = min(costs, key=lambda cost: cost[0])
     rival_step, rival_first, rival = min(costs, key=lambda cost: cost[1])
-    noise = max(one.run.memory_noise if one.run else 0 for _, _, one in costs)
+    noise = max(_noise_of_one_more(one) for _, _, one in costs)
     if rival is lean or rival_step - step <= noise:
         dearest_step, _, dearest = max(costs, key=lambda cost: cost[0])
         if dearest_step - step > noise:
@@ -76,6 +76,14 @@ def _many_copies(programs: Sequence[Program], names: _Names) -> Iterator[str]:
             f"From {crossing} copies on, {names[lean.path]} takes less memory than {names[rival.path]}: "
             f"one more copy costs {size(step)} and not {size(rival_step)}."
         )
+
+
+def _noise_of_one_more(program: Program) -> float:
+    """Bytes by which the cost of one more copy may be wrong: it is a slope between two numbers of copies."""
+    if program.run is None or len(program.run.copies) < 2:
+        return 0.0
+    counts = [one.count for one in program.run.copies]
+    return 2 * program.run.memory_noise / (max(counts) - min(counts))
 
 
 def _updates(programs: Sequence[Program], names: _Names) -> Iterator[str]:
