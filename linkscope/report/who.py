@@ -198,13 +198,14 @@ def _unseen(document: WhoDocument, page: Page) -> Iterator[list[Span]]:
             f"no text, symbol or code of {document.name} is known: only the names of shared libraries were compared"
         )
     if summary.by_texts:
-        files = _counted(summary.by_texts, "file without it", "files without it")
+        files = _counted(summary.by_texts, "file", "files")
         told.append(f"{files} looked at by texts and symbols alone (--thorough: by machine code, too)")
     if summary.unknown_code:
-        files = _counted(summary.unknown_code, "file without it", "files without it")
+        files = _counted(summary.unknown_code, "file", "files")
         told.append(f"in {files} {size(summary.unknown_bytes)} of machine code are of no library that is known")
     if told:
-        yield from words("; ".join(told), "faint", page, [(" " * INDENT, "")])
+        among = "" if summary.names_only or not document.matches else "of those without it, "
+        yield from words(among + "; ".join(told), "faint", page, [(" " * INDENT, "")])
 
 
 def _different(matches: Iterable[Match]) -> tuple[set[str], set[int]]:

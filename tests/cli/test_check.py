@@ -84,6 +84,25 @@ ASKED = {
 }
 
 
+@pytest.mark.parametrize(
+    ("forbidden", "said"),
+    [
+        ("opensll", "no library is known as opensll, only a file libopensll.so would count; did you mean openssl?"),
+        ("frobnicator", "no library is known as frobnicator, only a file libfrobnicator.so would count"),
+        ("openssl,ssl,OpenSSL,libssl,lua5.4", ""),
+        ("*foo*,libfoo.so.1,cargo:opensll,example.org/x", ""),
+        ("stdlib,dietlibc,zig", ""),
+    ],
+)
+@pytest.mark.usefixtures("dist")
+def test_a_forbidden_name_that_is_nobodys_is_told_once_and_is_no_fault(
+    linkscope: Linkscope, forbidden: str, said: str
+) -> None:
+    ran = linkscope("check", "--forbid", forbidden, "dist/app", "dist/app")
+    assert ran.returncode == 0
+    assert ran.stderr.decode() == (f"linkscope: forbid: {said}\n" if said else "")
+
+
 @pytest.mark.parametrize("name", ASKED)
 @pytest.mark.usefixtures("dist")
 def test_an_option_asks_for(linkscope: Linkscope, name: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from linkscope.model.who import Match, WhoDocument
 from tests.cli.conftest import COMMAND, Linkscope, environment
 from tests.cli.processes import as_nobody
-from tests.contents.samples import texts, with_constants
+from tests.contents.samples import linked, texts, with_constants
 from tests.oracle.elfwriter import shared_object
 from tests.process.started import started
 
@@ -51,6 +51,8 @@ def inside(tmp_path: Path) -> Path:
         (("zlib", "--root", "{}"), 2),
         ((), 2),
         (("", "{}"), 2),
+        (("zlib", "--store", "{}/absent.db", "{}"), 2),
+        (("zlib", "--store", "", "{}"), 2),
         ((" ", "{}"), 2),
     ],
 )
@@ -139,6 +141,40 @@ def test_who_names_a_library_by_its_soname_is_not_asked_what_was_meant(
 
 def test_a_name_that_nearly_fits_is_answered_with_the_one_that_was_meant(linkscope: Linkscope, inside: Path) -> None:
     assert b"did you mean openssl?" in linkscope("who", "opensl", inside).stderr
+
+
+def test_what_nobody_can_know_is_said_and_changes_no_exit_code(linkscope: Linkscope, inside: Path) -> None:
+    """Of a name that no table has, only the names of shared libraries can be compared."""
+    shared_object(inside / "libdynamic.so")
+    ran = linkscope("who", "bzip2", inside)
+    assert ran.returncode == 1
+    assert ran.stdout.decode().splitlines() == [
+        "bzip2: held by none of 3 files",
+        "  1 file looked at by texts and symbols alone (--thorough: by machine code, too)",
+    ]
+    thorough = linkscope("who", "--thorough", "--format", "json", "bzip2", inside)
+    assert (thorough.returncode, json.loads(thorough.stdout)["summary"]["by_texts"]) == (1, 0)
+    unknown = linkscope("who", "libnobody-has-this.so.1", inside)
+    assert unknown.returncode == 1
+    assert b"only the names of shared libraries were compared" in unknown.stdout
+
+
+def test_the_signatures_that_count_are_those_that_were_named(linkscope: Linkscope, tmp_path: Path) -> None:
+    """Without any, a static program without texts and symbols of it does not show the library."""
+    source = "#include <zlib.h>\nint main(int c, char **v) { return crc32_combine(c, c, c) + adler32(c, v[0], c); }\n"
+    program = linked(tmp_path / "program", source, ["-static", "-s", "-lz"])
+    ran = linkscope("who", "zlib", "--format", "jsonl", program)
+    assert (ran.returncode, msgspec.json.decode(ran.stdout, type=Match).proof) == (0, "code")
+    assert linkscope("who", "zlib", "--no-shipped", program).returncode == 1
+    store = tmp_path / "own.db"
+    assert linkscope("sigs", "add", "--store", store, _archive("libz.a")).returncode == 0
+    assert linkscope("who", "zlib", "--no-shipped", "--store", store, program).returncode == 0
+
+
+def _archive(name: str) -> str:
+    return subprocess.run(
+        ["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def test_a_list_of_names_is_read(linkscope: Linkscope, inside: Path) -> None:
