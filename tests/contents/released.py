@@ -39,6 +39,7 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     release: tuple[Release, ...]
 
 
+@functools.cache
 def releases() -> tuple[Release, ...]:
     """All rows."""
     return msgspec.toml.decode(TABLE.read_bytes(), type=_Table).release
@@ -49,6 +50,7 @@ def _requirements() -> list[str]:
     return sorted({word for row in rows for word in (f"{row.package}=={row.version}", *row.needs)})
 
 
+@functools.cache
 def site() -> Path:
     """The folder in which the packages are; they are fetched when first asked for. Raises Unavailable."""
     key = hashlib.sha256(repr((_requirements(), sys.version_info[:2])).encode()).hexdigest()[:12]
@@ -77,7 +79,8 @@ def files(release: Release) -> list[Path]:
     if release.npm:
         return [path for path in map(_packaged(release).joinpath, release.npm) if _is_elf(path)]
     (owner,) = [one for one in distributions(path=[os.fspath(site())]) if _same(one.name, release.package)]
-    paths = [site() / os.fspath(path) for path in owner.files or ()]
+    folder = site()
+    paths = [folder / os.fspath(path) for path in owner.files or ()]
     return sorted(path for path in paths if path.is_file() and _is_elf(path))
 
 
