@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from linkscope.analysis.check import check
+from linkscope.analysis.diff import diff
 from linkscope.analysis.inside import Search
 from linkscope.analysis.inspect import inspect
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.who import who, who_of
 from linkscope.errors import BadAssumption
 from linkscope.model.who import Match, WhoDocument
-from tests.contents.samples import linked
+from linkscope.policy.terms import Group, Policy
+from tests.contents.samples import linked, texts, with_constants
 from tests.oracle.availability import Unavailable
 from tests.oracle.elfwriter import executable, shared_object
 from tests.process.started import NOBODY, Started, as_user, started
@@ -286,7 +289,9 @@ def test_what_is_found_by_name_is_what_inspect_finds_among_everything(zlib_users
         path: (one.version, one.evidence) for path, found in contents.items() for one in found if one.name == "zlib"
     }
     inside = [
-        match for match in who("zlib", files, search=Search(thorough=True)).matches if match.how == "inside" and match.library is None
+        match
+        for match in who("zlib", files, search=Search(thorough=True)).matches
+        if match.how == "inside" and match.library is None
     ]
     assert {match.path: (match.version, match.evidence) for match in inside} == expected
 
@@ -418,3 +423,64 @@ def test_a_part_of_the_same_project_does_not_have_it_inside(zlib_users: Path) ->
     if not os.path.exists(files[1]):
         raise Unavailable("this machine is no x86-64 one")
     assert _ways(who("libc.so.6", files)) == {"dynamic": ["needed"]}
+
+
+# --- Two versions of one library in one file --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_zlibs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A static program with the constants of two zlibs, as Node.js has them: its own, and that of V8."""
+    constants = [
+        f" {what} {version} Copyright 1995-{year} {'Jean-loup Gailly and ' if what == 'deflate' else ''}Mark Adler "
+        for version, year in (("1.3.1", 2024), ("1.2.13", 2022))
+        for what in ("deflate", "inflate")
+    ]
+    return with_constants(tmp_path_factory.mktemp("two") / "both", texts(*constants))
+
+
+@pytest.mark.parametrize(
+    ("bound", "versions"),
+    [
+        (None, ["1.2.13", "1.3.1"]),
+        ("1.3", ["1.2.13"]),
+        ("1.3.1", ["1.2.13"]),
+        ("1.4", ["1.2.13", "1.3.1"]),
+        ("1.2", []),
+    ],
+)
+def test_each_of_two_versions_inside_is_a_match_of_its_own(
+    two_zlibs: Path, bound: str | None, versions: list[str]
+) -> None:
+    found = who("zlib", [str(two_zlibs)], older_than=bound).matches
+    assert [match.version for match in found] == versions
+    for match in found:
+        assert all(f" {match.version} " in (proof.text or "") for proof in match.evidence)
+        assert len(match.evidence) == 2
+
+
+def test_a_policy_objects_to_the_older_of_two_versions_alone(two_zlibs: Path) -> None:
+    policy = Policy(groups=(Group(paths=("**",), settings={"embedded": {"zlib": "1.3"}}),))
+    found = [one for one in check([str(two_zlibs)], policy).findings if one.rule == "old-embedded"]
+    assert [one.message for one in found] == ["holds zlib 1.2.13, which is older than 1.3"]
+
+
+def test_a_difference_names_both_versions(two_zlibs: Path, tmp_path: Path) -> None:
+    old = with_constants(tmp_path / "both", texts(" inflate 1.2.13 Copyright 1995-2022 Mark Adler "))
+    changes = diff(str(old), str(two_zlibs)).changes
+    (change,) = [change for change in changes if change.code == "contents-version"]
+    assert (change.subject, change.old, change.new) == ("zlib", "1.2.13", "1.2.13 and 1.3.1")
+
+
+def test_a_part_of_a_project_that_lies_beside_tells_the_version_of_the_other_part(tmp_path: Path) -> None:
+    """libssl of a wheel tells none, its libcrypto does, and neither finds the other from where it is."""
+    crypto, ssl = "libcrypto-2ade47cd.so.1.1", "libssl-3a880ada.so.1.1"
+    shared_object(tmp_path / ssl, soname=ssl, needed=(crypto,))
+    source = 'const char *const told[] = { "OPENSSLDIR: \\"/usr\\"", "OpenSSL 1.1.1r  11 Oct 2022" };\n'
+    linked(tmp_path / crypto, source, ["-shared", "-fPIC", f"-Wl,-soname,{crypto}"])
+    shared_object(tmp_path / "client.so", needed=(ssl, crypto))
+    matches = who("openssl", [str(tmp_path / "client.so"), str(tmp_path / ssl)]).matches
+    assert {(os.path.basename(match.path), match.version) for match in matches} == {
+        ("client.so", "1.1.1r"),
+        (ssl, "1.1.1r"),
+    }
