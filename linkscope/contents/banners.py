@@ -17,6 +17,7 @@ from typing import Annotated
 
 import msgspec
 
+from linkscope.contents.needles import LEAST
 from linkscope.contents.tables import all_tables
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "banners")
@@ -24,7 +25,9 @@ _FOLDER = os.path.join(os.path.dirname(__file__), "banners")
 _GRAFTED = re.compile(r"-[0-9a-f]{8}(?=[.])")
 # A text begins behind a byte that is no character of a text, and ends before NUL.
 _BEGINS, _ENDS = rb"(?:\A|(?<=[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]))", rb"(?=\x00|\Z)"
+_LONGEST_FOLDERS = 400  # characters before the part of a path that tells
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Anchor = Annotated[str, msgspec.Meta(min_length=LEAST)]  # shorter ones take a search each
 
 
 class Banner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,13 +83,13 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class SourcePath(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the sources of a library's own code lie, as its assertions and messages have it (__FILE__).
 
-    anchor: a part that never changes. pattern: a regular expression for the end of the path, from a folder on; the text
-    is that path alone, with whatever folders before. It must not fit the headers that clients compile; of a file that
+    anchors: one of them is in every such path. pattern: a regular expression for its end, from a folder on; the text is
+    that path alone, with whatever folders before. It must not fit the headers that clients compile; of a file that
     needs the library as a shared one it says nothing. source: what builds it there. examples, refuses: as in `Banner`,
     without versions.
     """
 
-    anchor: _Text
+    anchors: Annotated[tuple[_Anchor, ...], msgspec.Meta(min_length=1)]
     pattern: _Text
     source: _Text
     examples: Annotated[tuple[_Text, ...], msgspec.Meta(min_length=1)]
@@ -160,7 +163,8 @@ def rows() -> tuple[Row, ...]:
 @cache
 def path_rows() -> tuple[Row, ...]:
     """The paths of all libraries' sources, as banners that tell no version."""
-    return tuple(_row(library, _of_path(path)) for library in libraries() for path in library.path)
+    every = ((library, path) for library in libraries() for path in library.path)
+    return tuple(_row(library, _of_path(path, anchor)) for library, path in every for anchor in path.anchors)
 
 
 @cache
@@ -174,16 +178,16 @@ def _row(library: Library, banner: Banner, texts: Texts | None = None) -> Row:
     return Row(library, banner, _latin(banner.anchor), _all_latin(banner.beside), _all_latin(banner.without), texts)
 
 
-def _of_path(path: SourcePath) -> Banner:
+def _of_path(path: SourcePath, anchor: str) -> Banner:
     """A path as a banner that tells no version. What logs it may have set the line behind it."""
     return Banner(
-        anchor=path.anchor,
-        pattern=rf"(?:[!-~]*/)?(?:{path.pattern})(?::\d+)?",
+        anchor=anchor,
+        pattern=rf"(?:[!-~]{{0,{_LONGEST_FOLDERS}}}/)?(?:{path.pattern})(?::\d+)?",
         whole=True,
         header=True,
         dotless=True,
         source=path.source,
-        examples=dict.fromkeys(path.examples, ""),
+        examples=dict.fromkeys((example for example in path.examples if anchor in example), ""),
         refuses=path.refuses,
     )
 
