@@ -14,6 +14,7 @@ yet. What it has started itself is not traced, and runs on.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import struct
@@ -29,6 +30,7 @@ from linkscope.measure.command import Command
 from linkscope.measure.launch import Prepared, nowhere
 from linkscope.measure.traced import Traced
 
+_STANDARD = (0, 1, 2)
 _SHORTEST, _LONGEST = 0.00005, 0.004  # seconds between two looks
 _TOLD = struct.Struct("=ii")  # which copy, and the error of its execve(2)
 _GRACE = 2.0  # seconds that the kernel may take to end what was let go
@@ -70,8 +72,8 @@ class _Troupe:
 
     def start(self) -> None:
         """Every copy is made, waits until all are traced, and starts its program. Raises NotHeld."""
-        gate, opener = os.pipe()
-        self._told, teller = os.pipe()
+        gate, opener = _pipe()
+        self._told, teller = _pipe()
         try:
             with nowhere() as null:
                 for number, prepared in enumerate([Prepared(command) for command in self._commands]):
@@ -103,11 +105,11 @@ class _Troupe:
         """Wait until every copy is held. Raises NotStarted, NotHeld."""
         pause = _SHORTEST
         while not all(copy.is_over for copy in self.copies):
+            if time.monotonic() > deadline:
+                raise NotHeld(self._commands[0].path, self._why_not_in_time())
             moved = [copy.look() for copy in self.copies if not copy.is_over]
             if any(moved):
                 pause = _SHORTEST
-            elif time.monotonic() > deadline:
-                raise NotHeld(self._commands[0].path, self._why_not_in_time())
             else:
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST)
@@ -152,6 +154,15 @@ class _Troupe:
             os.close(self._told)
 
 
+def _pipe() -> tuple[int, int]:
+    """A pipe that takes no place of a standard descriptor, also where this process has none of these."""
+    ends = []
+    for end in os.pipe():
+        ends.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, len(_STANDARD)))
+        os.close(end)
+    return ends[0], ends[1]
+
+
 def _become(number: int, prepared: Prepared, descriptors: tuple[int, int, int, int]) -> NoReturn:
     """What the child does: wait for the gate, and start the program. Never comes back.
 
@@ -161,8 +172,9 @@ def _become(number: int, prepared: Prepared, descriptors: tuple[int, int, int, i
     try:
         os.close(opener)
         os.setsid()
-        for standard in (0, 1, 2):
+        for standard in _STANDARD:
             os.dup2(null, standard)
+            os.set_inheritable(standard, True)  # where NULL is one of them
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and so by the program
             signal.signal(ignored, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -1,5 +1,6 @@
 """Memory of copies: smaps summed here, psutil, and programs that touch a known number of MiB are the judges."""
 
+import itertools
 import mmap
 import os
 import re
@@ -209,6 +210,24 @@ def test_a_program_is_not_told_apart_from_itself_and_from_one_that_takes_more_it
     for count in (1, 4):
         assert not tells_apart(_of(one, count).pss, _of(same, count).pss, max(one.noise, same.noise) + STARTS // 4)
         assert tells_apart(_of(one, count).pss, _of(other, count).pss, max(one.noise, other.noise))
+
+
+def test_wherever_two_programs_are_told_apart_they_come_in_the_same_order(fixture_file: FixtureFile) -> None:
+    """However often they are measured; and the same source, linked in other ways, truly differs."""
+    names = ("dynamic-pie", "dynamic-nonpie", "static", "musl-static")
+    rounds = [
+        {name: copies(command(fixture_file(f"hello/hello-{name}")), [1, 8], BOUNDS, 3) for name in names}
+        for _ in range(4)
+    ]
+    for one, other in itertools.combinations(names, 2):
+        orders = set()
+        for found in rounds:
+            mine, theirs = found[one], found[other]
+            assert mine.one_more_copy is not None
+            assert theirs.one_more_copy is not None
+            if tells_apart(mine.one_more_copy, theirs.one_more_copy, max(mine.one_more_noise, theirs.one_more_noise)):
+                orders.add(mine.one_more_copy > theirs.one_more_copy)
+        assert len(orders) == (0 if (one, other) == ("dynamic-pie", "dynamic-nonpie") else 1), (one, other)
 
 
 def test_a_page_is_no_difference() -> None:

@@ -137,6 +137,19 @@ def test_what_a_program_ignores_or_blocks_is_its_own(fixture_file: FixtureFile) 
     assert int(status["SigBlk"], 16) == 0
 
 
+def test_copies_have_standard_descriptors_also_where_this_process_has_none(fixture_file: FixtureFile) -> None:
+    """As under a service manager, or cron: the lowest numbers are then given to whatever is opened next."""
+    command = _command(fixture_file("hello/hello-static"))
+
+    def measure() -> str:
+        for number in (0, 1, 2):
+            os.close(number)
+        with none_left(), held_at_exit([command] * 3, LONG) as held:
+            return f"{[os.readlink(f'/proc/{copy.pid}/fd/{n}') for copy in held for n in (0, 1, 2)]} {_codes(held)}"
+
+    assert _in_another_process(measure) == f"{['/dev/null'] * 9} [0, 0, 0]"
+
+
 @pytest.mark.parametrize(
     ("make", "number"),
     [
@@ -165,6 +178,23 @@ def test_copies_that_do_not_come_to_their_end_are_ended(own_copy: Callable[[str]
         pass
     assert time.monotonic() - begun < LONG / 2
     assert not _running(path)
+
+
+def test_time_is_over_also_for_a_copy_that_never_rests() -> None:
+    """Each signal stops it for a moment, and there is always one more."""
+    script = (
+        "import signal; signal.signal(signal.SIGALRM, lambda *_: None);"
+        "signal.setitimer(signal.ITIMER_REAL, 0.00002, 0.00002)\n"
+        "while True: pass"
+    )
+    begun = time.monotonic()
+    with (
+        pytest.raises(NotHeld, match="no copy came to its end in time"),
+        none_left(),
+        held_at_exit([_command(sys.executable, "-c", script)] * 4, 1.0),
+    ):
+        pass
+    assert time.monotonic() - begun < LONG / 2
 
 
 def test_a_copy_that_stops_for_good_is_said_so() -> None:
