@@ -108,6 +108,10 @@ HOSTILE = (
     b"GNU C Library (" * 40_000 + b".1",
     b"fftw-3.3-sse2" + b"-sse2" * 100_000,
     b"\0".join(b"expat_2.5.%d" % number for number in range(50_000)),
+    b"\xff!absl/base/" * 60_000,
+    b"/" * 400 + b"providers/common/" + b"a/" * 300_000,
+    b"\0".join(b"third_party/boringssl/src/ssl/%d.cc" % number for number in range(30_000)),
+    b"incorrect data check\0invalid block type\0" * 20_000,
 )
 
 
