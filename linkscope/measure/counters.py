@@ -22,12 +22,11 @@ from typing import Literal
 
 import msgspec
 
-from linkscope.errors import Hangs
 from linkscope.measure import launch
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.launch import Prepared
 from linkscope.measure.leftovers import none_left
-from linkscope.measure.trial import bad_ending
+from linkscope.measure.trial import bad_ending, hangs_later
 
 REPEAT = 5
 
@@ -86,7 +85,7 @@ def counts(command: Command, bounds: Bounds, repeat: int = REPEAT) -> Counts:
                 leftovers.end()
                 counted = events.counted()
             if sample.ending.is_overdue:
-                raise Hangs(command.path, bounds.timeout, "after it had ended in time before")
+                raise hangs_later(command.path, bounds.timeout)
             if failure := bad_ending(command.path, sample.ending):
                 raise failure
             used: dict[What, int] = {"minor faults": sample.minor_faults, "major faults": sample.major_faults}

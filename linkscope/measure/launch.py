@@ -19,7 +19,7 @@ import select
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -156,10 +156,11 @@ def reap(pid: int) -> tuple[Ending, resource.struct_rusage]:
 
 def end(pid: int) -> resource.struct_rusage:
     """End the child PID and whoever is left in the group that it leads; what it used. Raises CannotRun."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):  # it has gone to another group; the group is another user's
         os.killpg(pid, signal.SIGKILL)
+    try:
         os.kill(pid, signal.SIGKILL)
-    except PermissionError as error:  # it has become another user
+    except PermissionError as error:
         raise CannotRun(f"process {pid}", "is another user's now, and cannot be ended") from error
     return reap(pid)[1]
 

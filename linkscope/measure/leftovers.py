@@ -30,15 +30,11 @@ class Leftovers:
         self._before = before
 
     def alive(self) -> list[tuple[str, int]]:
-        """Name and number of every process that is left and still runs. Who has ended is put away.
+        """Name and number of every process that is left and still runs.
 
         Costs one system call where nothing is left, and this process has no other children.
         """
-        if not has_children():
-            return []
-        found = [(process.name, process.pid) for process in self._descendants()]
-        self._reap()
-        return found
+        return [(process.name, process.pid) for process in self._descendants()] if has_children() else []
 
     def end(self) -> list[tuple[str, int]]:
         """End all that is left, whatever it does against it; who that was. Raises CannotRun where one cannot be ended.

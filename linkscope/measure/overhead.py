@@ -6,22 +6,23 @@ import os
 import time
 from statistics import median
 
+from linkscope.errors import NotStarted
 from linkscope.measure import launch
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.launch import Prepared
 from linkscope.measure.leftovers import none_left
 
 _MOST = 50  # pairs of runs
-_LEAST = 5
+_LEAST = 3
 _BUDGET = 1.0  # seconds
 
 
 def overhead(command: Command, bounds: Bounds) -> float:
     """Seconds that measuring adds to each run, from before it is started until the next one could be.
 
-    The median over pairs of runs, a measured and a bare one (posix_spawn(3) and waitpid(2), as a shell does). Less than
-    zero is noise: of a program that takes long and varies. Most of it lies outside of what is measured as the program's
-    time, which begins with its start and stops with its end. Raises NotStarted and CannotRun.
+    The median over pairs of runs, a measured and a bare one (posix_spawn(3) and waitpid(2), as a shell does). It does
+    not depend on the program, but is lost in the noise of one that takes long: ask it of the quickest. Most of it lies
+    outside of what is measured as the program's time. Raises NotStarted and CannotRun.
     """
     prepared = Prepared(command)
     differences = []
@@ -43,6 +44,9 @@ def _bare(prepared: Prepared, null: int) -> float:
     """Seconds of a run of which nothing is asked but its end."""
     given = [(os.POSIX_SPAWN_DUP2, null, number) for number in range(3)]
     start = time.monotonic()
-    pid = os.posix_spawn(prepared.path, prepared.argv, prepared.environment, file_actions=given)
+    try:
+        pid = os.posix_spawn(prepared.path, prepared.argv, prepared.environment, file_actions=given)
+    except OSError as error:
+        raise NotStarted(prepared.command.path, error) from error
     os.waitpid(pid, 0)
     return time.monotonic() - start

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from linkscope.errors import Hangs, RunFailed
+from linkscope.errors import RunFailed
 from linkscope.measure import launch
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.launch import Prepared, Sample
 from linkscope.measure.leftovers import Leftovers, none_left
 from linkscope.measure.pagecache import read_anew
 from linkscope.measure.spread import FEWEST, spread
-from linkscope.measure.trial import bad_ending
+from linkscope.measure.trial import bad_ending, hangs_later
 
 WARM_UPS = 3
 LEAST, MOST = 20, 1000  # rounds, where nobody says how many
@@ -97,7 +97,7 @@ class _Taker:
             self.failure = failure
             return
         if sample.ending.is_overdue:
-            self.failure = Hangs(path, self._timeout, "after it had ended in time before")
+            self.failure = hangs_later(path, self._timeout)
         else:
             self.failure = bad_ending(path, sample.ending)
         if self.failure is None:

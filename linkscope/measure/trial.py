@@ -77,6 +77,15 @@ def bad_ending(path: str, ending: Ending, last_line: str = "") -> RunFailed | No
     return None if ending.is_success else Failed(path, ending.status or 0, last_line)
 
 
+def hangs_later(path: str, timeout: float) -> Hangs:
+    """What is said of a program that did not end in time, whose trial did.
+
+    Runs that are measured share the session of this process (launch.py), and with it its terminal: who reads from it
+    there is stopped (SIGTTIN, credentials(7)).
+    """
+    return Hangs(path, timeout, "its first run did; perhaps it asks the terminal, which that one did not have")
+
+
 def name_of(number: int) -> str:
     """The name of a signal, such as `SIGSEGV`; real-time ones as signal(7) counts them."""
     try:

@@ -91,6 +91,12 @@ def test_what_takes_too_long_is_ended_with_its_group(tmp_path: Path) -> None:
     assert not any(runs(pid) for pid in numbers_in(tmp_path / "numbers"))
 
 
+def test_one_that_leaves_its_group_is_ended_as_well(tmp_path: Path) -> None:
+    """It goes into that of this process, which nobody ends."""
+    program = python(tmp_path, "program", "os.setpgid(0, os.getpgid(os.getppid()))\ntime.sleep(1000)")
+    assert _run(program, timeout=1).ending.is_overdue
+
+
 def test_a_stopped_program_takes_too_long(tmp_path: Path) -> None:
     assert _run(script(tmp_path, "program", "kill -STOP $$"), timeout=0.2).ending.is_overdue
 

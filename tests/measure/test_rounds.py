@@ -1,6 +1,8 @@
 """Programs that are run in turn."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,35 @@ def test_one_that_fails_in_the_middle_is_left_out_and_the_others_go_on(
     assert first.failure is third.failure is None
     left = tmp_path / "log.left"
     assert not left.exists() or not any(runs(pid) for pid in numbers_in(left))
+
+
+_AT_A_TERMINAL = """
+import fcntl, os, sys, termios
+from linkscope.measure.command import Bounds, Command
+from linkscope.measure.rounds import run_rounds
+from linkscope.measure.trial import trial
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+command = Command(sys.argv[1], (), tuple(os.environ.items()))
+trial(command, Bounds(timeout=30))
+open(sys.argv[2], "w").write(str(run_rounds([command], Bounds(timeout=1)).programs[0].failure))
+"""
+
+
+def test_one_that_asks_the_terminal_where_there_is_one_hangs_and_is_ended(tmp_path: Path) -> None:
+    """Its trial has none. Whoever measures may have one, and a reader in the background is stopped."""
+    program = script(tmp_path, "program", "(: < /dev/tty) 2> /dev/null && read answer < /dev/tty; exit 0")
+    here, there = os.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-c", _AT_A_TERMINAL, program, tmp_path / "failure"],
+            stdin=there, stdout=there, stderr=there, start_new_session=True, check=True, timeout=60,
+        )  # fmt: skip
+    finally:
+        os.close(here)
+        os.close(there)
+    assert (
+        "does not end within 1 s (its first run did; perhaps it asks the terminal" in (tmp_path / "failure").read_text()
+    )
 
 
 def test_where_all_fail_it_ends(tmp_path: Path) -> None:

@@ -123,6 +123,14 @@ def test_output_up_to_the_bound_is_no_fault(tmp_path: Path) -> None:
         trial(command(program), Bounds(timeout=30, output=(1 << 20) - 1))
 
 
+def test_one_that_has_ended_when_its_output_is_too_much_is_put_away_once(tmp_path: Path) -> None:
+    """The last of it is read after its end."""
+    program = script(tmp_path, "program", "echo 123456789")
+    for _ in range(20):
+        with pytest.raises(WritesTooMuch):
+            trial(command(program), Bounds(timeout=30, output=9))
+
+
 @pytest.mark.parametrize(
     "lines",
     [
