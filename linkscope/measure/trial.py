@@ -33,7 +33,7 @@ from linkscope.measure.launch import Ending, Prepared
 from linkscope.measure.leftovers import Leftovers, none_left
 from linkscope.measure.observed import Observed, Surroundings, observed
 
-_GRACE = 0.1  # seconds for processes that are about to end as well, as the rest of a pipeline
+_GRACE = 0.3  # seconds for processes that are about to end as well, as the rest of a pipeline
 _PAUSE = 0.005
 _PATIENCE = 1.0  # seconds after which a program that failed at once is said to go on
 _BUSY = 0.1  # of its time: what computes more does not just wait

@@ -178,7 +178,7 @@ def test_a_program_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> N
     left = tmp_path / "left"
     program = script(tmp_path, "program", "setsid sleep 1000 & echo $! >> $1; echo $$ >> $1; trap '' TERM; wait")
     with pytest.raises(Hangs):
-        trial(command(program, left), SHORT)
+        trial(command(program, left), Bounds(timeout=1.5))
     assert len(numbers_in(left)) == 2
     assert not any(runs(pid) for pid in numbers_in(left))
 
