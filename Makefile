@@ -60,12 +60,12 @@ FIVE_WAYS := dynamic-pie dynamic-nonpie static static-pie musl-static
 CLIENTS   := dynamic-pie dynamic-nonpie openssl-inside static static-pie
 
 compare-demo: setup fixtures ## measure what static and dynamic linking cost: a small program, a server, a TLS client
-	@echo; echo '$$ linkscope compare --run hello-*'
-	@$(LINKSCOPE) compare --run $(call linked,hello/hello,$(FIVE_WAYS))
+	@echo; echo '$$ linkscope compare --run --runs 100 hello-*'
+	@$(LINKSCOPE) compare --run --runs 100 $(call linked,hello/hello,$(FIVE_WAYS))
 	@echo; echo '$$ linkscope compare --run --serve auto server-* -- -p {port} -t 60'
 	@$(LINKSCOPE) compare --run --serve auto $(call linked,compare/server,$(FIVE_WAYS)) -- -p '{port}' -t 60
-	@echo; echo '$$ linkscope compare --run client-*'
-	@$(LINKSCOPE) compare --run $(call linked,compare/client,$(CLIENTS))
+	@echo; echo '$$ linkscope compare --run --runs 40 client-*'
+	@$(LINKSCOPE) compare --run --runs 40 $(call linked,compare/client,$(CLIENTS))
 
 test: setup fixtures ## run the tests
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
