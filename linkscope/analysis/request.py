@@ -63,9 +63,9 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True):
 class Running(msgspec.Struct, frozen=True, kw_only=True):
     """How `compare` runs the programs.
 
-    arguments: of each of them. rounds: how many runs of each; None: until the medians are known well. copies: how many are there at once when memory is
-    looked at. timeout: seconds for one run. serve: the port on which they serve, 0 for a free one; None: they are no
-    servers. connections: how many are open at once when a server's memory is looked at.
+    arguments: of each of them. rounds: how many runs of each; None: until the medians are known well. copies: how many
+    are there at once when memory is looked at. timeout: seconds for one run. serve: the port on which they serve, 0 for
+    a free one; None: they are no servers. connections: how many are open at once when a server's memory is looked at.
     """
 
     arguments: tuple[str, ...] = ()

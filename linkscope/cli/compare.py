@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,8 @@ _EXAMPLES = examples(
 _AS_RUN = Running()
 _MOST_COPIES = 1024
 _MOST_PORT = 65535
+_PLOTTER = "matplotlib"
+_LONGEST = 86400  # seconds: a day
 
 
 class _Comparing(Command):
@@ -69,6 +73,13 @@ def _port(_context: click.Context, parameter: click.Parameter, value: str | None
     return int(value)
 
 
+def _seconds(_context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """A time for which can be waited."""
+    if not 0 < value <= _LONGEST:
+        raise click.BadParameter(f"{value:g} is no number of seconds above 0 and up to {_LONGEST}.", param=parameter)
+    return value
+
+
 def _list(numbers: Iterable[int]) -> str:
     return ",".join(map(str, numbers))
 
@@ -94,7 +105,8 @@ def _list(numbers: Iterable[int]) -> str:
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
+    callback=_seconds,
     default=_AS_RUN.timeout,
     show_default=True,
     help="With --run: a program that takes longer is ended, and is an error.",
@@ -159,6 +171,7 @@ def command(
         _refuse_other_places(assumptions)
     if plot is not None:
         refuse_losses([plot], paths)
+        _refuse_vain_work(plot)
     running = None
     if run:
         running = Running(
@@ -178,6 +191,28 @@ def _refuse_other_places(assumptions: Assumptions) -> None:
     for name in ("root", "cwd", "secure", "cpu"):
         if getattr(assumptions, name) != getattr(Assumptions(), name):
             raise click.UsageError(f"--run starts the programs as they are, here: --{name} does not go with it.")
+
+
+def _refuse_vain_work(plot: str) -> None:
+    """What would be found wrong with the picture when everything has been measured. Raises FileUnreadable."""
+    from importlib.util import find_spec
+
+    if find_spec(_PLOTTER) is None:
+        raise _absent(_PLOTTER)
+    folder = os.path.dirname(plot) or os.curdir
+    error = 0
+    if os.path.isdir(plot):
+        error = errno.EISDIR
+    elif not os.path.isdir(folder):
+        error = errno.ENOTDIR if os.path.exists(folder) else errno.ENOENT
+    elif not os.access(plot if os.path.exists(plot) else folder, os.W_OK):
+        error = errno.EACCES
+    if error:
+        raise FileUnreadable.from_os_error(plot, OSError(error, ""))
+
+
+def _absent(library: str | None) -> click.UsageError:
+    return click.UsageError(f"--plot needs {library}, which is not installed: pip install 'linkscope[plot]'")
 
 
 def _answer(document: CompareDocument, form: str) -> None:
@@ -201,9 +236,7 @@ def _draw(document: CompareDocument, path: str) -> None:
     try:
         from linkscope.report.compare import plot
     except ModuleNotFoundError as absent:
-        raise click.UsageError(
-            f"--plot needs {absent.name}, which is not installed: pip install 'linkscope[plot]'"
-        ) from absent
+        raise _absent(absent.name) from absent
     try:
         plot.draw(document, path)
     except OSError as error:

@@ -41,7 +41,7 @@ class Criterion(msgspec.Struct, frozen=True):
         if self.unit == "seconds":
             return duration(value)
         noun = self.unit if value != 1 else _ONE[self.unit]
-        return f"{value:.0f} {noun}" if value else f"no {_ONE[self.unit]}"
+        return f"{value:,.0f} {noun}" if value else f"no {_ONE[self.unit]}"
 
 
 _ONE = {"relocations": "relocation", "files": "file", "libraries": "library", "systems": "system"}

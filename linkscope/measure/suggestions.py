@@ -16,6 +16,8 @@ _Names = dict[str, str]
 
 def suggestions(programs: Sequence[Program], verdicts: Sequence[Verdict]) -> list[str]:
     """One sentence for each thing that the figures of PROGRAMS and VERDICTS speak for; none where they say nothing."""
+    if len(programs) < 2:
+        return []
     names = short_names(programs)
     said = [sentence for ask in _QUESTIONS for sentence in ask(programs, names)]
     return [*_balance(verdicts, names), *_often_started(verdicts, names), *said]

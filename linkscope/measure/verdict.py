@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -18,12 +19,19 @@ def verdict(programs: Sequence[Program], slower: Apart | None = None) -> list[Ve
 
 
 def short_names(programs: Sequence[Program]) -> dict[str, str]:
-    """What each is called in a sentence, by its path: the last part of it, where no other has the same."""
-    last = Counter(os.path.basename(program.path) for program in programs)
-    return {
-        program.path: name if last[name := os.path.basename(program.path)] == 1 else program.path
-        for program in programs
-    }
+    """What each is called in a sentence, by its path: the last part of it, where no other has the same.
+
+    Bytes that are no UTF-8 are told as such (`\\xe9`), since a sentence is text.
+    """
+    whole = {program.path: _exact(program) for program in programs}
+    last = Counter(os.path.basename(whole[program.path]) for program in programs)
+    return {path: name if last[name := os.path.basename(shown)] == 1 else shown for path, shown in whole.items()}
+
+
+def _exact(program: Program) -> str:
+    if program.path_bytes is None:
+        return program.path
+    return binascii.a2b_base64(program.path_bytes).decode("utf-8", "backslashreplace")
 
 
 def _by(criterion: Criterion, programs: Sequence[Program], names: dict[str, str]) -> Verdict:

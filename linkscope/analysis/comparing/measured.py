@@ -9,7 +9,7 @@ import msgspec
 
 from linkscope.analysis.inspect import error_of
 from linkscope.analysis.request import Running
-from linkscope.errors import LinkScopeError, NotHeld, ProcessUnreadable, RunFailed
+from linkscope.errors import Hangs, NotHeld, ProcessUnreadable, RunFailed
 from linkscope.measure import conditions
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.copies import copies
@@ -31,24 +31,30 @@ _DRIFT = 1.1
 class Measured(msgspec.Struct, frozen=True):
     """programs: with their runs, in their order; without one where it failed, and stands among the errors.
 
-    samples: by path, what the starts of a program took, in seconds: of a program from start to end, in the order of the
-    rounds; of a server until it took a connection.
+    samples: by number, what the starts of a program took, in seconds: of a program from start to end, in the order of
+    the rounds; of a server until it took a connection.
     """
 
     programs: list[Program]
     measurement: Measurement
     errors: list[AnalysisError]
-    samples: dict[str, list[float]]
+    samples: dict[int, list[float]]
 
     def slower(self, one: Program, other: Program) -> bool:
-        """Whether the starts of the two take truly different times: the runs of a round belong together."""
-        mine, theirs = (self.samples.get(program.path, []) for program in (one, other))
+        """Whether the starts of two of these programs take truly different times: the runs of a round belong together.
+
+        Which they are say the objects and not their paths: one may be named twice, and what is no UTF-8 looks alike.
+        """
+        mine, theirs = (self._starts(program) for program in (one, other))
         if not (mine and theirs):
             return False
         if one.run is None or one.run.server is None:
             return differ(mine, theirs).is_real
         first, second = sorted((spread(mine), spread(theirs)), key=lambda each: each.median)
         return first.high * _DRIFT < second.low
+
+    def _starts(self, program: Program) -> list[float]:
+        return next((self.samples.get(number, []) for number, one in enumerate(self.programs) if one is program), [])
 
 
 def measured(
@@ -90,7 +96,7 @@ class _Measuring:
         self._bounds = Bounds(timeout=running.timeout)
         self._told = told
         self.runs: dict[int, ProgramRun] = {}
-        self.samples: dict[str, list[float]] = {}
+        self.samples: dict[int, list[float]] = {}
         self.errors: list[AnalysisError] = []
         self.notes: list[str] = []
         self.rounds = self.warm_ups = 0
@@ -103,13 +109,13 @@ class _Measuring:
             try:
                 self._serve(number, program, command)
             except RunFailed as failure:
-                self._failed(program, failure)
+                self._failed(command, failure)
 
     def _serve(self, number: int, program: Program, command: Command) -> None:
         running = self._running
         found = serve(command, running.serve or None, running.connections, self._bounds, running.copies)
         self._note(program, found.notes)
-        self.samples[program.path] = found.ready
+        self.samples[number] = found.ready
         self.runs[number] = ProgramRun(
             seconds=None,
             user=None,
@@ -141,11 +147,11 @@ class _Measuring:
             try:
                 if runs.failure is not None:
                     raise runs.failure
-                self.samples[program.path] = runs.seconds
+                self.samples[number] = runs.seconds
                 self.runs[number] = self._of(program, command, runs)
                 added.append(overhead(command, self._bounds))
             except RunFailed as failure:
-                self._failed(program, failure)
+                self._failed(command, failure, later=True)
         self.overhead = max(added, default=None)
 
     def _is_fit(self, program: Program, command: Command) -> bool:
@@ -153,7 +159,7 @@ class _Measuring:
         try:
             trial(command, self._bounds)
         except RunFailed as failure:
-            self._failed(program, failure)
+            self._failed(command, failure)
             return False
         return True
 
@@ -186,5 +192,7 @@ class _Measuring:
     def _note(self, program: Program, notes: Sequence[str]) -> None:
         self.notes += [f"{program.path}: {note}" for note in notes]
 
-    def _failed(self, program: Program, failure: LinkScopeError) -> None:
-        self.errors.append(error_of(program.path, failure.reason))
+    def _failed(self, command: Command, failure: RunFailed, later: bool = False) -> None:
+        """later: its first run has ended well, which is told; of what hangs then, the failure itself says it."""
+        said = ", after a first run that ended well" if later and not isinstance(failure, Hangs) else ""
+        self.errors.append(error_of(command.path, failure.reason + said))
