@@ -120,16 +120,12 @@ def _of_library(name: str, found: list[Sighting]) -> Iterator[Content]:
 
     What tells no version stands with the oldest.
     """
-    several = _versions_apart(found)
-    if not several:
-        if found:
-            yield _content(name, found)
-        return
-    for version in several:
-        yield _content(
-            name,
-            [one for one in found if one.version == version or (version == several[0] and one.version not in several)],
-        )
+    apart = _versions_apart(found)
+    entries: dict[str | None, list[Sighting]] = {version: [] for version in apart}
+    for one in found:
+        entries.setdefault(one.version if one.version in apart else next(iter(apart), None), []).append(one)
+    for own in entries.values():
+        yield _content(name, own)
 
 
 def _versions_apart(found: Iterable[Sighting]) -> list[str]:
@@ -148,10 +144,7 @@ def _versions_apart(found: Iterable[Sighting]) -> list[str]:
 def _content(name: str, found: list[Sighting]) -> Content:
     """One library with all its texts, hints last: first those that tell the version, then as they stand in the file."""
     version = _version(found)
-    ordered = sorted(
-        found,
-        key=lambda one: (one.row.banner.hint, one.version != version, _rank(one.row.banner)),
-    )
+    ordered = sorted(found, key=lambda one: (one.row.banner.hint, one.version != version, _rank(one.row.banner)))
     proofs = [text for sighting in ordered for text in _proofs(sighting, version)]
     evidence = [Evidence(kind="banner", text=text) for text in dict.fromkeys(map(_shown, proofs))]
     return Content(name=name, ecosystem="generic", version=version, evidence=evidence)
