@@ -123,15 +123,15 @@ def sought(name: str, system: System) -> Sought:
     if path is not None:
         inside = place(name, system).inside
         also = frozenset((inside, os.path.normpath(inside)))
-        return Sought(name, path, also, _of_soname(path.rpartition("/")[2]), by_project=False, stem=None)
+        return Sought(name, path, also, of_soname(path.rpartition("/")[2]), by_project=False, stem=None)
     if _SONAME.search(name):
-        return Sought(name, None, frozenset(), _of_soname(name), by_project=False, stem=None)
+        return Sought(name, None, frozenset(), of_soname(name), by_project=False, stem=None)
     project = tuple(library for library in libraries() if library.name == name.lower())
     if project:
         return Sought(name, None, frozenset(), project, by_project=True, stem=None)
     stem = _stem(name)
     plain = re.fullmatch(r"[\w+.-]+", name) is not None
-    libraries_of_it = _of_soname(f"{stem}.so") if plain else ()
+    libraries_of_it = of_soname(f"{stem}.so") if plain else ()
     return Sought(name, None, frozenset(), libraries_of_it, by_project=False, stem=stem if plain else None)
 
 
@@ -151,7 +151,8 @@ def _stem(name: str) -> str:
     return name if name.startswith("lib") else f"lib{name}"
 
 
-def _of_soname(soname: str) -> tuple[Library, ...]:
+def of_soname(soname: str) -> tuple[Library, ...]:
+    """The libraries whose soname it is or may be: several where forks keep the name."""
     return tuple(library for library in libraries() if is_called(library, soname))
 
 
@@ -180,4 +181,4 @@ def is_nobodys(name: str) -> bool:
 
 def _is_known(name: str) -> bool:
     known = any(library.name == name.lower() for library in libraries())
-    return known or bool(_of_soname(name) or _of_soname(f"{_stem(name)}.so"))
+    return known or bool(of_soname(name) or of_soname(f"{_stem(name)}.so"))

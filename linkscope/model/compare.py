@@ -60,10 +60,13 @@ class StartWork(Document, frozen=True, kw_only=True):
 class Update(Document, frozen=True, kw_only=True):
     """What a new release of one library asks for. how: `restart` (it is a file of its own) or `rebuild` (inside).
 
-    path, package: of the file that is replaced, None of what is inside. version: of what is inside, where it is told.
+    project: the upstream project as `contents` has it, so that a file and what is inside have one name; None where
+    nobody is known by that soname. path, package: of the file that is replaced, None of what is inside. version: of
+    what is inside, where it is told.
     """
 
     library: str
+    project: str | None
     how: Literal["restart", "rebuild"]
     path: str | None
     package: str | None

@@ -212,3 +212,9 @@ def test_a_damaged_file_gives_an_answer_or_one_clear_line(name: str, tmp_path: P
             answers += 1
     assert answers > len(places) / 4
     assert not any("\n" in reason for reason in reasons)
+
+
+def test_a_file_and_what_is_inside_have_one_project(hello: dict[str, Program]) -> None:
+    """What dpkg calls libc6 is glibc, as the other programs hold it."""
+    assert {one.project for one in hello["dynamic-pie"].updates} == {"glibc"}
+    assert "glibc" in {one.project for one in hello["static"].updates}

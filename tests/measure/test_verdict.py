@@ -46,7 +46,7 @@ def program(path: str, **changed: object) -> Program:
             )
         ],
         start_work=StartWork(relative=3, symbolic=80, lazy=4, indirect=7, look_ups=80),
-        updates=[Update(library="libc.so.6", how="restart", path="/lib/libc.so.6", package="libc6", version=None)],
+        updates=[Update(library="libc.so.6", project=None, how="restart", path="/lib/libc.so.6", package="libc6", version=None)],
         libc=Libc(family="glibc", version=None),
         requires={"GLIBC": "2.34"},
         needs_kernel="3.2.0",
@@ -71,7 +71,7 @@ def static(path: str, **changed: object) -> Program:
             Part(kind="library-code", name="glibc", size=780 * KIB),
         ],
         "files": [],
-        "updates": [Update(library="glibc", how="rebuild", path=None, package=None, version="2.36")],
+        "updates": [Update(library="glibc", project="glibc", how="rebuild", path=None, package=None, version="2.36")],
         "requires": {},
         "reach": Reach(systems=60, starts=58, doubtful=0, oldest={"debian": "11"}),
         "losses": [Loss(code="nss", message="…")],

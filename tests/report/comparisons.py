@@ -87,7 +87,9 @@ def program(path: str, **other: object) -> Program:
         ],
         "files": [LIBC, LOADER],
         "start_work": StartWork(relative=1_250, symbolic=14, lazy=0, indirect=37, look_ups=26),
-        "updates": [Update(library="glibc", how="restart", path=LIBC.path, package="libc6", version=None)],
+        "updates": [
+            Update(library="libc.so.6", project="glibc", how="restart", path=LIBC.path, package="libc6", version=None)
+        ],
         "libc": Libc(family="glibc"),
         "requires": {"GLIBC": "2.34"},
         "needs_kernel": "3.2.0",
@@ -119,7 +121,7 @@ def static(path: str, **other: object) -> Program:
         ],
         "files": [],
         "start_work": StartWork(relative=0, symbolic=0, lazy=0, indirect=25, look_ups=None),
-        "updates": [Update(library="glibc", how="rebuild", path=None, package=None, version="2.36")],
+        "updates": [Update(library="glibc", project="glibc", how="rebuild", path=None, package=None, version="2.36")],
         "requires": {},
         "reach": Reach(systems=23, starts=23, doubtful=0, oldest={"debian": "7"}),
         "losses": [Loss(code="nss", message="names are only found with the NSS modules of glibc 2.36")],
@@ -227,7 +229,7 @@ def hostile(name: str) -> CompareDocument:
     facts: dict[str, object] = {
         "parts": [Part(kind="library-code", name=name, size=16_000)],
         "files": [mapped],
-        "updates": [Update(library=name, how="restart", path=f"/{name}", package=name, version=name)],
+        "updates": [Update(library=name, project=None, how="restart", path=f"/{name}", package=name, version=name)],
         "libc": Libc(family="glibc", version=name),
         "requires": {name: name},
         "needs_kernel": name,

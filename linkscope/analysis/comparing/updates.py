@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from linkscope.analysis.sought import of_soname
 from linkscope.model.compare import MappedFile, Update
 from linkscope.model.inspect import Content
 
@@ -17,16 +18,28 @@ def updates(files: Iterable[MappedFile], contents: Iterable[Content]) -> list[Up
     it is started again; of what is inside only a new link takes in another version. What the libraries that are mapped
     hold inside is their package's to rebuild, and stands under none.
     """
-    return [*map(_restart, files), *_rebuilds(contents)]
+    return [*_restarts(list(files)), *_rebuilds(contents)]
 
 
-def _restart(file: MappedFile) -> Update:
-    library = file.soname or file.path.rpartition("/")[2]
-    return Update(library=library, how="restart", path=file.path, package=file.package, version=None)
+def _restarts(files: Sequence[MappedFile]) -> Iterator[Update]:
+    """The files of one package are of one project: libm.so.6 comes with libc.so.6."""
+    named = {file.path: file.soname or file.path.rpartition("/")[2] for file in files}
+    projects = {file.path: next((one.name for one in of_soname(named[file.path])), None) for file in files}
+    by_package = {file.package: projects[file.path] for file in files if file.package and projects[file.path]}
+    for file in files:
+        project = projects[file.path] or (by_package.get(file.package) if file.package else None)
+        yield Update(
+            library=named[file.path],
+            project=project,
+            how="restart",
+            path=file.path,
+            package=file.package,
+            version=None,
+        )
 
 
 def _rebuilds(contents: Iterable[Content]) -> Iterator[Update]:
     """Modules and crates too, `go:` or `cargo:` before their names: theirs are the updates of most such programs."""
     for content in contents:
         name = content.name if content.ecosystem == _PLAIN else f"{content.ecosystem}:{content.name}"
-        yield Update(library=name, how="rebuild", path=None, package=None, version=content.version)
+        yield Update(library=name, project=name, how="rebuild", path=None, package=None, version=content.version)

@@ -48,14 +48,14 @@ def _row(path: str, file: MappedFile) -> list[Span]:
 
 
 def updates(programs: Sequence[Program]) -> Iterator[Row]:
-    """A row for each package or library: whether an update asks for a restart, or for another build."""
+    """A row for each project, package or library: whether an update asks for a restart, or for another build."""
     for updated in dict.fromkeys(_updated(update) for program in programs for update in program.updates):
         yield Row(updated, [_how(program, updated) for program in programs])
 
 
 def _updated(update: Update) -> str:
-    """What is released anew: the package where it is known, else the library."""
-    return update.package or update.library
+    """What is released anew: the project where it is known, else the package, else the library."""
+    return update.project or update.package or update.library
 
 
 def _how(program: Program, updated: str) -> str:
