@@ -45,7 +45,8 @@ def compare(
     from linkscope.analysis.comparing.measured import measured  # files alone do not need it
 
     found = measured(programs, given, running, _variables(assumptions), told)
-    return _document(found.programs, verdict(found.programs, found.slower), found.measurement, errors + found.errors)
+    verdicts = verdict(found.programs, found.slower, run=True)
+    return _document(found.programs, verdicts, found.measurement, errors + found.errors)
 
 
 def _document(
@@ -54,7 +55,7 @@ def _document(
     return CompareDocument(
         programs=programs,
         verdict=verdicts,
-        suggestions=suggestions(programs, verdicts),
+        suggestions=suggestions(programs, verdicts, errors),
         measurement=measurement,
         errors=errors,
     )

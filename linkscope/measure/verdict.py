@@ -6,16 +6,22 @@ import binascii
 import os
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 
-from linkscope.measure.criteria import Apart, Criterion, criteria, listed
+from linkscope.measure.criteria import Apart, Criterion, criteria
+from linkscope.measure.reasons import listed, together
 from linkscope.model.compare import Program, Value, Verdict
 from linkscope.model.quantities import times
 
 
-def verdict(programs: Sequence[Program], slower: Apart | None = None) -> list[Verdict]:
-    """One verdict for each criterion for which two of PROGRAMS have figures. slower: see `criteria`."""
+def verdict(programs: Sequence[Program], slower: Apart | None = None, run: bool = False) -> list[Verdict]:
+    """One verdict for each criterion for which two of PROGRAMS have figures; slower, run: see `criteria`.
+
+    A program that does not start here has no say: what it would need is missing among its figures.
+    """
     names = short_names(programs)
-    return [_by(criterion, programs, names) for criterion in criteria(programs, slower)]
+    fit = [program for program in programs if not program.problems]
+    return [_by(criterion, fit, names) for criterion in criteria(fit, slower, run)]
 
 
 def short_names(programs: Sequence[Program]) -> dict[str, str]:
@@ -35,17 +41,21 @@ def _exact(program: Program) -> str:
 
 
 def _by(criterion: Criterion, programs: Sequence[Program], names: dict[str, str]) -> Verdict:
-    figures = [(value, program) for program in programs if (value := criterion.figure(program)) is not None]
-    figures.sort(key=lambda pair: pair[0], reverse=criterion.more)
-    (first, best), others = figures[0], figures[1:]
-    behind = [(value, program) for value, program in others if criterion.apart(best, program)]
-    alike = [program for _, program in others if not criterion.apart(best, program)]
-    lead = _tied(criterion, [best, *alike], names) if alike else f"{names[best.path]} {criterion.says}"
+    ranked = sorted(
+        (program for program in programs if criterion.figure(program) is not None),
+        key=lambda program: criterion.figure(program) or 0,
+        reverse=criterion.more,
+    )
+    best = ranked[0]
+    # A tie ends at the first that is apart: who is behind that one is so too, however noisy its own figure is.
+    alike = list(takewhile(lambda program: not criterion.apart(best, program), ranked[1:]))
+    behind = ranked[1 + len(alike) :]
+    first, following = (criterion.figure(one) if one else None for one in (best, behind[0] if behind else None))
     return Verdict(
         criterion=criterion.name,
         better=None if alike else best.path,
-        ratio=first / behind[0][0] if behind and behind[0][0] else None,
-        message=lead + _figures(criterion, figures[0], alike, behind, names),
+        ratio=first / following if first is not None and following else None,
+        message=_message(criterion, [best, *alike], behind, names),
         unit=criterion.unit,
         values=[Value(path=program.path, value=criterion.figure(program)) for program in programs],
         tied=[program.path for program in (best, *alike)] if alike else [],
@@ -53,33 +63,42 @@ def _by(criterion: Criterion, programs: Sequence[Program], names: dict[str, str]
     )
 
 
-_Figures = list[tuple[float, Program]]
+def _message(criterion: Criterion, ahead: list[Program], behind: list[Program], names: dict[str, str]) -> str:
+    """`hello-static is done first: 312 µs against 600 µs of hello-dynamic (0.52 x), which has …; the last is …`."""
+    lead = _tie(criterion, ahead, names) if len(ahead) > 1 else _lead(criterion, ahead[0], names)
+    return lead + _against(criterion, ahead[0], behind, names)
 
 
-def _tied(criterion: Criterion, alike: list[Program], names: dict[str, str]) -> str:
-    called = listed([names[program.path] for program in alike], len(alike))
-    return f"{called} tie" if criterion.exact else f"{called} tie, for they differ by no more than the noise"
+def _lead(criterion: Criterion, best: Program, names: dict[str, str]) -> str:
+    if criterion.nothing and not criterion.figure(best):
+        return f"{names[best.path]} {criterion.nothing}"
+    copies = together(best)
+    says = criterion.says.format(count=copies.count if copies else 1)
+    return f"{names[best.path]} {says}: {criterion.amount(best)}"
 
 
-def _figures(
-    criterion: Criterion,
-    best: tuple[float, Program],
-    alike: list[Program],
-    behind: _Figures,
-    names: dict[str, str],
-) -> str:
-    """`: 312 µs against 600 µs of hello-dynamic (0.52 x), which has …; the last is hello-cpp with 900 µs`."""
-    value, leader = best
-    farthest = [criterion.figure(program) or 0 for program in alike][-1:] or [value]
-    low, high = criterion.amount(value), criterion.amount(farthest[0])
-    said = f": {low if low == high else f'{low} to {high}'}"
+def _tie(criterion: Criterion, ahead: list[Program], names: dict[str, str]) -> str:
+    called = listed([names[program.path] for program in ahead], len(ahead))
+    low, high = criterion.amount(ahead[0]), criterion.amount(ahead[-1])
+    figures = low if low == high else f"{low} to {high}"
+    return (
+        f"{called} tie, for they differ by no more than the noise: {figures}"
+        if criterion.measured
+        else (f"{called} tie: {figures}")
+    )
+
+
+def _against(criterion: Criterion, best: Program, behind: list[Program], names: dict[str, str]) -> str:
+    """The next one with its figure and the reason, and the last one where it is farther behind."""
     if not behind:
-        return said
-    following, next_one = behind[0]
-    ratio = f" ({times(value / following)})" if value and following else ""
-    reason = criterion.because(leader, next_one)
-    said += f" against {criterion.amount(following)} of {names[next_one.path]}{ratio}{f', {reason}' if reason else ''}"
-    if len(behind) > 1:
-        farthest_value, last = behind[-1]
-        said += f"; the last is {names[last.path]} with {criterion.amount(farthest_value)}"
+        return ""
+    following, last = behind[0], behind[-1]
+    value, next_value = criterion.figure(best), criterion.figure(following)
+    ratio = f" ({times(value / next_value)})" if value and next_value else ""
+    reason = criterion.because(best, following)
+    said = f" against {criterion.amount(following)} of {names[following.path]}{ratio}{f', {reason}' if reason else ''}"
+    if criterion.nothing and not value:
+        said = f",{said}"
+    if criterion.amount(last) != criterion.amount(following):
+        said += f"; the last is {names[last.path]} with {criterion.amount(last)}"
     return said

@@ -83,12 +83,14 @@ class Loss(Document, frozen=True, kw_only=True):
 class Reach(Document, frozen=True, kw_only=True):
     """On how many of the known systems for the file's machine it starts; doubtful: where that cannot be told.
 
-    oldest: the first release of each distribution on which it starts, None where there is none.
+    because: what keeps it from most of the others, a version or a library; None where nothing does. oldest: the first
+    release of each distribution on which it starts, None where there is none.
     """
 
     systems: int
     starts: int
     doubtful: int
+    because: str | None
     oldest: dict[str, str | None]
 
 
@@ -167,12 +169,14 @@ class ProgramRun(Document, frozen=True, kw_only=True):
 class Program(Document, frozen=True, kw_only=True):
     """One of the programs that are compared: what its file says, and what was measured if it was run.
 
-    size: of the file; memory_size: of its own segments, in whole pages; mapped_size: of these and of everything else
-    that would be mapped. libraries: how many files that is, the loader among them. relocations: all that are done at
-    start. requires: as in `inspect`; needs_kernel: the oldest that its note allows. problems: why it would not start.
+    machine: as `inspect` calls it in `elf.machine`. size: of the file; memory_size: of its own segments, in whole
+    pages; mapped_size: of these and of everything else that would be mapped. libraries: how many files that is, the
+    loader among them. relocations: all that are done at start. requires: as in `inspect`; needs_kernel: the oldest
+    that its note allows. problems: why it would not start.
     """
 
     path: str
+    machine: str
     linkage: Linkage | None
     pie: bool | None
     size: int

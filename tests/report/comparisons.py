@@ -70,6 +70,7 @@ def run(median: float = 0.0006, pss: int = 200_000, more: int = 90_000, **other:
 def program(path: str, **other: object) -> Program:
     """A dynamic PIE of glibc, which was not run."""
     facts: dict[str, object] = {
+        "machine": "x86_64",
         "linkage": "dynamic",
         "pie": True,
         "size": 16_000,
@@ -93,7 +94,7 @@ def program(path: str, **other: object) -> Program:
         "libc": Libc(family="glibc"),
         "requires": {"GLIBC": "2.34"},
         "needs_kernel": "3.2.0",
-        "reach": Reach(systems=23, starts=14, doubtful=0, oldest={"debian": "12"}),
+        "reach": Reach(systems=23, starts=14, doubtful=0, because="GLIBC_2.34", oldest={"debian": "12"}),
         "hardening": Hardening(relro="full", bind_now=True, nx=True, canary=False, fortify=False, cet=False),
         "losses": [],
         "problems": [],
@@ -123,7 +124,7 @@ def static(path: str, **other: object) -> Program:
         "start_work": StartWork(relative=0, symbolic=0, lazy=0, indirect=25, look_ups=None),
         "updates": [Update(library="glibc", project="glibc", how="rebuild", path=None, package=None, version="2.36")],
         "requires": {},
-        "reach": Reach(systems=23, starts=23, doubtful=0, oldest={"debian": "7"}),
+        "reach": Reach(systems=23, starts=23, doubtful=0, because=None, oldest={"debian": "7"}),
         "losses": [Loss(code="nss", message="names are only found with the NSS modules of glibc 2.36")],
     }
     return program(path, **{**facts, **other})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from linkscope.contents.installed import Installed
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
-    from linkscope.model.inspect import Code, File
+    from linkscope.model.inspect import Code, File, Problem
 
 _NAMES: dict[BytesKind, PartKind] = {
     "code": "own-code",
@@ -51,6 +51,7 @@ def program(run: Run, examined: Examined, installed: Installed) -> Program:
     return Program(
         path=file.path,
         path_bytes=file.path_bytes,
+        machine=file.elf.machine,
         linkage=file.linkage,
         pie=file.pie,
         size=image.size,
@@ -69,13 +70,20 @@ def program(run: Run, examined: Examined, installed: Installed) -> Program:
         reach=reach(FileSubject(run, examined, rooted=not system.root.is_system)),
         hardening=file.hardening,
         losses=lost,
-        problems=[problem.message for problem in file.problems if problem.fatal],
+        problems=_why_not(file.problems),
     )
 
 
 def _is_packed(file: File) -> bool:
     """Whether the code in the file is not the one that runs: what is told of that one has no place among its bytes."""
     return any(problem.code == "packed" for problem in file.problems)
+
+
+def _why_not(problems: Iterable[Problem]) -> list[str]:
+    """Why it would not start. Symbols that nothing defines say nothing where a file is missing that may define them."""
+    fatal = [problem for problem in problems if problem.fatal]
+    of_files = [problem.message for problem in fatal if problem.code != "unresolved-symbol"]
+    return of_files or [problem.message for problem in fatal]
 
 
 def _parts(sizes: dict[BytesKind, int], code: Code | None) -> Iterable[Part]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from linkscope.model.compare import Reach
@@ -22,14 +23,21 @@ def reach(subject: FileSubject) -> Reach | None:
     wanted = requirements(subject, subject.undefined)
     starts = doubtful = systems = 0
     oldest: dict[str, str | None] = {}
+    hindrances: Counter[str] = Counter()
     for target in targets():
         if target.kind != "system" or target.machine(elf.machine, elf.class_, elf.endian) is None:
             continue
         systems += 1
-        said = verdict(target, wanted).starts
+        judged = verdict(target, wanted)
+        said = judged.starts
+        if said is False and judged.because is not None:
+            hindrances[judged.because] += 1
         starts += said is True
         doubtful += said is None
         if said and oldest.get(target.distribution) is None:
             oldest[target.distribution] = target.release
         oldest.setdefault(target.distribution, None)
-    return Reach(systems=systems, starts=starts, doubtful=doubtful, oldest=oldest) if systems else None
+    if not systems:
+        return None
+    because = hindrances.most_common(1)[0][0] if hindrances else None
+    return Reach(systems=systems, starts=starts, doubtful=doubtful, because=because, oldest=oldest)

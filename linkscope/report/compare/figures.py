@@ -31,6 +31,8 @@ class _Line(msgspec.Struct, frozen=True):
 def of_files(document: CompareDocument) -> Iterator[Row]:
     """What the files alone say."""
     programs = document.programs
+    if len({program.machine for program in programs}) > 1:
+        yield Row("machine", [program.machine for program in programs])
     yield Row("linkage", [program.linkage or _NONE for program in programs])
     yield Row("PIE", [_yes(program.pie) for program in programs])
     yield Row("C library", [_libc(program) for program in programs])

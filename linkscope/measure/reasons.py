@@ -1,0 +1,126 @@
+"""Why one of two programs is behind by a criterion: a clause about it, with its figure, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from linkscope.model.compare import Copies, PartKind, Program
+from linkscope.model.quantities import size
+
+Because = Callable[[Program, Program], str]
+_NOTABLE = 0.05  # of a size: a smaller difference needs no reason
+_KINDS: dict[PartKind, str] = {
+    "own-code": "code of its own or that is not known",
+    "library-code": "code of {names}",
+    "read-only-data": "read-only data",
+    "data": "data",
+    "linking": "what the loader reads",
+    "symbols": "symbols",
+    "debug": "debugging data",
+    "other": "headers and what fills up",
+}
+
+
+def alone(program: Program) -> Copies | None:
+    """Its memory when one copy runs; None where that was not measured."""
+    return next((one for one in program.run.copies if one.count == 1), None) if program.run else None
+
+
+def together(program: Program) -> Copies | None:
+    """Its memory when the most copies ran; None where it was never more than one."""
+    most = max(program.run.copies, key=lambda one: one.count, default=None) if program.run else None
+    return most if most and most.count > 1 else None
+
+
+def rebuilt(program: Program) -> list[str]:
+    """The libraries inside, by name: an update of one of them is another build."""
+    return sorted({update.library for update in program.updates if update.how == "rebuild"})
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """NAMES in a sentence: `a`, `a and b`, `a, b, c and 4 more`."""
+    shown = list(names[:most])
+    if len(names) > most:
+        shown.append(f"{len(names) - most} more")
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+
+
+def none(_best: Program, _other: Program) -> str:
+    """Where no reason is known."""
+    return ""
+
+
+def of_size(best: Program, other: Program) -> str:
+    """The kind of bytes that makes most of the difference, if that is half of it."""
+    difference = other.size - best.size
+    if difference < _NOTABLE * other.size:
+        return ""
+    mine, theirs = (_by_kind(program) for program in (best, other))
+    more, kind = max((theirs.get(kind, 0) - mine.get(kind, 0), kind) for kind in _KINDS)
+    if 2 * more < difference:
+        return ""
+    brought = [part for part in other.parts if part.kind == "library-code" and part.name]
+    names = [part.name or "" for part in sorted(brought, key=lambda part: -part.size)]
+    return f"which has {size(more)} more of {_KINDS[kind].format(names=listed(names))}"
+
+
+def _by_kind(program: Program) -> dict[PartKind, int]:
+    sizes: dict[PartKind, int] = {}
+    for part in program.parts:
+        sizes[part.kind] = sizes.get(part.kind, 0) + part.size
+    return sizes
+
+
+def of_start(best: Program, other: Program) -> str:
+    """What the other has to map and to relocate more."""
+    work = other.relocations - best.relocations
+    said = [_files(other.libraries - best.libraries)]
+    said += [f"{work:,} {'relocation' if work == 1 else 'relocations'}"] if work > 0 else []
+    more = listed([one for one in said if one])
+    return f"which has {more} more to load at start" if more else ""
+
+
+def of_mapping(best: Program, other: Program) -> str:
+    """What the other has to map more."""
+    files = _files(other.libraries - best.libraries)
+    return f"which has {files} more to map" if files else ""
+
+
+def _files(count: int) -> str:
+    return "" if count <= 0 else f"{count} {'file' if count == 1 else 'files'}"
+
+
+def of_memory(_best: Program, other: Program) -> str:
+    """What of it nobody else has mapped."""
+    copies = alone(other)
+    return f"of which {size(copies.private)} are shared with no other process" if copies and copies.private else ""
+
+
+def of_copies(best: Program, other: Program) -> str:
+    """What one more copy costs; it may be the better one of which that is more, as long as there are few."""
+    mine, theirs = (each.run.one_more_copy if each.run else None for each in (best, other))
+    if mine is None or theirs is None or size(mine) == size(theirs):
+        return ""
+    if theirs > mine:
+        return f"where one more copy costs {size(theirs)} and not {size(mine)}"
+    return f"though there one more copy costs only {size(theirs)}, and here {size(mine)}"
+
+
+def of_needs(_best: Program, other: Program) -> str:
+    """Whose files they are."""
+    packages = sorted({file.package for file in other.files if file.package})
+    if packages:
+        return f"of {listed(packages)}"
+    return f"among them {other.files[0].soname or other.files[0].path}" if other.files else ""
+
+
+def of_contents(_best: Program, other: Program) -> str:
+    """What is inside the other."""
+    inside = rebuilt(other)
+    return f"which has {listed(inside)} inside" if inside else ""
+
+
+def of_reach(_best: Program, other: Program) -> str:
+    """What most of the systems lack that are out of reach."""
+    because = other.reach.because if other.reach else None
+    return f"since most of the others lack {because}" if because else ""
