@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -63,7 +64,7 @@ def program(run: Run, examined: Examined, installed: Installed) -> Program:
         parts=list(_parts(sizes, None if _is_packed(file) else file.code)),
         files=files,
         start_work=work,
-        updates=updates(files, file.contents or ()),
+        updates=updates(files, [one for one in file.contents or () if one.name != os.path.basename(file.path)]),
         libc=file.libc,
         requires=file.requires,
         needs_kernel=needs_kernel,

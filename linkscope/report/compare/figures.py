@@ -248,6 +248,7 @@ _FILE = (
     _Line("size", lambda program: program.size, _bytes, "size"),
     _Line("mapped in all", lambda program: program.mapped_size, _bytes),
     _Line("other files", lambda program: program.libraries, whole, "independence"),
+    _Line("with these, on disk", lambda program: program.size + sum(file.size for file in program.files), _bytes),
     _Line("relocations", lambda program: program.relocations, whole, "start"),
     _Line("look-ups", lambda program: program.start_work.look_ups, whole),
     _Line(

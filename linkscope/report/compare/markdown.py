@@ -97,7 +97,7 @@ def _how_measured(measurement: Measurement) -> str:
         said.append(f"with {code(clipped(arguments, _PATH))}")
     if measurement.overhead is not None:
         said.append(f"measuring adds {duration(measurement.overhead)} to a run")
-    said += [_said(one) for one in (measurement.kernel, measurement.cpu) if one]
+    said += [inert(one) for one in (measurement.kernel, measurement.cpu) if one]
     return f"{' · '.join(said)}\n\n"
 
 
