@@ -45,8 +45,8 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
             return size(round(value))
         if self.unit == "seconds":
             return duration(value)
-        noun = self.unit if value != 1 else _ONE[self.unit]
         doubtful = program.reach.doubtful if self.unit == "systems" and program.reach else 0
+        noun = self.unit if value != 1 or doubtful else _ONE[self.unit]
         return f"{value:,.0f}{f' to {value + doubtful:,.0f}' if doubtful else ''} {noun}"
 
 

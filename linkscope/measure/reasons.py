@@ -74,10 +74,10 @@ def _by_kind(program: Program) -> dict[PartKind, int]:
 def of_start(best: Program, other: Program) -> str:
     """What the other has to map and to relocate more."""
     work = other.relocations - best.relocations
-    said = [_files(other.libraries - best.libraries)]
-    said += [f"{work:,} {'relocation' if work == 1 else 'relocations'}"] if work > 0 else []
-    more = listed([one for one in said if one])
-    return f"which has {more} more to load at start" if more else ""
+    files = _files(other.libraries - best.libraries)
+    said = [f"{files} more to map"] if files else []
+    said += [f"{work:,} {'relocation' if work == 1 else 'relocations'} more to do"] if work > 0 else []
+    return f"which has {listed(said)}" if said else ""
 
 
 def of_mapping(best: Program, other: Program) -> str:

@@ -185,10 +185,18 @@ def _old_systems(compared: _Compared) -> Iterator[str]:
         floor = narrow.reach.because if narrow.reach else None
         systems = wide.reach.systems if wide.reach else 0
         yield (
-            f"To run on other people's systems: {compared.names[wide.path]} starts on {values[wide.path]:.0f} of "
-            f"{systems} that are known, {compared.names[narrow.path]} on {values[narrow.path]:.0f}"
+            f"To run on other people's systems: {compared.names[wide.path]} starts on {_starts(wide)} of "
+            f"{systems} that are known, {compared.names[narrow.path]} on {_starts(narrow)}"
             f"{f', for most others lack {floor}' if floor else ''}."
         )
+
+
+def _starts(program: Program) -> str:
+    """`13`, or `9 to 13` where of some systems it cannot be told."""
+    reach = program.reach
+    if reach is None or not reach.doubtful:
+        return str(reach.starts if reach else 0)
+    return f"{reach.starts} to {reach.starts + reach.doubtful}"
 
 
 def _lost(compared: _Compared) -> Iterator[str]:

@@ -147,8 +147,8 @@ def test_times_apart_name_the_faster_one() -> None:
     assert (start.better, start.unit) == ("b", "seconds")
     assert start.ratio == pytest.approx(0.5)
     assert start.message == (
-        "b is done first: 1.00 ms against 2.00 ms of a (0.50 x), which has 2 files and 65 relocations more to load at "
-        "start"
+        "b is done first: 1.00 ms against 2.00 ms of a (0.50 x), which has 2 files more to map and 65 relocations more "
+        "to do"
     )
 
 
