@@ -24,15 +24,23 @@ _MAX_BRANCHES = 1 << 17  # of one piece, eight times as many as in real code
 _X86_BRANCH = rb"(?s)[\xe8\xe9](?=(....))"  # call or jmp, and the distance from what follows
 
 
-def is_called(reader: Reader, image: Image, table: SymbolTable, names: frozenset[bytes]) -> bool | None:
+def is_called(
+    reader: Reader,
+    image: Image,
+    table: SymbolTable,
+    names: frozenset[bytes],
+    callers_that_do_not_count: frozenset[bytes] = frozenset(),
+) -> bool | None:
     """Whether some instruction calls a function of these NAMES, or ends in a jump there.
 
-    None for machines whose instructions are not known here. False also where the functions are not in the table.
+    callers_that_do_not_count: names of functions in which that means nothing. None for machines whose instructions are
+    not known here. False also where the functions are not in the table.
     """
     targets = _BRANCH_TARGETS.get(image.machine)
     if targets is None:
         return None
     addresses = table.addresses_of(names)
+    passed_over = table.spans_of(callers_that_do_not_count) if addresses and callers_that_do_not_count else []
     left = _CODE_LIMIT if addresses else 0
     for segment in image.segments:
         if left and segment.type == c.PT_LOAD and segment.flags & c.PF_X:
@@ -40,9 +48,17 @@ def is_called(reader: Reader, image: Image, table: SymbolTable, names: frozenset
             left -= end
             for at in range(0, end, _CODE_PIECE):
                 code = reader.read(segment.offset + at, min(_CODE_PIECE + 4, end - at))
+                for span in passed_over:
+                    code = _without(code, segment.vaddr + at, span)
                 if not addresses.isdisjoint(islice(targets(code, segment.vaddr + at), _MAX_BRANCHES)):
                     return True
     return False
+
+
+def _without(code: bytes, address: int, span: tuple[int, int]) -> bytes:
+    """CODE, which stands at ADDRESS, with zeros (which call nothing) in place of what lies in SPAN."""
+    start, end = (min(max(one - address, 0), len(code)) for one in span)
+    return code[:start] + bytes(end - start) + code[end:] if end > start else code
 
 
 def _x86_targets(code: bytes, address: int) -> Iterator[int]:

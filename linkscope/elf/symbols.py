@@ -106,15 +106,19 @@ class SymbolTable:
 
     def addresses_of(self, names: frozenset[bytes]) -> set[int]:
         """The values of the defined symbols of these NAMES."""
-        found: set[int] = set()
-        longest = max(map(len, names)) + 1
+        return {start for start, _ in self.spans_of(names)}
+
+    def spans_of(self, names: frozenset[bytes]) -> list[tuple[int, int]]:
+        """From where to where (addresses, the end left out) the defined symbols of these NAMES reach."""
+        found: list[tuple[int, int]] = []
+        longest = max(map(len, names), default=0) + 1
         for fields in struct.iter_unpack(self.order + _ENTRY[self.word], self.records):
             at = fields[0]
             end = self.strings.find(b"\0", at, at + longest)
             if self.strings[at : max(end, at)] in names:
-                shndx, value = (fields[3], fields[4]) if self.word == 8 else (fields[5], fields[1])
+                shndx, value, size = fields[3:6] if self.word == 8 else (fields[5], *fields[1:3])
                 if shndx != c.SHN_UNDEF:
-                    found.add(value)
+                    found.append((value, value + size))
         return found
 
 

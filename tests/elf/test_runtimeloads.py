@@ -88,6 +88,23 @@ def test_a_program_that_loads_libraries_is_said_to(
     assert _ways(program) == [name.partition("-")[0]]
 
 
+@pytest.mark.parametrize("how", ["-static", "-static-pie"])
+@pytest.mark.parametrize("converts", [False, True])
+def test_a_cpp_program_converts_only_where_it_calls_iconv_itself(
+    converts: bool, how: str, tmp_path: Path, require_tool: RequireTool
+) -> None:
+    """libstdc++ calls iconv_open in every one that prints, in a function that this one never comes to."""
+    require_tool("g++")
+    call = 'iconv_open("UTF-16", "ISO-8859-2"); ' if converts else ""
+    source = f'#include <iconv.h>\n#include <iostream>\nint main() {{ std::cerr << "x\\n"; {call}report(); }}\n'
+    (tmp_path / "source.cc").write_text(REPORT + source)
+    made = tmp_path / "made"
+    subprocess.run(["g++", "-O2", how, "-Wl,--no-warnings", "-o", made, tmp_path / "source.cc"], check=True)
+    assert "iconv_open" in tool("nm", made)
+    assert ("libc.so.6" in tool(made)) is converts
+    assert _ways(made) == ["iconv"] * converts
+
+
 def test_name_services_are_told_of_a_stripped_file_too(fixture_file: FixtureFile, tmp_path: Path) -> None:
     program = fixture_file("runtime/static-nss")
     assert _ways(program) == ["nss"]

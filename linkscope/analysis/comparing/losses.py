@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _FILES_AND_DNS_INSIDE = (2, 34)  # glibc NEWS 2.34: nss_files and nss_dns have become parts of libc
 _SETLOCALE = frozenset((b"setlocale",))
-# libstdc++ calls it, and iconv_open, whether or not a program asks it for a locale: its presence tells nothing.
+# libstdc++ calls it whether or not a program asks it for a locale: its presence tells nothing.
 _CPP_LOCALE = frozenset((b"_ZNSt6locale6globalERKS_",))
 # Texts that are linked in only with the function: musl src/passwd/nscd_query.c and src/network/resolvconf.c,
 # src/locale/iconv.c (its table), src/ldso/dlopen.c, src/locale/locale_map.c.
@@ -63,8 +63,8 @@ _MUSL: tuple[tuple[LossCode, tuple[bytes, ...], str], ...] = (
 def losses(reader: Reader, image: Image, file: File) -> list[Loss]:
     """In the order of LossCode, each at most once; nothing of a program that is not static.
 
-    Of a stripped program of glibc only `nss` can be told (see `elf.runtimeloads`), of a C++ one neither `iconv` nor
-    `locale`; of musl all. Raises LinkScopeError.
+    Of a stripped program of glibc only `nss` can be told (see `elf.runtimeloads`), of a C++ one no `locale`; of musl
+    all. Raises LinkScopeError.
     """
     if file.linkage != "static":
         return []
@@ -93,7 +93,7 @@ def _of_glibc(reader: Reader, image: Image, file: File) -> Iterator[Loss]:
     table = section_table(reader, image)
     is_cpp = table is not None and bool(table.names_among(_CPP_LOCALE))
     known = (problem.subject.split(", ") for problem in file.problems if problem.code == "loads-at-run-time")
-    ways = {way for ways in known for way in ways} - ({"iconv"} if is_cpp else set())
+    ways = {way for ways in known for way in ways}
     for code in ("nss", "iconv", "dlopen"):
         if code in ways:
             yield Loss(code=code, message=told[code])
