@@ -12,6 +12,9 @@ _FILE = os.path.join(os.path.dirname(__file__), "packnames.toml")
 # `1:1.3.dfsg+really1.3.1-1`: what a package that had to go back to an older version holds (Debian Developer's
 # Reference, 5.7.1, "Versioning when going back").
 _REALLY = re.compile(r".*\+really")
+# `0~20200923.3`, `0+20210324`: the release's date, before which packagers put a zero that sorts below any number that
+# upstream may begin to count with (Debian Policy, 5.6.12).
+_DATED = re.compile(r"0[~+](?=\d{8}(\.\d+)*$)")
 # What packagers add when they take something out of the sources (lintian, `source-contains-…`; Debian's habits).
 _REPACKED = re.compile(r"[.+~-](dfsg|ds|repack|git|svn|cvs|openresty|\d{8}).*")
 
@@ -48,7 +51,7 @@ def upstream_version(package_version: str) -> str:
     """
     _, _, version = package_version.rpartition(":")
     version = version.rsplit("-", 1)[0] if "-" in version else version
-    version = _REALLY.sub("", version)
+    version = _DATED.sub("", _REALLY.sub("", version), count=1)
     return _REPACKED.sub("", version) or version
 
 

@@ -209,6 +209,8 @@ def test_a_package_that_was_removed_owns_nothing(tmp_path: Path) -> None:
         ("2.41-12+deb13u5", "2.41"),
         ("1.0.8", "1.0.8"),
         ("0.34~cvs20160606-14", "0.34"),
+        ("0~20200923.3-2", "20200923.3"),
+        ("20220623.1-1", "20220623.1"),
     ],
 )
 def test_the_upstream_version_of_a_package(package_version: str, upstream: str) -> None:
