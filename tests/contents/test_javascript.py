@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from linkscope.contents import bundles, languages
+from linkscope.contents import bundles, embedded, languages, symbols
 from linkscope.model.inspect import Content
 from tests.contents import builders, released
 from tests.contents.samples import linked
@@ -181,3 +181,15 @@ def test_what_earlier_releases_append(name: str, tmp_path: Path) -> None:
         append(linked(tmp_path / "host", "int main(void) { return 0; }\n", []).read_bytes())
     )
     assert _texts(tmp_path / "made", name.partition(" ")[0]) == [expected]
+
+
+def test_what_bun_has_in_place_of_a_library_is_not_that_library(tmp_path: Path) -> None:
+    """It has JavaScriptCore (WebKit's) for V8, HTTP/2 of its own, and functions called as libuv's."""
+    bun = builders.bun()
+    versions = json.loads(builders.run([bun, "-p", "JSON.stringify(process.versions)"], tmp_path))
+    assert {"webkit", "icu", "sqlite", "llhttp"} <= versions.keys()
+    assert "nghttp2" not in versions
+    found = {one.name: one.version for one in [*ask(embedded.contents, bun), *ask(symbols.contents, bun)]}
+    assert not found.keys() & {"nodejs", "v8", "libuv", "nghttp2"}
+    assert {"boringssl", "icu", "sqlite", "llhttp", "mimalloc", "zstd"} <= found.keys()
+    assert found["sqlite"] == versions["sqlite"]

@@ -151,6 +151,10 @@ def test_a_mistake_in_a_table_is_told_with_its_place(text: str, place: str, tmp_
         ("libvorbis", "libvorbisenc.so.2", True),
         ("lua", "liblua5.4.so.0", True),
         ("db", "libdb-5.3.so", True),
+        ("libxslt", "libexslt.so.0", True),
+        ("e2fsprogs", "libcom_err.so.2", True),
+        ("e2fsprogs", "libcom_err-2abe824b.so.2.1", True),
+        ("e2fsprogs", "libcom_err.so.3", False),
         ("luajit", "libluajit-5.1.so.2", True),
     ],
 )
