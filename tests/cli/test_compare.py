@@ -1,0 +1,389 @@
+"""`linkscope compare`, the whole command: its formats, its exit codes, what it refuses, and what it never starts."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import msgspec
+import pytest
+
+from linkscope.model.compare import CompareDocument
+from tests.cli.conftest import COMMAND, Linkscope, environment
+from tests.cli.processes import on_terminal
+from tests.measure import marked
+
+FixtureFile = Callable[[str], Path]
+SHORT = ("--run", "--runs", "11", "--copies", "1,3")
+CRITERIA = ["size", "start", "memory", "memory-copies", "independence", "updates", "portability"]
+# What a program does is told by its name, which the kernel has. `good` and whoever is not listed ends at once.
+_BY_NAME = """
+read name < /proc/$$/comm
+case $name in
+fails) echo first >&2; echo no such thing >&2; exit 3 ;;
+hangs) sleep 1000 ;;
+computes) while :; do :; done ;;
+terminal) test -t 0 ;;
+input) read line ;;
+writes) while :; do echo 0123456789abcdef0123456789abcdef0123456789abcdef; done ;;
+leaves) sleep 1000 & ;;
+daemon) setsid sh -c 'trap "" TERM HUP; sleep 1000' & exit 0 ;;
+dies) kill -SEGV $$ ;;
+deletes) rm -f deletes ;;
+fifth) echo >> runs; test $(wc -l < runs) -ne 5 ;;
+esac
+"""
+# Each with what is said of it.
+_NASTY = {
+    "fails": "ends with exit code 3: no such thing",
+    "hangs": "does not end within 1 s (it waits, and hardly computes",
+    "computes": "does not end within 1 s (it computed for ",
+    "terminal": "needs a terminal: ",
+    "input": "needs something to read: ",
+    "writes": "writes more than 16 MiB",
+    "leaves": "ends and leaves a process behind: sleep (",
+    "daemon": "ends and leaves ",
+    "dies": "is killed by signal 11 (SIGSEGV)",
+    "deletes": "cannot be started: no such file or directory, after a first run that ended well",
+    "fifth": "ends with exit code 1, after a first run that ended well",
+    "closed": "cannot be started: permission denied (the file is not executable)",
+    "foreign": "cannot be started: exec format error",
+    "script": "is a script for /bin/sh, not an ELF file",
+    "absent": "no such file or directory",
+}
+
+
+@pytest.fixture
+def hello(fixture_file: FixtureFile) -> list[Path]:
+    """The same program as a dynamic and as a static one."""
+    return [fixture_file("hello/hello-dynamic-pie"), fixture_file("hello/hello-static")]
+
+
+def _shells(folder: Path, *names: str) -> list[Path]:
+    """Copies of the shell, an ELF file that does what it is told."""
+    made = [folder / name for name in names]
+    for path in made:
+        shutil.copy(os.path.realpath("/bin/sh"), path)
+    return made
+
+
+# --- The document -----------------------------------------------------------------------------------------------------
+
+
+def test_json_is_one_document_of_the_published_schema(linkscope: Linkscope, hello: list[Path]) -> None:
+    schema = jsonschema.Draft202012Validator(json.loads(linkscope("schema", "compare").stdout))
+    for options in ((), SHORT):
+        ran = linkscope("compare", *options, "--format", "json", *hello)
+        assert ran.returncode == 0, ran.stderr
+        schema.validate(json.loads(ran.stdout))
+        again = msgspec.json.encode(msgspec.json.decode(ran.stdout, type=CompareDocument))
+        assert json.loads(again) == json.loads(ran.stdout)
+
+
+def test_the_keys_of_the_contract_say_what_they_are_to_say(linkscope: Linkscope, hello: list[Path]) -> None:
+    """Bytes and seconds; the sizes are those of stat(2)."""
+    document = json.loads(linkscope("compare", *SHORT, "--format", "json", *hello).stdout)
+    assert document["schema"] == "linkscope/compare/1"
+    assert [program["path"] for program in document["programs"]] == [str(path) for path in hello]
+    assert [program["linkage"] for program in document["programs"]] == ["dynamic", "static"]
+    assert [program["pie"] for program in document["programs"]] == [True, False]
+    for program, path in zip(document["programs"], hello, strict=True):
+        size = path.stat().st_size
+        assert program["size"] == size == sum(part["size"] for part in program["parts"])
+        assert program["mapped_size"] >= program["memory_size"] > 0
+        assert program["libraries"] == len(program["files"])
+        run = program["run"]
+        assert 0 < run["seconds"]["low"] <= run["seconds"]["median"] <= run["seconds"]["high"] < 10
+        assert run["minor_faults"] > 0
+        assert [one["count"] for one in run["copies"]] == [1, 3]
+        for one in run["copies"]:
+            assert 4096 <= one["private"] <= one["pss"] <= one["rss"]
+        one, three = run["copies"]
+        assert run["one_more_copy"] == round((three["pss"] - one["pss"]) / 2)
+    assert [one["criterion"] for one in document["verdict"]] == CRITERIA
+    for one in document["verdict"]:
+        assert (one["better"] is None) == (len(one["tied"]) > 1)
+        assert one["better"] is None or one["better"] in {str(path) for path in hello}
+    assert document["measurement"]["rounds"] == 11
+    assert document["errors"] == []
+
+
+def test_without_run_nothing_is_measured_and_nothing_is_started(
+    tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """strace sees every execve(2) of the command and of whoever it starts."""
+    trace = tmp_path / "trace"
+    programs = _shells(tmp_path, "one", "two")
+    traced = [require_tool("strace"), "-f", "-qq", "-e", "trace=execve,execveat", "-o", str(trace)]
+    ran = subprocess.run(
+        [*traced, *COMMAND, "compare", "--format", "json", *programs],
+        env=environment(),
+        capture_output=True,
+        timeout=60,
+    )
+    document = json.loads(ran.stdout)
+    assert [program["run"] for program in document["programs"]] == [None, None]
+    assert document["measurement"] is None
+    started = [line for line in trace.read_text().splitlines() if "exec" in line and " = 0" in line]
+    assert len(started) == 1
+    assert not any(str(path) in line for line in started for path in programs)
+
+
+def test_what_is_run_is_said_before(linkscope: Linkscope, hello: list[Path]) -> None:
+    ran = linkscope("compare", *SHORT, *hello)
+    assert ran.stderr.decode() == f"linkscope runs {hello[0]}, {hello[1]}, many times\n"
+
+
+def test_the_cost_of_measuring_is_told_in_text_and_in_json(linkscope: Linkscope, hello: list[Path]) -> None:
+    """It is less than what a program takes that imports Python, and more than nothing."""
+    document = json.loads(linkscope("compare", *SHORT, "--format", "json", *hello).stdout)
+    assert -0.001 < document["measurement"]["overhead"] < 0.02
+    assert "measuring adds " in linkscope("compare", *SHORT, *hello).stdout.decode()
+
+
+def test_a_file_that_is_named_twice_ties_with_itself(linkscope: Linkscope, hello: list[Path]) -> None:
+    document = json.loads(linkscope("compare", *SHORT, "--format", "json", hello[1], hello[1]).stdout)
+    assert [one["criterion"] for one in document["verdict"]] == CRITERIA
+    assert {one["better"] for one in document["verdict"]} == {None}
+    assert all(one["tied"] == [str(hello[1])] * 2 for one in document["verdict"])
+
+
+# --- What goes wrong --------------------------------------------------------------------------------------------------
+
+
+def test_what_a_program_does_wrong_is_told_apart_and_the_others_are_compared(
+    linkscope: Linkscope, tmp_path: Path
+) -> None:
+    _shells(tmp_path, "good", "better", *(name for name in _NASTY if name not in ("script", "absent")))
+    (tmp_path / "closed").chmod(0o644)
+    (tmp_path / "script").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "script").chmod(0o755)
+    with open(tmp_path / "foreign", "r+b") as foreign:  # e_machine of the gABI's ELF header: EM_S390, or not
+        foreign.seek(18)
+        foreign.write(struct.pack("=H", 22 if os.uname().machine != "s390x" else 183))
+    (tmp_path / "tmp").mkdir()
+    words = [*SHORT, "--timeout", "1", "--format", "json", "good", *_NASTY, "better", "--", "-c", _BY_NAME]
+    ran = linkscope("compare", *words, env=dict([marked.command("").environment[-1]], TMPDIR=str(tmp_path / "tmp")))
+    document = json.loads(ran.stdout)
+    errors = {error["path"]: error["error"] for error in document["errors"]}
+    assert ran.returncode == 2
+    assert errors.keys() == _NASTY.keys()
+    for name, said in _NASTY.items():
+        assert said in errors[name], name
+    measured = [program["path"] for program in document["programs"] if program["run"]]
+    assert measured == ["good", "better"]
+    start = next(one for one in document["verdict"] if one["criterion"] == "start")
+    assert start["unit"] == "seconds"
+    assert start["better"] is None
+    assert marked.left() == []
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_reason_is_one_line_on_standard_error_in_text(linkscope: Linkscope, tmp_path: Path) -> None:
+    _shells(tmp_path, "good", "fails", "better")
+    ran = linkscope("compare", *SHORT, "good", "fails", "better", "absent", "--", "-c", _BY_NAME)
+    assert ran.returncode == 2
+    assert ran.stderr.decode().splitlines() == [
+        "linkscope runs good, fails, better, absent, many times",
+        "linkscope: absent: no such file or directory",
+        "linkscope: fails: ends with exit code 3: no such thing",
+    ]
+    assert "exec to exit" in ran.stdout.decode()
+
+
+@pytest.mark.parametrize("options", [(), SHORT], ids=["files", "run"])
+def test_where_no_file_can_be_compared_that_is_all_that_is_said(linkscope: Linkscope, options: tuple[str, ...]) -> None:
+    ran = linkscope("compare", *options, "absent", "/etc/passwd")
+    *_, first, second = ran.stderr.decode().splitlines()
+    assert ran.returncode == 2
+    assert first == "linkscope: absent: no such file or directory"
+    assert second.startswith("linkscope: /etc/passwd: ")
+    assert ran.stdout == b""
+
+
+_REFUSED = [
+    (("good",), "Name two programs at least"),
+    ((), "Name two programs at least"),
+    (("good", "good", "--", "--version"), "ARGS are for --run"),
+    (("--serve", "8080", "good", "good"), "--serve and ARGS are for --run"),
+    (("--run", "--serve", "0", "good", "good"), "'0' is no port"),
+    (("--run", "--serve", "65536", "good", "good"), "'65536' is no port"),
+    (("--run", "--serve", "http", "good", "good"), "'http' is no port"),
+    (("--run", "--serve", "\u0661", "good", "good"), "is no port"),
+    (("--run", "--copies", "", "good", "good"), "is no list of whole numbers"),
+    (("--run", "--copies", "1,,4", "good", "good"), "'1,,4' is no list of whole numbers"),
+    (("--run", "--copies", "0", "good", "good"), "'0' is no list of whole numbers"),
+    (("--run", "--copies", "-1", "good", "good"), "'-1' is no list of whole numbers"),
+    (("--run", "--copies", "many", "good", "good"), "'many' is no list of whole numbers"),
+    (("--run", "--copies", "1000000", "good", "good"), "is no list of whole numbers from 1 to 1024"),
+    (("--run", "--connections", "1.5", "good", "good"), "is no list of whole numbers"),
+    (("--run", "--runs", "0", "good", "good"), "0 is not in the range"),
+    (("--run", "--timeout", "0", "good", "good"), "0 is no number of seconds"),
+    (("--run", "--timeout", "-1", "good", "good"), "-1 is no number of seconds"),
+    (("--run", "--timeout", "nan", "good", "good"), "nan is no number of seconds"),
+    (("--run", "--timeout", "inf", "good", "good"), "inf is no number of seconds"),
+    (("--run", "--root", ".", "good", "good"), "--root does not go with it"),
+    (("--plot", "", "good", "good"), "empty"),
+    (("--format", "yaml", "good", "good"), "'yaml' is not one of"),
+    (("--run", "--serve", "auto", "good", "good"), "write {port} among its arguments"),
+    (("--plot", "good", "good", "absent"), "good: is not written over"),
+    (("--plot", "link", "good", "absent"), "link: is not written over"),
+    (("--run", "--plot", "nowhere/x.svg", "good", "good"), "nowhere/x.svg: no such file or directory"),
+    (("--run", "--plot", ".", "good", "good"), ".: is a directory"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), _REFUSED, ids=[" ".join(words) for words, _ in _REFUSED])
+def test_what_is_asked_wrongly_is_told_in_one_line(
+    linkscope: Linkscope, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    good = _shells(tmp_path, "good")[0]
+    (tmp_path / "link").symlink_to("good")
+    before = good.read_bytes()
+    ran = linkscope("compare", *words)
+    last = ran.stderr.decode().splitlines()[-1]
+    assert ran.returncode == 2
+    assert said in last
+    assert last.startswith(("Error: ", "linkscope: "))
+    assert b"Traceback" not in ran.stderr
+    assert ran.stdout == b""
+    assert good.read_bytes() == before
+
+
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def strange(tmp_path: Path, hello: list[Path]) -> list[Path]:
+    """Two programs whose names are no UTF-8, or hold what a terminal acts on and what markup means."""
+    names = ["caf\udce9", "\x1b[31mred\nx|y<b>&_*`$"]
+    for name, path in zip(names, hello, strict=True):
+        shutil.copy(path, tmp_path / name)
+    return [tmp_path / name for name in names]
+
+
+def test_a_name_is_escaped_in_text(linkscope: Linkscope, strange: list[Path]) -> None:
+    ran = linkscope("compare", *strange)
+    said = ran.stdout.decode()
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert "\x1b" not in said
+    assert "\ufffd" not in said
+    assert r"caf\xe9 is the smallest file" in said
+    assert r"\x1b[31mred\x0ax|y<b>&_*`$" in said
+
+
+def test_a_name_is_no_markup_in_markdown(linkscope: Linkscope, strange: list[Path]) -> None:
+    said = linkscope("compare", "--format", "markdown", *strange).stdout.decode()
+    assert r"caf&#92;xe9" in said
+    assert "\x1b" not in said
+    assert "<b>" not in said
+    tables = [line for line in said.splitlines() if line.startswith("|")]
+    assert all(line.endswith("|") for line in tables)
+
+
+def test_a_name_leaves_the_picture_well_formed(linkscope: Linkscope, strange: list[Path], tmp_path: Path) -> None:
+    ran = linkscope("compare", "--plot", "out.svg", *strange)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    picture = ET.parse(tmp_path / "out.svg").getroot()
+    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
+    shown = "".join(picture.itertext())
+    assert r"caf\xe9" in shown
+    assert "\x1b" not in shown
+
+
+def test_a_name_has_its_exact_bytes_in_json_also_among_the_errors(linkscope: Linkscope, strange: list[Path]) -> None:
+    """The other one is told to fail: it has no such option."""
+    names = [path.name for path in strange]
+    ran = linkscope("compare", "--format", "json", *SHORT, *names, "caf\udce8", "--", "x")
+    document = json.loads(ran.stdout)
+    assert [program["path_bytes"] for program in document["programs"]] == ["Y2Fm6Q==", None]
+    assert [(error["path"], error["path_bytes"]) for error in document["errors"]] == [("caf\ufffd", "Y2Fm6A==")]
+
+
+def test_two_names_that_look_alike_are_two_programs(linkscope: Linkscope, tmp_path: Path, hello: list[Path]) -> None:
+    """Their times are not mixed up: the dynamic one takes longer, whichever comes first."""
+    for name, path in zip(("caf\udce8", "caf\udce9"), hello, strict=True):
+        shutil.copy(path, tmp_path / name)
+    ran = linkscope("compare", "--format", "json", "--run", "--runs", "40", "--copies", "1", "caf\udce8", "caf\udce9")
+    start = next(one for one in json.loads(ran.stdout)["verdict"] if one["criterion"] == "start")
+    assert start["better"] == "caf\ufffd"
+    assert start["ratio"] < 0.95
+
+
+# --- Formats and pictures ---------------------------------------------------------------------------------------------
+
+
+def test_markdown_begins_with_the_verdict(linkscope: Linkscope, hello: list[Path]) -> None:
+    ran = linkscope("compare", *SHORT, "--format", "markdown", *hello)
+    said = ran.stdout.decode()
+    assert ran.returncode == 0
+    assert said.index("| Criterion | Verdict |") < said.index("<details>")
+    assert said.count("<details>") == said.count("</details>")
+
+
+def test_a_picture_of_a_measurement_is_well_formed(linkscope: Linkscope, hello: list[Path], tmp_path: Path) -> None:
+    ran = linkscope("compare", *SHORT, "--plot", "out.svg", *hello)
+    assert ran.returncode == 0
+    shown = "".join(ET.parse(tmp_path / "out.svg").getroot().itertext())
+    assert all(path.name in shown for path in hello)
+
+
+def test_without_matplotlib_nothing_is_run_and_the_remedy_is_told(tmp_path: Path) -> None:
+    """-S and a path of our own: an installation without the extra."""
+    program = (
+        "import sys, importlib.util as u; found = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'matplotlib' else found(name, *rest)\n"
+        "from linkscope.cli.invocation import run; sys.exit(run(sys.argv[1:]))"
+    )
+    _shells(tmp_path, "one", "two")
+    words = ["compare", "--run", "--plot", "x.svg", "one", "two", "--", "-c", "echo > started"]
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=tmp_path, env=environment(), capture_output=True, timeout=60
+    )
+    assert ran.returncode == 2
+    assert "--plot needs matplotlib, which is not installed: pip install 'linkscope[plot]'" in ran.stderr.decode()
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_no_line_is_wider_than_the_terminal(hello: list[Path], columns: int) -> None:
+    shown = on_terminal(["compare", *SHORT, *map(str, hello)], columns, NO_COLOR="1")
+    assert max(map(len, shown.splitlines())) <= columns
+    assert "What this suggests" in shown
+
+
+# --- What is imported -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", ["json", "markdown"])
+def test_files_alone_import_nothing_that_runs_or_draws(hello: list[Path], layout: str) -> None:
+    loaded = _loaded("compare", "--format", layout, *map(str, hello))
+    assert not {"matplotlib", "psutil", "rich", "subprocess"} & loaded
+    assert not {name for name in loaded if name.startswith("linkscope.measure.")} - {
+        "linkscope.measure.verdict",
+        "linkscope.measure.criteria",
+        "linkscope.measure.reasons",
+        "linkscope.measure.suggestions",
+    }
+
+
+@pytest.mark.parametrize("words", [("inspect",), ("check",), ("why",), ("diff",)], ids=" ".join)
+def test_another_command_imports_nothing_of_measuring(hello: list[Path], words: tuple[str, ...]) -> None:
+    more = {"why": ["libc.so.6"], "diff": [str(hello[1])]}.get(words[0], [])
+    assert not {name for name in _loaded(*words, str(hello[0]), *more) if name.startswith("linkscope.measure")}
+
+
+def _loaded(*arguments: str) -> set[str]:
+    program = (
+        "import sys\nfrom linkscope.cli.invocation import run\nrun(sys.argv[1:])\nprint(*sys.modules, file=sys.stderr)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *arguments], env=environment(), capture_output=True, text=True, check=True
+    )
+    return set(ran.stderr.splitlines()[-1].split())

@@ -1,0 +1,67 @@
+"""Which program is better is said alike each time: what differs never changes sides, and equals stay equal."""
+
+import os
+import shutil
+from collections import defaultdict
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from linkscope.analysis.compare import compare
+from linkscope.analysis.comparing.measured import Measured, measured
+from linkscope.analysis.request import Running
+from linkscope.measure.verdict import verdict
+from tests.cli.conftest import REPOSITORY
+
+HELLO = REPOSITORY / "fixtures/build/hello"
+
+_MEASURED = ("start", "memory", "memory-copies")
+_CALLS = 3
+_QUICK = Running(rounds=40, copies=(1, 4))
+
+
+def _programs(folder: Path) -> list[str]:
+    """hello in five linkages, and one of them once more in another file."""
+    names = ("dynamic-pie", "dynamic-nonpie", "static", "static-pie", "musl-static")
+    paths = [str(path) for name in names if (path := HELLO / f"hello-{name}").exists()]
+    return [*paths, shutil.copy(str(HELLO / "hello-static"), str(folder / "the-same"))]
+
+
+def _measured(paths: list[str], running: Running) -> Measured:
+    from_files = compare(paths)
+    assert from_files.errors == []
+    return measured(from_files.programs, paths, running, os.environ, lambda _work: None)
+
+
+def _sides(found: list[Measured]) -> dict[tuple[str, str, str], set[str | None]]:
+    """By criterion and pair of names: who was called better, in all calls; None: nobody."""
+    sides: dict[tuple[str, str, str], set[str | None]] = defaultdict(set)
+    for one in found:
+        assert one.errors == []
+        for pair in combinations(one.programs, 2):
+            for said in verdict(pair, one.slower, run=True):
+                if said.criterion in _MEASURED:
+                    first, second = (os.path.basename(program.path) for program in pair)
+                    sides[said.criterion, first, second].add(said.better)
+    return sides
+
+
+def _check(sides: dict[tuple[str, str, str], set[str | None]]) -> None:
+    both_ways = {key: who for key, who in sides.items() if len(who - {None}) > 1}
+    assert both_ways == {}
+    for criterion in _MEASURED:
+        assert sides[criterion, "hello-static", "the-same"] == {None}, criterion
+    large = HELLO / "hello-dynamic-pie"
+    assert sides["start", large.name, "hello-static"] == {str(HELLO / "hello-static")}
+
+
+def test_what_differs_never_changes_sides_and_a_copy_of_a_file_ties_with_it(tmp_path: Path) -> None:
+    paths = _programs(tmp_path)
+    _check(_sides([_measured(paths, _QUICK) for _ in range(_CALLS)]))
+
+
+@pytest.mark.exhaustive
+def test_so_it_is_in_ten_calls_with_as_many_runs_as_make_the_medians_certain(tmp_path: Path) -> None:
+    paths = _programs(tmp_path)
+    _check(_sides([_measured(paths, Running()) for _ in range(10)]))
