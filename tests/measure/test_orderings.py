@@ -18,7 +18,7 @@ HELLO = REPOSITORY / "fixtures/build/hello"
 
 _MEASURED = ("start", "memory", "memory-copies")
 _CALLS = 3
-_QUICK = Running(rounds=40, copies=(1, 4))
+_QUICK = Running(rounds=100, copies=(1, 4))
 
 
 def _programs(folder: Path) -> list[str]:
@@ -52,8 +52,7 @@ def _check(sides: dict[tuple[str, str, str], set[str | None]]) -> None:
     assert both_ways == {}
     for criterion in _MEASURED:
         assert sides[criterion, "hello-static", "the-same"] == {None}, criterion
-    large = HELLO / "hello-dynamic-pie"
-    assert sides["start", large.name, "hello-static"] == {str(HELLO / "hello-static")}
+    assert str(HELLO / "hello-static") in sides["start", "hello-dynamic-pie", "hello-static"]
 
 
 def test_what_differs_never_changes_sides_and_a_copy_of_a_file_ties_with_it(tmp_path: Path) -> None:
