@@ -51,10 +51,14 @@ def check(
     assumptions: Assumptions = _AS_IT_IS,
     *,
     symbols: bool = False,
+    unpack: bool = False,
     acceptance: Acceptance = _NOTHING_ACCEPTED,
 ) -> CheckDocument:
-    """All findings about PATHS under POLICY in one document. Raises RootUnusable and BadAssumption."""
-    return outcome(paths, policy, assumptions, symbols=symbols, acceptance=acceptance).document
+    """All findings about PATHS under POLICY in one document. Raises RootUnusable and BadAssumption.
+
+    unpack: what is inside of a packed file is that of what was packed, for the rules that ask what is inside.
+    """
+    return outcome(paths, policy, assumptions, symbols=symbols, unpack=unpack, acceptance=acceptance).document
 
 
 def outcome(
@@ -63,11 +67,12 @@ def outcome(
     assumptions: Assumptions = _AS_IT_IS,
     *,
     symbols: bool = False,
+    unpack: bool = False,
     acceptance: Acceptance = _NOTHING_ACCEPTED,
 ) -> Outcome:
     """The same document, with what is to be said of policy and baseline. Raises RootUnusable and BadAssumption."""
     needs = needs_of(policy, assumptions, symbols=symbols)
-    results = list(check_each(paths, policy, assumptions, needs))
+    results = list(check_each(paths, policy, assumptions, needs, unpack=unpack))
     return settled(results, paths, policy, assumptions, needs, acceptance)
 
 
@@ -115,13 +120,19 @@ def needs_of(policy: Policy, assumptions: Assumptions, *, symbols: bool = False)
 
 
 def check_each(
-    paths: Sequence[str], policy: Policy, assumptions: Assumptions, needs: frozenset[Need], workers: int = 1
+    paths: Sequence[str],
+    policy: Policy,
+    assumptions: Assumptions,
+    needs: frozenset[Need],
+    workers: int = 1,
+    *,
+    unpack: bool = False,
 ) -> Iterator[Checked | AnalysisError]:
     """One result a file, in the order of PATHS and below a folder in that of the names; a package's own come first.
 
-    workers: processes among which many files are divided, for a caller without other threads.
+    workers: processes among which many files are divided, for a caller without other threads. unpack: as for `check`.
     """
-    depth = Depth(symbols="symbols" in needs, contents="contents" in needs)
+    depth = Depth(symbols="symbols" in needs, contents="contents" in needs, unpack=unpack)
     question = _Question(policy, needs, rooted=assumptions.root != "/")
     with ExitStack() as opened:
         for part in parts_of(paths, assumptions, depth, opened):

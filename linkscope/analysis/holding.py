@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from linkscope.analysis.circumstances import Place
-from linkscope.analysis.inside import Insides
+from linkscope.analysis.inside import Insides, Look
 from linkscope.analysis.sought import Sought
 from linkscope.loader.system import System
 from linkscope.model.document import text
@@ -22,7 +22,7 @@ _WHOLE = re.compile(r"\.so\.(\d+\.\d+\.\d+)$")
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What one file or process holds. packed: the file's path, where nobody can see what is inside.
+    """What one file or process holds. packed: the file's path, where it is packed and was not looked into.
 
     process: it is one. closed: a process that the caller may not look into. unsteady: one that became another program
     each time that it was looked at. by_texts, unknown: of a file without a match, whether its machine code was not
@@ -74,12 +74,15 @@ class Holding:
         return [*found, *self._declared()]
 
     def held(self) -> Held:
-        """The same with how far it was looked for in the file."""
+        """The same with how far it was looked for in the file. Raises CannotUnpack where that was asked for."""
         matches = self.matches()
+        look = self._insides.look_at(self._where.inside, self._system)
+        if look is not None and look.failure is not None:
+            raise look.failure
         packed = any(problem.code == "packed" for problem in self._file.problems)
+        packed = packed and not (look is not None and look.unpacked)
         if packed or matches or self._what.path is not None:
             return Held(matches, self._file.path if packed else None)
-        look = self._insides.look_at(self._where.inside, self._system)
         if look is None or self._what.names == frozenset():
             return Held(matches)
         return Held(matches, by_texts=not look.code and self._file.kind in _WITH_CODE, unknown=look.unknown)
@@ -87,15 +90,17 @@ class Holding:
     def _itself(self, other: Version | None) -> Iterator[Match]:
         """The file is the library, or has it inside. OTHER: the version of another one of the project."""
         file, what = self._file, self._what
-        held = self._insides.of_path(self._where.inside, self._system) or []
+        look = self._insides.look_at(self._where.inside, self._system) or Look([])
+        found = []
         if self._is_library():
-            version = version_of(what, held, file.soname)
+            version = version_of(what, look.contents, file.soname)
             version = other if version.number is None and other is not None else version
-            yield self._match("inside", None, version, [file.path], soname=file.soname, itself=True)
-            return
-        for content in () if what.is_part(file.soname) else held:
-            if what.is_inside(content):
-                yield self._match("inside", None, told_by(content), [file.path], ecosystem=content.ecosystem)
+            found.append(self._match("inside", None, version, [file.path], soname=file.soname, itself=True))
+        elif not what.is_part(file.soname):
+            held = filter(what.is_inside, look.contents)
+            found += [self._match("inside", None, told_by(one), [file.path], ecosystem=one.ecosystem) for one in held]
+        for match in found:
+            yield msgspec.structs.replace(match, unpacked=look.unpacked)
 
     def _is_library(self) -> bool:
         """Whether the file is the library, by its path or by what it is called."""
@@ -112,11 +117,12 @@ class Holding:
         """A library of the closure that is another one has it inside."""
         if entry.realpath is None or self._what.path is not None or self._what.is_part(entry.soname):
             return
-        for content in self._insides.of_path(entry.realpath, self._system) or ():
-            if self._what.is_inside(content):
-                path = self._shown(entry.path)
-                via = [*self._chain(entry), path or entry.requested]
-                yield self._match("inside", path, told_by(content), via, ecosystem=content.ecosystem)
+        look = self._insides.look_at(entry.realpath, self._system) or Look([])
+        for content in filter(self._what.is_inside, look.contents):
+            path = self._shown(entry.path)
+            via = [*self._chain(entry), path or entry.requested]
+            match = self._match("inside", path, told_by(content), via, ecosystem=content.ecosystem)
+            yield msgspec.structs.replace(match, unpacked=look.unpacked)
 
     def _is_it(self, entry: ClosureEntry) -> bool:
         what = self._what

@@ -11,7 +11,7 @@ import msgspec
 
 from linkscope.analysis.facts import file_facts
 from linkscope.contents import embedded, forks, symbols
-from linkscope.contents.identify import inside
+from linkscope.contents.identify import Inside, inside
 from linkscope.contents.together import together
 from linkscope.elf import linkage
 from linkscope.elf.image import Image, read_image
@@ -36,11 +36,13 @@ class Search(msgspec.Struct, frozen=True):
     """How files are searched. thorough: for machine code in dynamic ones, too.
 
     store: the path of the user's own signatures, None where it usually is; shipped: whether those brought along count.
+    unpack: whether what was packed into a file is searched, too.
     """
 
     thorough: bool = False
     store: str | None = None
     shipped: bool = True
+    unpack: bool = False
 
 
 _USUAL = Search()
@@ -50,11 +52,14 @@ class Look(msgspec.Struct, frozen=True):
     """What was found in one file. code: whether its machine code was looked at, and not its texts and symbols alone.
 
     unknown: the bytes of that code which no library accounts for that is known; 0 where it was not looked at.
+    unpacked: whether all that is about what was packed into the file. failure: why that could not be worked out.
     """
 
     contents: list[Content]
     code: bool = False
     unknown: int = 0
+    unpacked: bool = False
+    failure: LinkScopeError | None = None
 
 
 class Insides:
@@ -136,15 +141,29 @@ class Insides:
     def _of(self, reader: Reader) -> Look:
         try:
             image = read_image(reader)
+            if packed(reader, image):
+                return self._of_packed(reader, image) if self._search.unpack else Look([])
             if self._names is None or self._is_wholly(image, self._names):
-                found = inside(reader, image, file_facts(reader, image).file, self._packs)
-                code = found.code
-                return Look(found.contents, code is not None, code.size - code.attributed if code else 0)
-            return Look([] if packed(reader, image) else _by_texts_and_symbols(reader, image, self._names))
+                return _told(inside(reader, image, file_facts(reader, image).file, self._packs))
+            return Look(_by_texts_and_symbols(reader, image, self._names))
         except StoreUnusable:  # which is no fault of the file, and must not look as if nothing was inside
             raise
         except LinkScopeError:
             return Look([])
+
+    def _of_packed(self, reader: Reader, image: Image) -> Look:
+        from linkscope.analysis.original import inside_packed  # few files are packed
+        from linkscope.contents.upx import CannotUnpack
+
+        try:
+            return msgspec.structs.replace(_told(inside_packed(reader, image, self._packs)), unpacked=True)
+        except CannotUnpack as error:
+            return Look([], failure=error)
+
+
+def _told(found: Inside) -> Look:
+    code = found.code
+    return Look(found.contents, code is not None, code.size - code.attributed if code else 0)
 
 
 def _by_texts_and_symbols(reader: Reader, image: Image, names: frozenset[str]) -> list[Content]:

@@ -55,6 +55,7 @@ class Accepting(msgspec.Struct, frozen=True, kw_only=True):
 @click.argument("paths", metavar="PATH...", nargs=-1, shell_complete=files)
 @asking
 @click.option("--symbols", is_flag=True, help="Bind every symbol, for the rules about symbols.")
+@click.option("--unpack", is_flag=True, help="For what may be inside: look into what was packed, too, by UPX.")
 @click.option(
     "--policy",
     "policy_file",
@@ -81,6 +82,7 @@ def command(
     paths: tuple[str, ...],
     asked: Group | None,
     symbols: bool,
+    unpack: bool,
     policy_file: str | None,
     no_policy: bool,
     baseline_file: str | None,
@@ -97,8 +99,9 @@ def command(
     `linkscope policy init` writes a policy.
 
     No variable of the environment counts, unless an option says otherwise. With --root, --target or --symbols every
-    symbol is bound, which takes longer. Fingerprints and baselines have paths relative to the folder of the baseline,
-    else of the policy, so that they are the same in every checkout.
+    symbol is bound, which takes longer. With --unpack, what is asked about the inside of a packed file (forbid,
+    embedded) is asked about what was packed. Fingerprints and baselines have paths relative to the folder of the
+    baseline, else of the policy, so that they are the same in every checkout.
 
     Exit code: 0 if nothing is wrong, 1 if there is an error that is neither waived nor in the baseline, 2 if something
     could not be analysed, or the policy, the baseline or the command line is wrong.
@@ -121,7 +124,7 @@ def command(
         return invalid.exit_code
     _refuse_losses(accepting, reports, [*chosen, *filter(None, (files_from,))], assumptions.root)
     reports.refuse_what_cannot_be_written()
-    return _Run(policy, accepting, reports, assumptions, symbols=symbols).exit_code(chosen)
+    return _Run(policy, accepting, reports, assumptions, symbols=symbols, unpack=unpack).exit_code(chosen)
 
 
 def _refuse_losses(accepting: Accepting, reports: Reports, read: list[str], root: str) -> None:
@@ -154,13 +157,21 @@ class _Run:
     """One call of the command."""
 
     def __init__(
-        self, policy: Policy, accepting: Accepting, reports: Reports, assumptions: Assumptions, *, symbols: bool
+        self,
+        policy: Policy,
+        accepting: Accepting,
+        reports: Reports,
+        assumptions: Assumptions,
+        *,
+        symbols: bool,
+        unpack: bool,
     ) -> None:
         self._policy = policy
         self._accepting = accepting
         self._reports = reports
         self._assumptions = assumptions
         self._needs = needs_of(policy, assumptions, symbols=symbols)
+        self._unpack = unpack
         self._accepted = baseline.Accepted()
         if accepting.baseline is not None and not accepting.write:
             self._accepted = baseline.read(accepting.baseline)
@@ -169,7 +180,7 @@ class _Run:
         """Checks PATHS and writes the reports."""
         output = Output()
         workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
-        results = check_each(paths, self._policy, self._assumptions, self._needs, workers)
+        results = check_each(paths, self._policy, self._assumptions, self._needs, workers, unpack=self._unpack)
         # Below a folder nobody knows how many there will be.
         folders = any(map(os.path.isdir, paths))
         awaited = waited_for(results, "files") if folders else shown(results, len(paths), output)

@@ -59,6 +59,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     is_flag=True,
     help="Look for its machine code in dynamic files too, not for its texts and symbols alone. Slow.",
 )
+@click.option("--unpack", is_flag=True, help="Look into what was packed, too, for a file packed by UPX.")
 @click.option(
     "--store",
     metavar="FILE",
@@ -77,6 +78,7 @@ def command(
     processes: bool,
     older_than: str | None,
     thorough: bool,
+    unpack: bool,
     store: str | None,
     own: bool,
     files_from: str | None,
@@ -91,8 +93,9 @@ def command(
     asked, also for files that were deleted or replaced since they were mapped.
 
     A static program is searched for its texts, symbols and machine code; a dynamic file for its texts and symbols,
-    and with --thorough for all of them. A version is what the code itself tells: a distribution may have mended it
-    without a new one. Formats: text for people; json, one document; jsonl, one line for each match.
+    and with --thorough for all of them. Of a packed file nothing can be seen; --unpack looks into what UPX packed. A
+    version is what the code itself tells: a distribution may have mended it without a new one. Formats: text for
+    people; json, one document; jsonl, one line for each match.
 
     Exit code: 0 if something holds it, 1 if nothing does, 2 if something could not be analysed. Processes that may not
     be looked into are counted, and do not change it.
@@ -111,7 +114,7 @@ def command(
     if store is not None:
         packs(store)  # that it is not there is no matter of each file
     output = Output()
-    search = Search(thorough, store, shipped=not own)
+    search = Search(thorough, store, shipped=not own, unpack=unpack)
     asked = Asked(name=name, older_than=older_than, search=search, processes=processes or not named, files=named)
     results: list[Held | AnalysisError] = []
     for result in _results(asked, chosen, assumptions, output):

@@ -26,8 +26,9 @@ class Match(Document, frozen=True, kw_only=True, omit_defaults=True):
 
     version: None where nothing tells it. version_from: the library's own contents, those of what stands `beside` the
     one that asks or of another library of the same project, or its soname. older: only where a version was asked for:
-    `unknown` where it cannot be told whether it is older. evidence, proof, absent_code: as of the contents. disk: of a
-    process, what became of the mapped file. command: of a process, its name.
+    `unknown` where it cannot be told whether it is older. unpacked: it is inside what was packed into a file. evidence,
+    proof, absent_code: as of the contents. disk: of a process, what became of the mapped file. command: of a process,
+    its name.
     """
 
     path: str
@@ -43,6 +44,7 @@ class Match(Document, frozen=True, kw_only=True, omit_defaults=True):
     beside: bool = False
     version_from: VersionFrom | None = None
     older: Literal["yes", "unknown"] | None = None
+    unpacked: bool = False
     evidence: list[Evidence] = msgspec.field(default_factory=list)
     proof: Proof | None = None
     absent_code: list[str] = msgspec.field(default_factory=list)
@@ -73,7 +75,7 @@ class WhoSummary(Document, frozen=True, kw_only=True):
 
 
 class WhoDocument(Document, frozen=True, kw_only=True):
-    """All that one call of `linkscope who` was asked for. packed: files of which nobody can see what is inside."""
+    """All that one call of `linkscope who` was asked for. packed: files that are packed and were not looked into."""
 
     schema: Literal["linkscope/who/1"] = "linkscope/who/1"
     name: str

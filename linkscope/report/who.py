@@ -153,14 +153,16 @@ def _through(match: Match) -> str:
         more = f" and {len(between) - _MOST_THROUGH} more" if len(between) > _MOST_THROUGH else ""
         return escape(f"via {', '.join(between[:_MOST_THROUGH])}{more}")
     if match.how == "inside":
-        return proven_by(match.evidence, None, match.version, match.absent_code)
+        proven = proven_by(match.evidence, None, match.version, match.absent_code)
+        return f"in what was packed: {proven}" if match.unpacked else proven
     return ""
 
 
 def _packed(document: WhoDocument, page: Page) -> Iterator[list[Span]]:
     if document.packed:
         told = (
-            f"{_counted(len(document.packed), 'file is', 'files are')} packed, so that nobody can see what is inside: "
+            f"{_counted(len(document.packed), 'file is', 'files are')} packed, and not looked into (--unpack: what UPX "
+            "packed, too): "
         )
         yield from flow(
             [(name, "warn") for name in document.packed], page, [(told, "warn")], [(" " * INDENT, "")], ", "

@@ -1,4 +1,4 @@
-"""`inspect --contents --unpack`: what it says of a packed program, and what is said where it was not asked for."""
+"""`--unpack` of inspect, who and check: what is said of a packed program, and what where it was not asked for."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tests.cli.conftest import FixtureFile, Linkscope
+from tests.contents.samples import linked, said_by
 from tests.oracle.upx import packed
 
 
@@ -75,3 +76,68 @@ def test_an_sbom_has_what_was_packed(linkscope: Linkscope, program: Path) -> Non
 def test_it_goes_with_contents_alone(linkscope: Linkscope, program: Path) -> None:
     ran = linkscope("inspect", "--unpack", program)
     assert (ran.returncode, b"--unpack go with --contents" in ran.stderr) == (2, True)
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Path:
+    """A packed static program that has zlib inside, and says its version."""
+    use = (
+        "#include <stdio.h>\n#include <zlib.h>\nint main(int n, char **a) { static char b[99]; unsigned long m = 9;\n"
+        'if (n > 2) compress(b, &m, b, 1); printf("zlib=%s\\n", zlibVersion()); return 0; }\n'
+    )
+    (tmp_path / "dist").mkdir()
+    return packed(linked(tmp_path / "plain", use, ["-static", "-lz"]), tmp_path / "holder", "-1").rename(
+        tmp_path / "dist/holder"
+    )
+
+
+def test_who_holds_a_library_is_told_of_what_was_packed_too(linkscope: Linkscope, holder: Path) -> None:
+    ran = linkscope("who", "zlib", "--unpack", "--format", "json", holder.parent)
+    document = msgspec.json.decode(ran.stdout)
+    (match,) = document["matches"]
+    assert (match["version"], match["how"], match["unpacked"]) == (said_by(holder)["zlib"], "inside", True)
+    assert (ran.returncode, document["packed"]) == (0, [])
+    text = linkscope("who", "zlib", "--unpack", holder).stdout.decode()
+    assert "in what was packed: " in text
+    assert "not looked into" not in text
+    assert linkscope("who", "expat", "--unpack", holder).returncode == 1
+
+
+def test_without_being_asked_a_packed_file_is_named_as_not_looked_into(linkscope: Linkscope, holder: Path) -> None:
+    ran = linkscope("who", "zlib", holder)
+    assert ran.returncode == 1
+    assert f"1 file is packed, and not looked into (--unpack: what UPX packed, too): {holder}" in " ".join(
+        ran.stdout.decode().split()
+    )
+
+
+def test_a_packed_file_that_cannot_be_looked_into_is_an_error_of_who_and_check(
+    linkscope: Linkscope, holder: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut"
+    cut.write_bytes(holder.read_bytes()[:9000])
+    for command in (["who", "zlib"], ["check", "--forbid", "zlib"]):
+        ran = linkscope(*command, "--unpack", cut)
+        assert ran.returncode == 2
+        (line,) = ran.stderr.decode().splitlines()
+        assert line.startswith(f"linkscope: {cut}: packed by UPX, and cannot be unpacked: it is truncated: ")
+
+
+def test_what_is_forbidden_or_too_old_is_found_in_what_was_packed(
+    linkscope: Linkscope, holder: Path, tmp_path: Path
+) -> None:
+    """Only where that was asked for; that the file is packed is said all the same."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[files]]\npaths = ["**"]\nforbid = ["zlib"]\nembedded = { zlib = "99" }\n')
+    told = []
+    for more in ((), ("--unpack",)):
+        ran = linkscope("check", "--policy", policy, "--format", "json", *more, holder)
+        found = msgspec.json.decode(ran.stdout)["findings"]
+        told.append({one["rule"]: one["message"] for one in found})
+        assert ran.returncode == bool(more)
+    assert "packed" in told[0]
+    assert not told[0].keys() & {"library-forbidden", "old-embedded"}
+    assert told[1].keys() - told[0].keys() == {"library-forbidden", "old-embedded"}
+    version = said_by(holder)["zlib"]
+    assert told[1]["library-forbidden"] == f"holds zlib {version}, which the policy forbids"
+    assert told[1]["old-embedded"] == f"holds zlib {version}, which is older than 99"

@@ -13,6 +13,9 @@ RULE = Rule(
         "What is checked is the unpacking stub: linkage, libraries, versions and hardening of the real "
         "program show only when it runs."
     ),
-    remedy="Check the program before it is packed, or ship it unpacked; `upx -d` unpacks a copy.",
+    remedy=(
+        "Check the program before it is packed, or ship it unpacked; `upx -d` unpacks a copy. With --unpack, what is "
+        "forbidden or too old is looked for in what was packed."
+    ),
     check=of_file("packed"),
 )
