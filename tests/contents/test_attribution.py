@@ -3,31 +3,38 @@
 import functools
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from linkscope.analysis.facts import file_facts
 from linkscope.contents.attribution import Found, explained, linked_in
-from linkscope.contents.fingerprints import Archive
-from linkscope.contents.identify import inside
 from linkscope.contents.known import Pack
 from linkscope.contents.matcher import matches
 from linkscope.contents.regions import library_of
-from linkscope.contents.releases import LinkedLibrary
 from linkscope.elf.constants import PT_LOAD
 from tests.contents import linkermaps
+from tests.contents.attributed import (
+    DECOYS,
+    FUNCTION,
+    OLD,
+    archive_of,
+    by_name,
+    calls,
+    found_in,
+    linked_of,
+    linked_with_map,
+    of_all_suites,
+)
 from tests.contents.memorypack import MemoryPack, installed, installed_pack, read
-from tests.contents.suites import package_files, package_version
+from tests.contents.suites import package_files
 from tests.elf.samples import RequireTool, opened
 from tests.oracle.availability import Unavailable
 
 _FOREIGN = 0.001  # of what a library explains may be templates that the program's own objects brought along
 _SMALL = 512  # bytes of code of an archive that need not be found: too little for a proof
-_DECOYS = 20
 
 _C = """
 #include <sqlite3.h>
@@ -102,24 +109,6 @@ CASES = [
 ]
 
 
-def _linked(
-    folder: Path, source: str, flags: Sequence[str | Path], compiler: Sequence[str] = ("gcc",)
-) -> tuple[Path, Path]:
-    """The program of a source and the map of its link."""
-    text = folder / "main.c"
-    text.write_text(source)
-    return _linked_of(folder, [text, *flags], compiler)
-
-
-def _linked_of(folder: Path, inputs: Sequence[str | Path], compiler: Sequence[str]) -> tuple[Path, Path]:
-    program, map_file = folder / "program", folder / "program.map"
-    command = [*compiler, "-O2", "-w", *map(str, inputs), f"-Wl,-Map={map_file}", "-o", str(program)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise Unavailable(f"{compiler[0]} {inputs}: {done.stderr[-300:]}")
-    return program, map_file
-
-
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The object of one of PROGRAMS, compiled once for all the ways in which it is linked."""
@@ -139,16 +128,6 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return made
 
 
-def _found(program: Path, *packs: Pack) -> Found:
-    with opened(program) as (reader, image):
-        return linked_in(reader, image, packs)
-
-
-def _by_name(found: Found) -> dict[str, LinkedLibrary]:
-    assert len({one.name for one in found.libraries}) == len(found.libraries)
-    return {one.name: one for one in found.libraries}
-
-
 def _archives(found: Found) -> set[str]:
     return {archive.archive.name for library in found.libraries for archive in library.archives}
 
@@ -160,7 +139,7 @@ def _names() -> frozenset[str]:
 
 def _agrees_with_the_map(found: Found, program: Path, map_file: Path) -> None:
     sizes = {name: size for name, size in linkermaps.linked_archives(map_file, program).items() if name in _names()}
-    assert len(_names() - set(sizes)) >= _DECOYS
+    assert len(_names() - set(sizes)) >= DECOYS
     assert _archives(found) <= set(sizes)
     assert {name for name, size in sizes.items() if size >= _SMALL} <= _archives(found)
     assert 0.95 * sum(sizes.values()) <= found.attributed <= sum(sizes.values()) * 1.001
@@ -189,8 +168,8 @@ def test_every_archive_that_is_linked_is_found_and_no_other(
 ) -> None:
     program = PROGRAMS[name]
     inputs: list[str | Path] = [compiled(name), *SHAPES[shape].split(), *program.libraries.split()]
-    made, map_file = _linked_of(tmp_path, inputs, [program.compiler])
-    found = _found(made, installed_pack())
+    made, map_file = linked_of(tmp_path, inputs, [program.compiler])
+    found = found_in(made, installed_pack())
     _agrees_with_the_map(found, made, map_file)
     assert found.attributed <= found.size <= made.stat().st_size
     versions = {archive.library: archive.version for archive in installed()}
@@ -202,10 +181,10 @@ def test_every_archive_that_is_linked_is_found_and_no_other(
 def test_libraries_inside_a_dynamic_program_are_found(tmp_path: Path) -> None:
     program = PROGRAMS["tls"]
     flags = ["-Wl,-Bstatic", "-lssl", "-lcrypto", "-Wl,-Bdynamic"]
-    made, map_file = _linked(tmp_path, program.source, flags)
-    found = _found(made, installed_pack())
+    made, map_file = linked_with_map(tmp_path, program.source, flags)
+    found = found_in(made, installed_pack())
     _agrees_with_the_map(found, made, map_file)
-    assert set(_by_name(found)) == {"openssl"}
+    assert set(by_name(found)) == {"openssl"}
 
 
 _HIDING = """
@@ -219,10 +198,10 @@ __attribute__((visibility("default"))) int packed(unsigned char *b) {
 
 def test_a_library_inside_a_shared_one_that_shows_nothing_of_it_is_found(tmp_path: Path) -> None:
     flags = ["-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-Bsymbolic,--exclude-libs,ALL", "-l:libz.a"]
-    made, map_file = _linked(tmp_path, _HIDING, flags)
-    found = _found(made, installed_pack())
+    made, map_file = linked_with_map(tmp_path, _HIDING, flags)
+    found = found_in(made, installed_pack())
     _agrees_with_the_map(found, made, map_file)
-    assert set(_by_name(found)) == {"zlib"}
+    assert set(by_name(found)) == {"zlib"}
 
 
 def without_section_headers(path: Path) -> Path:
@@ -235,8 +214,8 @@ def without_section_headers(path: Path) -> Path:
 
 
 def test_section_headers_are_not_needed(tmp_path: Path) -> None:
-    made, _ = _linked(tmp_path, PROGRAMS["crc"].source, ["-static", "-s", "-lz"])
-    whole, bare = (_found(path, installed_pack()) for path in (made, without_section_headers(made)))
+    made, _ = linked_with_map(tmp_path, PROGRAMS["crc"].source, ["-static", "-s", "-lz"])
+    whole, bare = (found_in(path, installed_pack()) for path in (made, without_section_headers(made)))
     assert whole.libraries == bare.libraries
     assert bare.size >= whole.size
 
@@ -254,9 +233,9 @@ int main(int c, char **v) {
 
 
 def test_musl_is_found(require_tool: RequireTool, tmp_path: Path) -> None:
-    made, map_file = _linked(tmp_path, _PLAIN, ["-static"], [require_tool("musl-gcc")])
-    found = _found(made, installed_pack())
-    assert set(_by_name(found)) == {"musl"}
+    made, map_file = linked_with_map(tmp_path, _PLAIN, ["-static"], [require_tool("musl-gcc")])
+    found = found_in(made, installed_pack())
+    assert set(by_name(found)) == {"musl"}
     sizes = linkermaps.linked_archives(map_file, made)
     assert found.attributed >= 0.95 * sizes["libc.a"]
     assert _foreign(made, map_file, installed_pack()) == 0
@@ -297,9 +276,9 @@ int main(void) { return write(1, "1", 1); }
 @pytest.mark.parametrize("source", [_PLAIN, _FILES, _TINY], ids=["plain", "files", "tiny"])
 def test_dietlibc_is_found(source: str, shape: str, require_tool: RequireTool, tmp_path: Path) -> None:
     """Many of its functions have so few bytes that they stand everywhere: system calls of seven, for one."""
-    made, map_file = _linked(tmp_path, source, ["-static", *shape.split()], [require_tool("diet"), "gcc"])
-    found = _found(made, installed_pack())
-    assert set(_by_name(found)) == {"dietlibc"}
+    made, map_file = linked_with_map(tmp_path, source, ["-static", *shape.split()], [require_tool("diet"), "gcc"])
+    found = found_in(made, installed_pack())
+    assert set(by_name(found)) == {"dietlibc"}
     size = linkermaps.linked_archives(map_file, made)["libc.a"]
     assert 0.95 * size <= found.attributed <= size
     # Its start code, of which libc.a has a copy, is an object by itself.
@@ -309,8 +288,8 @@ def test_dietlibc_is_found(source: str, shape: str, require_tool: RequireTool, t
 def test_a_program_without_a_library_holds_none(tmp_path: Path) -> None:
     function = "int f{0}(int *p, int c) {{ int s = {0}; while (c--) s = s * 31 ^ p[c] >> {1}; return s; }}\n"
     source = "".join(function.format(number, number % 7) for number in range(300))
-    made, _ = _linked(tmp_path, f"{source}\nint main(int c, char **v) {{ return f1((int *)v, c); }}", [])
-    assert _found(made, installed_pack()).libraries == ()
+    made, _ = linked_with_map(tmp_path, f"{source}\nint main(int c, char **v) {{ return f1((int *)v, c); }}", [])
+    assert found_in(made, installed_pack()).libraries == ()
 
 
 def test_arm64_is_found_as_x86_64_is(require_tool: RequireTool, tmp_path: Path) -> None:
@@ -325,215 +304,32 @@ def test_arm64_is_found_as_x86_64_is(require_tool: RequireTool, tmp_path: Path) 
             *(one for path in sorted(gcc.parent.glob("lib*.a")) for one in read(path, library="gcc", version="12")),
         ]
     )
-    made, map_file = _linked(tmp_path, _PLAIN, ["-static"], [compiler])
-    found = _found(made, pack)
+    made, map_file = linked_with_map(tmp_path, _PLAIN, ["-static"], [compiler])
+    found = found_in(made, pack)
     assert {one.name: one.version for one in found.libraries} == {"glibc": "2.36", "gcc": "12"}
     sizes = linkermaps.linked_archives(map_file, made)
     assert _archives(found) == {name for name, size in sizes.items() if size >= _SMALL}
     assert found.attributed >= 0.95 * sum(sizes.values())
 
 
-SUITES = ("bullseye", "bookworm", "trixie")
-_ZLIB = """
-int compress(), uncompress();
-int main(int c, char **v) { return compress(v, v, v, c) + uncompress(v, v, v, c); }
-"""
-_OPENSSL = """
-void *TLS_client_method(), *SSL_CTX_new();
-int main() { return SSL_CTX_new(TLS_client_method()) == 0; }
-"""
-RELEASED = {
-    "zlib": ("zlib1g-dev", ["libz.a"], _ZLIB),
-    "openssl": ("libssl-dev", ["libssl.a", "libcrypto.a"], _OPENSSL),
-}
-
-
-@functools.cache
-def _of_all_suites(library: str) -> tuple[Archive, ...]:
-    package, names, _ = RELEASED[library]
-    return tuple(
-        archive
-        for suite in SUITES
-        for name in names
-        for archive in read(
-            package_files(suite, package) / "usr/lib/x86_64-linux-gnu" / name,
-            library=library,
-            version=package_version(suite, package),
-            distribution=suite,
-        )
-    )
-
-
-@pytest.mark.parametrize("suite", SUITES)
-@pytest.mark.parametrize("library", RELEASED)
-def test_the_version_of_debians_release_is_named(library: str, suite: str, tmp_path: Path) -> None:
-    package, names, source = RELEASED[library]
-    folder = package_files(suite, package) / "usr/lib/x86_64-linux-gnu"
-    flags: list[str | Path] = [*(folder / name for name in names), "-Wl,--unresolved-symbols=ignore-all"]
-    made, map_file = _linked(tmp_path, source, flags)
-    decoys = [archive for archive in installed() if archive.library != library]
-    assert len(decoys) >= _DECOYS
-    found = _found(made, MemoryPack([*_of_all_suites(library), *decoys]))
-    assert {one.name: one.version for one in found.libraries} == {library: package_version(suite, package)}
-    sizes = linkermaps.linked_archives(map_file, made)
-    assert found.attributed >= 0.95 * sum(size for name, size in sizes.items() if name in names)
-    assert {one.archive.distribution for one in found.libraries[0].archives} == {suite}
-
-
-_FUNCTION = """
-int {name}(int *p, int n) {{
-    int s = {mark};
-    for (int i = 0; i < n; i++) {{
-        s = s * 31 + (p[i] ^ s >> 3);
-        if (s % 7 == {mark} % 7) s ^= p[s & 1] * 0x{mark:x}01;
-        else if (s < -100) s = (s << 5 | s >> 27) + p[n - i - 1] % 0x{mark:x};
-        switch (s & 3) {{ case 0: s += {mark} * i; break; case 1: s -= p[i] / 3; break; case 2: s = ~s; }}
-    }}
-    return s;
-}}
-"""
-
-
-def _archive(folder: Path, marks: dict[str, int], prefix: str = "") -> Path:
-    """libfoo.a with one function a member. marks: a number in the code of each, by its name."""
-    folder.mkdir(parents=True)
-    for name, mark in marks.items():
-        (folder / f"{name}.c").write_text(_FUNCTION.format(name=name, mark=mark))
-        subprocess.run(["gcc", "-O2", "-c", f"{name}.c"], cwd=folder, check=True)
-        if prefix:
-            subprocess.run(["objcopy", f"--prefix-symbols={prefix}", f"{name}.o"], cwd=folder, check=True)
-    subprocess.run(["ar", "rcs", "libfoo.a", *(f"{name}.o" for name in marks)], cwd=folder, check=True)
-    return folder / "libfoo.a"
-
-
-_OLD = {"first": 1001, "second": 1002, "third": 1003, "fourth": 1004}
-_NEW = {"first": 1001, "second": 2002, "third": 2003, "fourth": 1004}
-_BETWEEN = {"first": 1001, "second": 1002, "third": 2003, "fourth": 1004}
-_UNKNOWN = {"first": 1001, "second": 3002, "third": 3003, "fourth": 1004}
-
-
-@pytest.fixture
-def two_versions(tmp_path: Path) -> MemoryPack:
-    old, new = _archive(tmp_path / "old", _OLD), _archive(tmp_path / "new", _NEW)
-    return MemoryPack([*read(old, library="foo", version="1"), *read(new, library="foo", version="2")])
-
-
-def _calls(*names: str) -> str:
-    declared = "".join(f"int {name}(int *, int);" for name in names)
-    return f"{declared} int main(int c, char **v) {{ return {' + '.join(f'{name}((int *)v, c)' for name in names)}; }}"
-
-
-@pytest.mark.parametrize(
-    ("marks", "used", "version", "fits"),
-    [
-        (_OLD, ("first", "second", "third", "fourth"), "1", ("1",)),
-        (_NEW, ("first", "second", "third", "fourth"), "2", ("2",)),
-        (_NEW, ("second", "fourth"), "2", ("2",)),
-        (_OLD, ("first", "fourth"), None, ("1", "2")),  # what both versions have
-        (_BETWEEN, ("first", "second", "third", "fourth"), None, ("1", "2")),  # one that is not known
-        (_UNKNOWN, ("first", "second", "third", "fourth"), None, ("1", "2")),
-    ],
-)
-def test_a_version_is_named_where_the_code_tells_it(
-    marks: dict[str, int],
-    used: tuple[str, ...],
-    version: str | None,
-    fits: tuple[str, ...],
-    two_versions: MemoryPack,
-    tmp_path: Path,
-) -> None:
-    made, _ = _linked(tmp_path, _calls(*used), [_archive(tmp_path / "linked", marks)])
-    (found,) = _found(made, two_versions).libraries
-    assert (found.name, found.version, found.fits) == ("foo", version, fits)
-
-
-def test_another_build_of_the_only_version_that_is_known_is_not_given_its_number(tmp_path: Path) -> None:
-    known = read(_archive(tmp_path / "known", _OLD), library="foo", version="1")
-    made, _ = _linked(tmp_path, _calls(*_UNKNOWN), [_archive(tmp_path / "linked", _UNKNOWN)])
-    (found,) = _found(made, MemoryPack(known)).libraries
-    assert (found.version, found.fits) == (None, ("1",))
-
-
-def _with_others(*others: tuple[int, int]) -> dict[str, int]:
-    """A library of a dozen functions, with other numbers in the code of some of them."""
-    return {f"f{number}": 1000 + number for number in range(12)} | {f"f{number}": mark for number, mark in others}
-
-
-@pytest.mark.parametrize("same", [(0, 1), (5, 6), (10, 11)])
-def test_a_few_functions_that_fit_one_version_only_do_not_give_its_number_to_all(
-    same: tuple[int, int], tmp_path: Path
-) -> None:
-    """They have not changed between the newer one of two that are known and the one that is linked."""
-    changed = [(number, 2000 + number) for number in same]
-    old, new = _archive(tmp_path / "old", _with_others()), _archive(tmp_path / "new", _with_others(*changed))
-    unknown = [(number, 3000 + number) for number in range(12) if number not in same]
-    linked = _with_others(*unknown, *changed)
-    pack = MemoryPack([*read(old, library="foo", version="1"), *read(new, library="foo", version="2")])
-    made, _ = _linked(tmp_path, _calls(*linked), [_archive(tmp_path / "linked", linked)])
-    (found,) = _found(made, pack).libraries
-    assert (found.version, found.fits) == (None, ("2",))
-
-
-@pytest.mark.parametrize("suite", SUITES)
-def test_a_release_that_is_not_known_is_not_given_the_number_of_another(suite: str, tmp_path: Path) -> None:
-    package, (name,), _ = RELEASED["zlib"]
-    flags: list[str | Path] = [package_files(suite, package) / "usr/lib/x86_64-linux-gnu" / name]
-    made, _ = _linked(tmp_path, _ZLIB, [*flags, "-Wl,--unresolved-symbols=ignore-all"])
-    others = [archive for archive in _of_all_suites("zlib") if archive.distribution != suite]
-    assert {one.version for one in _found(made, MemoryPack(others)).libraries} <= {None}
-
-
-def test_a_programs_own_code_does_not_hide_the_c_librarys_version(tmp_path: Path) -> None:
-    """A linker puts it behind what the library has in .text.unlikely, and before the library's other code."""
-    own = [f"own{number}" for number in range(120)]
-    source = "".join(_FUNCTION.format(name=name, mark=5000 + number) for number, name in enumerate(own))
-    made, _ = _linked(tmp_path, source + _calls(*own), ["-static"])
-    found = _found(made, installed_pack())
-    assert found.size - found.attributed > 1 << 14
-    versions = {archive.library: archive.version for archive in installed()}
-    assert _by_name(found)["glibc"].version == versions["glibc"]
-
-
-def test_the_code_of_a_library_has_the_version_that_its_texts_tell(tmp_path: Path) -> None:
-    archive = Path("/usr/lib/x86_64-linux-gnu/libz.a")
-    if not archive.exists():
-        raise Unavailable("zlib1g-dev is not installed")
-    made, _ = _linked(tmp_path, "#include <zlib.h>\n" + _ZLIB.replace("int compress(), uncompress();", ""), [archive])
-    with opened(made) as (reader, image):
-        found = inside(reader, image, file_facts(reader, image).file, [MemoryPack(read(archive, library="zlib"))])
-    assert found.code is not None
-    (zlib,) = (one for one in found.contents if one.name == "zlib")
-    assert zlib.version is not None
-    assert [(one.name, one.version) for one in found.code.libraries] == [("zlib", zlib.version)]
-
-
-def test_two_versions_in_one_file_are_both_named(two_versions: MemoryPack, tmp_path: Path) -> None:
-    old, new = _archive(tmp_path / "a", _OLD), _archive(tmp_path / "b", _NEW, "new_")
-    names = [*_OLD, *(f"new_{name}" for name in _NEW)]
-    made, _ = _linked(tmp_path, _calls(*names), [old, new])
-    found = _found(made, two_versions)
-    assert sorted((one.name, one.version) for one in found.libraries) == [("foo", "1"), ("foo", "2")]
-    assert found.attributed == sum(one.size for one in found.libraries)
-
-
 def test_what_two_libraries_share_counts_to_the_one_of_which_more_is_there(tmp_path: Path) -> None:
     own = {"fifth": 7001, "sixth": 7002}
-    foo, bar = _archive(tmp_path / "foo", _OLD), _archive(tmp_path / "bar", {"first": 1001, **own})
+    foo, bar = archive_of(tmp_path / "foo", OLD), archive_of(tmp_path / "bar", {"first": 1001, **own})
     pack = MemoryPack([*read(foo, library="foo", version="1"), *read(bar, library="bar", version="1")])
-    made, map_file = _linked(tmp_path, _calls(*_OLD), [foo])
-    found = _found(made, pack)
-    assert set(_by_name(found)) == {"foo"}
+    made, map_file = linked_with_map(tmp_path, calls(*OLD), [foo])
+    found = found_in(made, pack)
+    assert set(by_name(found)) == {"foo"}
     assert found.attributed == linkermaps.linked_archives(map_file, made)["libfoo.a"]
-    made, _ = _linked(tmp_path, _calls(*own, *_OLD), [bar, foo])
-    assert set(_by_name(_found(made, pack))) == {"foo", "bar"}
+    made, _ = linked_with_map(tmp_path, calls(*own, *OLD), [bar, foo])
+    assert set(by_name(found_in(made, pack))) == {"foo", "bar"}
 
 
 def test_of_two_libraries_with_the_same_code_the_one_that_has_little_else_is_named(tmp_path: Path) -> None:
     more = {f"more{number}": 8000 + number for number in range(6)}
-    foo, bundle = _archive(tmp_path / "foo", _OLD), _archive(tmp_path / "bundle", _OLD | more)
+    foo, bundle = archive_of(tmp_path / "foo", OLD), archive_of(tmp_path / "bundle", OLD | more)
     pack = MemoryPack([*read(bundle, library="bundle", version="1"), *read(foo, library="foo", version="1")])
-    made, _ = _linked(tmp_path, _calls(*_OLD), [foo])
-    assert set(_by_name(_found(made, pack))) == {"foo"}
+    made, _ = linked_with_map(tmp_path, calls(*OLD), [foo])
+    assert set(by_name(found_in(made, pack))) == {"foo"}
 
 
 _SHORT = "int {name}(int *p, int n) {{ return p[n] * 31 + (p[n + 1] ^ p[n + 2]) % 7; }}\n"
@@ -541,20 +337,20 @@ _SHORT = "int {name}(int *p, int n) {{ return p[n] * 31 + (p[n + 1] ^ p[n + 2]) 
 
 def test_a_short_function_counts_where_it_stands_with_others_of_its_library(tmp_path: Path) -> None:
     """A program's own one may be the same, byte for byte."""
-    folder = _archive(tmp_path / "foo", _OLD).parent
+    folder = archive_of(tmp_path / "foo", OLD).parent
     (folder / "short.c").write_text(_SHORT.format(name="short_of_foo"))
     subprocess.run(["gcc", "-O2", "-c", "short.c"], cwd=folder, check=True)
     subprocess.run(["ar", "rs", "libfoo.a", "short.o"], cwd=folder, check=True, capture_output=True)
-    long = [_FUNCTION.format(name=f"own{number}", mark=9000 + number) for number in range(2)]
+    long = [FUNCTION.format(name=f"own{number}", mark=9000 + number) for number in range(2)]
     source = _SHORT.format(name="own_short").join(long)
-    used = [*_OLD, "short_of_foo", "own0", "own1", "own_short"]
-    declared = "".join(f"int {name}(int *, int);" for name in _OLD) + "int short_of_foo(int *, int);"
+    used = [*OLD, "short_of_foo", "own0", "own1", "own_short"]
+    declared = "".join(f"int {name}(int *, int);" for name in OLD) + "int short_of_foo(int *, int);"
     main = f"int main(int c, char **v) {{ return {' + '.join(f'{name}((int *)v, c)' for name in used)}; }}"
-    made, map_file = _linked(tmp_path, declared + source + main, ["-fno-inline", folder / "libfoo.a"])
+    made, map_file = linked_with_map(tmp_path, declared + source + main, ["-fno-inline", folder / "libfoo.a"])
     pack = MemoryPack(read(folder / "libfoo.a", library="foo", version="1"))
     with opened(made) as (reader, image):
-        assert len(matches(reader, image, [pack])) == len(_OLD) + 2
-    assert _found(made, pack).attributed == linkermaps.linked_archives(map_file, made)["libfoo.a"]
+        assert len(matches(reader, image, [pack])) == len(OLD) + 2
+    assert found_in(made, pack).attributed == linkermaps.linked_archives(map_file, made)["libfoo.a"]
     assert _foreign(made, map_file, pack) == 0
 
 
@@ -570,18 +366,18 @@ def test_the_assembly_that_gnutls_and_openssl_have_in_common_accuses_neither(tmp
     gnutls, openssl = folder / "libgnutls.a", folder / "libcrypto.a"
     known = [
         *read(package_files("bullseye", "libgnutls28-dev") / gnutls, library="gnutls", version="3.7.1"),
-        *(one for one in _of_all_suites("openssl") if one.distribution == "trixie"),
+        *(one for one in of_all_suites("openssl") if one.distribution == "trixie"),
     ]
     linked = {
         "gnutls": (package_files("bookworm", "libgnutls28-dev") / gnutls, _GNUTLS),
         "openssl": (package_files("bullseye", "libssl-dev") / openssl, "int main() { return SHA1(); }"),
     }
     for name, (archive, source) in linked.items():
-        made, _ = _linked(tmp_path, source, [archive, "-Wl,--unresolved-symbols=ignore-all"])
+        made, _ = linked_with_map(tmp_path, source, [archive, "-Wl,--unresolved-symbols=ignore-all"])
         with opened(made) as (reader, image):
             common = explained(reader, image, [MemoryPack(known)]).known.regions
         assert sum(region.length for region in common) > 1 << 14
-        libraries = _found(made, MemoryPack(known)).libraries
+        libraries = found_in(made, MemoryPack(known)).libraries
         assert {(one.name, one.version) for one in libraries} <= {(name, None)}
 
 
@@ -606,7 +402,7 @@ def test_code_of_a_header_does_not_accuse_a_library_that_includes_it_too(tmp_pat
     subprocess.run(["ar", "rcs", "libdecoy.a", "decoy.o"], cwd=tmp_path, check=True)
     (learnt,) = read(tmp_path / "libdecoy.a", library="decoy")
     (tmp_path / "main.cc").write_text(_SORTS + "int main(int c, char **v) { return sorted(v, c) + 3; }\n")
-    made, _ = _linked_of(tmp_path, [tmp_path / "main.cc"], ["g++"])
+    made, _ = linked_of(tmp_path, [tmp_path / "main.cc"], ["g++"])
     with opened(made) as (reader, image):
         assert len(matches(reader, image, [MemoryPack([learnt])])) >= 3
         assert linked_in(reader, image, [MemoryPack([learnt])]).libraries == ()
