@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from linkscope.contents import spans
-from linkscope.contents.texts import Area
+from linkscope.contents.texts import Area, merged
 from linkscope.contents.unloaded import end_of_elf
 from linkscope.elf import constants as c
 from linkscope.errors import MalformedElf
@@ -61,7 +61,8 @@ def bundle(reader: Reader, image: Image) -> Bundle | None:
     if reader.size <= end_of_elf(reader, image):
         return None
     loaded = [s for s in image.segments if s.type == c.PT_LOAD and 0 <= s.offset < reader.size]
-    areas = [Area(s.offset, min(s.filesz, reader.size - s.offset)) for s in loaded]
+    parts = merged([(s.offset, min(s.offset + s.filesz, reader.size)) for s in loaded])
+    areas = [Area(start, end - start) for start, end in parts]
     for offset, data, _ in spans.pieces(reader, areas, len(_SIGNATURE)):
         at = data.find(_SIGNATURE)
         if at >= 0 and offset + at >= 8:

@@ -17,6 +17,7 @@ from linkscope.errors import FileUnreadable, StoreUnusable
 
 _MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
 _LARGEST = 1 << 31  # bytes that a file may unpack to: about a hundred times what the shipped pack does
+_SMALL, _MOST_TIMES = 1 << 24, 100  # what may be more than so many times as large as what is packed
 _PIECE = 1 << 20
 _LEVEL = 12
 
@@ -70,13 +71,14 @@ def _unpacked(path: str, packed: bytes) -> bytes:
 
     pieces: list[bytes] = []
     size = 0
+    most = min(_LARGEST, max(_SMALL, _MOST_TIMES * len(packed)))
     try:
         with zstandard.ZstdDecompressor().stream_reader(packed) as stream:
             while piece := stream.read(_PIECE):
                 pieces.append(piece)
                 size += len(piece)
-                if size > _LARGEST:
-                    raise StoreUnusable(path, f"unpacks to more than {_LARGEST} bytes")
+                if size > most:
+                    raise StoreUnusable(path, f"unpacks to more than {most} bytes")
     except zstandard.ZstdError as error:
         raise StoreUnusable(path, f"is damaged: {error}") from error
     return b"".join(pieces)

@@ -28,18 +28,19 @@ _STREAM = b"\x28\xb5\x2f\xfd"  # RFC 8878, Zstandard frames
 _LAUNCHER = b"NUITKA_ONEFILE_PARENT"
 _LINK, _MOST_FLAGS = 2, 3
 _LONGEST_NAME = 4096
-_MOST_FILES = 1 << 14
+_MOST_FILES = 1 << 15  # that are looked at, in all
 _MOST_TRIES = 1 << 12
 
 
 def contents(reader: Reader, image: Image) -> Iterator[tuple[str, str]]:
     """The bundle's name with how it is packed, and then with each file where those are not packed together."""
+    budget = iter(range(_MOST_FILES))
     for area in (*_appended(reader, image), *_among_constants(reader, image)):
         data = reader.read(area.offset, min(_MAGIC_SIZE + len(_STREAM), area.size))
         if data[_MAGIC_SIZE:] == _STREAM and data.startswith(b"KAY"):
             yield "nuitka", f"Nuitka onefile: payload at {area.offset} (zstd)"
             return
-        files = _files(reader, area, packed=data.startswith(b"KAY")) if _MAGIC.match(data) else []
+        files = _files(reader, area, budget, packed=data.startswith(b"KAY")) if _MAGIC.match(data) else []
         if files:
             how = "zstd, each file" if data.startswith(b"KAY") else "not compressed"
             yield "nuitka", f"Nuitka onefile: payload at {area.offset} ({how}), {len(files)} files"
@@ -72,19 +73,21 @@ def _among_constants(reader: Reader, image: Image) -> Iterator[Area]:
                     yield Area(start, area.offset + area.size - start)
 
 
-def _files(reader: Reader, area: Area, packed: bool) -> list[str]:
+def _files(reader: Reader, area: Area, budget: Iterator[int], packed: bool) -> list[str]:
     """The names in a payload, which has a checksum of each file or has none; nothing where it fits neither way."""
     for checksum in (0, 4):
-        names = list(_names(reader, area, checksum, packed))
+        names = list(_names(reader, area, budget, checksum, packed))
         if names and names[-1] == "":
             return names[:-1]
     return []
 
 
-def _names(reader: Reader, area: Area, checksum: int, packed: bool) -> Iterator[str]:
-    """The name of each file, and "" for the payload's end, up to what is no file."""
+def _names(reader: Reader, area: Area, budget: Iterator[int], checksum: int, packed: bool) -> Iterator[str]:
+    """The name of each file, and "" for the payload's end, up to what is no file, or to the end of BUDGET: all the
+    payloads that a file seems to have are read within one.
+    """
     at, end = area.offset + _MAGIC_SIZE, area.offset + area.size
-    for _ in range(_MOST_FILES):
+    for _ in budget:
         head = reader.read(at, min(2 * _LONGEST_NAME, end - at))
         name, found, rest = head.partition(b"\0")
         if not found or not _is_name(name):

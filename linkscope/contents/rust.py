@@ -28,6 +28,7 @@ _AUDIT_BEGINS = b'{"packages":['
 _ZLIB_HEADERS = (b"x\x9c", b"x\xda", b"x\x5e", b"x\x01")  # RFC 1950: a window of 32 KiB, four levels
 _BEGINNING = 64  # bytes of zlib's that hold at least the first few of the list
 _MOST_TRIES = 100_000
+_MOST_LISTS = 16  # that are unpacked: a program has one
 _MOST_PACKAGES = 1 << 16
 
 _LONGEST_PATH = 512
@@ -124,13 +125,14 @@ def _unpacked(data: bytes) -> list[Package] | None:
 
 def _by_signature(reader: Reader, image: Image) -> Iterator[list[Package]]:
     """Every list that begins behind the segments, where what is not loaded stands, or in the read-only data."""
-    tries = 0
+    tries = lists = 0
     for offset, data, size in spans.pieces(reader, [*unloaded(reader, image), *texts.areas(reader, image)], _BEGINNING):
         for header in _ZLIB_HEADERS:
             at = data.find(header, 0, size)
             while at >= 0 and tries < _MOST_TRIES:
                 tries += 1
-                if _begins_a_list(data[at : at + _BEGINNING]):
+                if lists < _MOST_LISTS and _begins_a_list(data[at : at + _BEGINNING]):
+                    lists += 1
                     packages = _unpacked(reader.read(offset + at, min(_LONGEST_AUDIT, reader.size - offset - at)))
                     if packages is not None:
                         yield packages

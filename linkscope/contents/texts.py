@@ -50,7 +50,7 @@ def areas(reader: Reader, image: Image) -> list[Area]:
             if segment.offset < end:
                 ranges.append((segment.offset, end))
     names = _dynamic_strings(image)
-    parts = [part for span in _merged(ranges) for part in _without(span, names)]
+    parts = [part for span in merged(ranges) for part in _without(span, names)]
     found, left = [], _LIMIT
     for start, end in parts:
         size = min(end - start, left)
@@ -60,7 +60,7 @@ def areas(reader: Reader, image: Image) -> list[Area]:
     return found
 
 
-def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """The same bytes without any twice."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(ranges):

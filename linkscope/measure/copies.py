@@ -24,6 +24,7 @@ Moment = Literal["exit", "serving"]
 REPEAT = 5
 _PAGE = os.sysconf("SC_PAGESIZE")
 _NOTABLE = 0.1  # of a figure: what is worth a note
+_BUDGET = 2.0  # seconds for the repetitions of one number of copies
 _SPARE = 0.9  # of the memory that is free: what copies may take
 
 
@@ -56,7 +57,7 @@ class CopiesMeasured(msgspec.Struct, frozen=True):
 def copies(command: Command, counts: Sequence[int], bounds: Bounds, repeat: int = REPEAT) -> CopiesMeasured:
     """The memory of COUNTS copies of a program at once, each held at the end of its life (`held`).
 
-    A number is measured REPEAT times, or as often as fits into the timeout of BOUNDS. What cannot be measured has no
+    A number is measured REPEAT times, or as often as fits into two seconds. What cannot be measured has no
     figure, and a note with the reason: where ptrace(2) is not permitted, where copies wait for one another, or would
     take more memory than there is. Raises NotStarted, CannotRun. The program should have run before, so that its files
     are in the page cache.
@@ -141,7 +142,7 @@ def _noise_of_one_more(noise: dict[int, int]) -> int:
 
 def _several(take: Callable[[int], Taken], count: int, seconds: float, repeat: int) -> list[Taken]:
     """Several takes, fewer where they last long."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + min(seconds, _BUDGET)
     found = [take(count)]
     while len(found) < repeat and time.monotonic() < deadline:
         found.append(take(count))
@@ -180,6 +181,7 @@ def _medians(count: int, takes: Sequence[Taken], moment: Moment) -> Copies:
         pss=of(lambda memory: memory.pss),
         private=of(lambda memory: memory.private),
         page_tables=of(lambda memory: memory.page_tables),
+        noise=_range([one.memory.pss for one in takes]),
         moment=moment,
     )
 

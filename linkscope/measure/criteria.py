@@ -118,12 +118,26 @@ def _one_more_connection(program: Program) -> float | None:
     return program.run.server.one_more_connection if program.run and program.run.server else None
 
 
-def _more_memory(figure: Figure) -> Apart:
+def _noise_alone(program: Program) -> int:
+    copies = alone(program)
+    return copies.noise if copies else 0
+
+
+def _noise_together(program: Program) -> int:
+    copies = together(program)
+    return copies.noise if copies else 0
+
+
+def _noise_serving(program: Program) -> int:
+    return program.run.memory_noise if program.run else 0
+
+
+def _more_memory(figure: Figure, noise_of: Callable[[Program], int]) -> Apart:
     def apart(one: Program, other: Program) -> bool:
         mine, theirs = figure(one), figure(other)
         if mine is None or theirs is None:
             return False
-        noise = max(each.run.memory_noise if each.run else 0 for each in (one, other))
+        noise = max(map(noise_of, (one, other)))
         return abs(mine - theirs) > max(noise, _SMALL * max(mine, theirs))
 
     return apart
@@ -150,14 +164,18 @@ def _reaches_farther(one: Program, other: Program) -> bool:
 
 
 def _memory(
-    name: Literal["memory", "memory-copies"], says: str, figure: Figure, because: Because = reasons.none
+    name: Literal["memory", "memory-copies"],
+    says: str,
+    figure: Figure,
+    noise_of: Callable[[Program], int],
+    because: Because = reasons.none,
 ) -> Criterion:
     return Criterion(
         name=name,
         unit="bytes",
         says=says,
         figure=figure,
-        apart=_more_memory(figure),
+        apart=_more_memory(figure, noise_of),
         because=because,
         measured=True,
     )
@@ -199,10 +217,18 @@ CRITERIA: tuple[Criterion, ...] = (
         apart=_exactly(_relocations),
         because=reasons.of_mapping,
     ),
-    _memory("memory", "takes the least memory (PSS) while it serves", _serving),
-    _memory("memory", "takes the least memory (PSS) when one copy runs", _pss_alone, reasons.of_memory),
-    _memory("memory-copies", "takes the least memory (PSS) when {count} copies run", _pss_together, reasons.of_copies),
-    _memory("memory-copies", "takes the least memory (PSS) for one more connection", _one_more_connection),
+    _memory("memory", "takes the least memory (PSS) while it serves", _serving, _noise_serving),
+    _memory("memory", "takes the least memory (PSS) when one copy runs", _pss_alone, _noise_alone, reasons.of_memory),
+    _memory(
+        "memory-copies",
+        "takes the least memory (PSS) when {count} copies run",
+        _pss_together,
+        _noise_together,
+        reasons.of_copies,
+    ),
+    _memory(
+        "memory-copies", "takes the least memory (PSS) for one more connection", _one_more_connection, _noise_serving
+    ),
     Criterion(
         name="independence",
         unit="files",

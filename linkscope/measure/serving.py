@@ -21,6 +21,7 @@ from linkscope.measure.leftovers import Leftovers, children_of
 from linkscope.measure.memory import memory_of_all
 
 _SHORTEST, _LONGEST = 0.0002, 0.02  # seconds between two tries to connect
+_DENSE = 0.02  # seconds from the start for which nothing is waited between two tries
 _FINE = 0.02  # of the time that it takes: how exactly that is known
 _GRACE = 1.5  # seconds to end after SIGTERM
 _LOOK, _ALIKE, _REST = 0.03, 3, 2.0  # seconds between looks, so many of which must be alike, within so many
@@ -139,7 +140,8 @@ class Group:
     def await_ready(self, seconds: float) -> list[float]:
         """Seconds from the start of each server until its port took the first connection, which is closed at once.
 
-        The tries come 0.2 ms apart, or a fiftieth of the time that has gone by, 20 ms at most. Raises Failed, Died and
+        The tries follow each other at once for 20 ms, which is what most servers take, and then come a fiftieth of the
+        time apart that has gone by, 20 ms at most: poll(2) waits for whole milliseconds. Raises Failed, Died and
         NotServing where that does not happen within SECONDS.
         """
         deadline = time.monotonic() + seconds
@@ -155,6 +157,9 @@ class Group:
                 return took
             if now > deadline:
                 raise self._late(server, seconds)
+            if took < _DENSE:
+                os.sched_yield()
+                continue
             server.pause(min(max(_SHORTEST, _FINE * took), _LONGEST))
             if server.ending is not None and (server.has_failed or not self.processes()):
                 raise server.failure()

@@ -108,7 +108,8 @@ class Spread(Document, frozen=True, kw_only=True):
 class Copies(Document, frozen=True, kw_only=True):
     """Memory of COUNT copies that are there at once, in bytes: sums over them of smaps_rollup.
 
-    private: of pages that no other process has; page_tables: what the kernel holds for them (VmPTE). moment: at the end
+    private: of pages that no other process has; page_tables: what the kernel holds for them (VmPTE). noise: by how much
+    the sums of PSS of repetitions lay apart. moment: at the end
     of the program's work, just before it exits, or while it waits (a server).
     """
 
@@ -117,6 +118,7 @@ class Copies(Document, frozen=True, kw_only=True):
     pss: int
     private: int
     page_tables: int
+    noise: int = 0
     moment: Literal["exit", "serving"]
 
 

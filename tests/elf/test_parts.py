@@ -25,7 +25,7 @@ FIXTURES = (
     "hello/hello-go",
     "hello/hello-go-pie",
     "hello/hello-arm64",
-    "hello/hello-32bit",
+    "runs/small-32bit",
     "kinds/with-debug",
     "kinds/hello.debug",
     "kinds/hello.o",

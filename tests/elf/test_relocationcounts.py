@@ -22,7 +22,7 @@ FIXTURES = (
     "hello/hello-rust",
     "hello/hello-go-pie",
     "hello/hello-arm64",
-    "hello/hello-32bit",
+    "runs/small-32bit",
     "versions/relr",
     "policy-hardening/static-pie-now",
     "policy-hardening/libtextrel.so",

@@ -12,7 +12,7 @@ import pytest
 from linkscope.measure import launch
 from linkscope.measure.command import Bounds
 from linkscope.measure.launch import Prepared
-from linkscope.measure.leftovers import has_children, none_left
+from linkscope.measure.leftovers import children_of, none_left
 from linkscope.measure.rounds import run_rounds
 from tests.measure.nasty import command, numbers_in, python, runs, script
 from tests.process.started import children, parent, until
@@ -64,10 +64,11 @@ def test_two_that_guard_each_other_are_ended(tmp_path: Path) -> None:
         "    watch()\n"
         "while not os.path.exists(sys.argv[1]) or len(open(sys.argv[1]).readlines()) < 2: time.sleep(0.001)\n",
     )
+    before = set(children_of(os.getpid()))
     with none_left() as leftovers, launch.nowhere() as null:
         launch.run(Prepared(command(guards, tmp_path / "left")), null, 20)
         assert len(leftovers.alive()) == 2
-    assert not has_children()
+    assert set(children_of(os.getpid())) <= before
     assert not any(runs(pid) for pid in numbers_in(tmp_path / "left"))
 
 
@@ -79,11 +80,12 @@ def test_one_that_forks_and_ends_again_and_again_is_caught(tmp_path: Path) -> No
         "os.nice(5)\nend = time.monotonic() + 60\nif os.fork(): os._exit(0)\n"
         "while time.monotonic() < end:\n    os.setsid()\n    if os.fork(): os._exit(0)\nopen(sys.argv[1], 'w').close()",
     )
+    before = set(children_of(os.getpid()))
     start = time.monotonic()
     with none_left(), launch.nowhere() as null:
         launch.run(Prepared(command(program, tmp_path / "outlived")), null, 20)
     assert time.monotonic() - start < 30
-    assert not has_children()
+    assert set(children_of(os.getpid())) <= before
     assert not (tmp_path / "outlived").exists()
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,6 +112,20 @@ def test_ready_is_when_the_port_takes_a_connection(fixture_file: FixtureFile) ->
     assert all(one >= 0.2 for one in found.ready)
     assert min(found.ready) < 0.25
     assert min(found.ready) <= found.server.ready <= max(found.ready)
+
+
+def test_the_first_tries_follow_each_other_at_once(fixture_file: FixtureFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server is ready within a millisecond, and a wait of poll(2) is one at least."""
+    tries: list[float] = []
+    connect = ports.connected
+
+    def counted(port: int, seconds: float = 1.0) -> socket.socket | None:
+        tries.append(time.monotonic())
+        return connect(port, seconds)
+
+    monkeypatch.setattr(ports, "connected", counted)
+    _served(fixture_file, "-l", "15")
+    assert sum(one < tries[0] + 0.012 for one in tries) > 30
 
 
 def test_a_server_on_the_other_loopback_address_is_found(fixture_file: FixtureFile) -> None:

@@ -104,7 +104,9 @@ def timed(seconds: float, spread: float = 0.01, **changed: object) -> ProgramRun
 def with_memory(one: int, more: int, noise: int = 0) -> ProgramRun:
     """A run of which one copy takes ONE bytes of PSS, and each further one MORE."""
     copies = [
-        Copies(count=count, rss=one, pss=one + (count - 1) * more, private=more, page_tables=0, moment="exit")
+        Copies(
+            count=count, rss=one, pss=one + (count - 1) * more, private=more, page_tables=0, noise=noise, moment="exit"
+        )
         for count in (1, 16)
     ]
     return timed(0.001, copies=copies, one_more_copy=more, memory_noise=noise)

@@ -126,7 +126,7 @@ def test_code_that_was_found_is_told_with_its_archive_and_package() -> None:
     assert (
         row.split()
         == (
-            "zlib version unknown libz.a: 6 of 15 sections, 35 KiB, as in zlib1g-dev 1:1.2.13.dfsg-1 of debian 12, "
-            "fits 1.2.12, 1.2.13"
+            "zlib version unknown libz.a: 6 of 15 sections, 35 KiB, code that zlib1g-dev 1:1.2.13.dfsg-1 of debian 12 "
+            "has as well, fits 1.2.12, 1.2.13"
         ).split()
     )

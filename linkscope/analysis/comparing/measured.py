@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
 import msgspec
@@ -15,17 +15,20 @@ from linkscope.measure.command import Bounds, Command
 from linkscope.measure.copies import copies
 from linkscope.measure.counters import counts
 from linkscope.measure.overhead import overhead
+from linkscope.measure.pagecache import read_anew
 from linkscope.measure.peak import peak_rss
 from linkscope.measure.rounds import Runs, run_rounds
 from linkscope.measure.servers import serve
-from linkscope.measure.spread import differ, spread
+from linkscope.measure.spread import FEWEST, differ, spread
 from linkscope.measure.trial import trial
-from linkscope.model.compare import Measurement, Program, ProgramRun
+from linkscope.model.compare import Copies, Measurement, Program, ProgramRun
 from linkscope.model.document import AnalysisError, text
+from linkscope.model.quantities import size
 
 Told = Callable[[str], None]
 # Servers are started one after the other and not in turn, so that what the machine does meanwhile is not common to all.
 _DRIFT = 1.1
+_FAR_MORE, _NOTABLE = 1.5, 1 << 20  # times the memory at the end, and bytes more: what is worth a note
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -113,6 +116,7 @@ class _Measuring:
 
     def _serve(self, number: int, program: Program, command: Command) -> None:
         running = self._running
+        read_anew(command.path)
         found = serve(command, running.serve or None, running.connections, self._bounds, running.copies)
         self._note(program, found.notes)
         self.samples[number] = found.ready
@@ -140,7 +144,8 @@ class _Measuring:
             progress=lambda done: self._told(f"round {done + 1}"),
         )
         self.rounds, self.warm_ups = found.rounds, found.warm_ups
-        added = []
+        if any(runs.failure is None for runs in found.programs) and found.rounds < FEWEST:
+            self.notes.append(f"{found.rounds} rounds are too few to call a program faster: that takes {FEWEST}")
         for number, runs in zip(ready, found.programs, strict=True):
             program, command = programs[number], commands[number]
             self._told(f"{program.path}: memory of {self._running.copies[-1]} copies at most")
@@ -149,10 +154,18 @@ class _Measuring:
                     raise runs.failure
                 self.samples[number] = runs.seconds
                 self.runs[number] = self._of(program, command, runs)
-                added.append(overhead(command, self._bounds))
             except RunFailed as failure:
                 self._failed(command, failure, later=True)
-        self.overhead = max(added, default=None)
+        self._measure_overhead(commands)
+
+    def _measure_overhead(self, commands: Sequence[Command]) -> None:
+        """By the quickest program, whose own time varies least."""
+        if self.runs:
+            quickest = min(self.runs, key=lambda number: median(self.samples[number]))
+            try:
+                self.overhead = overhead(commands[quickest], self._bounds)
+            except RunFailed as failure:  # it ran well until now
+                self.notes.append(f"what measuring adds is not told: {failure.path} {failure.reason}")
 
     def _is_fit(self, program: Program, command: Command) -> bool:
         self._told(f"{program.path}: a first run")
@@ -167,8 +180,9 @@ class _Measuring:
         """What several kinds of runs say of one program. Raises RunFailed and CannotRun."""
         counted = counts(command, self._bounds)
         memory = copies(command, self._running.copies, self._bounds)
+        peak = self._peak(program, command)
         self.notes += counted.notes
-        self._note(program, memory.notes)
+        self._note(program, [*memory.notes, *_given_back(memory.copies, peak)])
         return ProgramRun(
             seconds=spread(runs.seconds),
             user=median(sample.user for sample in runs.samples),
@@ -176,7 +190,7 @@ class _Measuring:
             minor_faults=counted.minor_faults,
             major_faults=counted.major_faults,
             instructions=counted.instructions,
-            peak_rss=self._peak(program, command),
+            peak_rss=peak,
             copies=memory.copies,
             one_more_copy=memory.one_more_copy,
             memory_noise=memory.noise,
@@ -196,3 +210,10 @@ class _Measuring:
         """later: its first run has ended well, which is told; of what hangs then, the failure itself says it."""
         said = ", after a first run that ended well" if later and not isinstance(failure, Hangs) else ""
         self.errors.append(error_of(command.path, failure.reason + said))
+
+
+def _given_back(figures: Sequence[Copies], peak: int | None) -> Iterator[str]:
+    """A note where memory at the end of the program says little of what it took before."""
+    at_end = next((one.rss for one in figures if one.count == 1), None)
+    if at_end is not None and peak is not None and peak > max(_FAR_MORE * at_end, at_end + _NOTABLE):
+        yield f"it had {size(peak)} at most, and {size(at_end)} at its end, which is when memory is read"
