@@ -19,6 +19,7 @@ from linkscope.contents.regions import COMMON, Known, library_of
 from linkscope.contents.releases import LinkedLibrary, releases
 from linkscope.contents.surroundings import Surroundings, unknown_code
 from linkscope.elf import constants as c
+from linkscope.elf.linkage import kind
 from linkscope.elf.machines import machine_name
 from linkscope.elf.sections import read_sections
 from linkscope.errors import MalformedElf
@@ -60,7 +61,13 @@ def linked_in(reader: Reader, image: Image, packs: Sequence[Pack]) -> Found:
     libraries = [
         library
         for claim in there.claims
-        for library in releases(claim, there.known.archives, versions.get(claim.library, set()), around)
+        for library in releases(
+            claim,
+            there.known.archives,
+            versions.get(claim.library, set()),
+            around,
+            shared=kind(reader, image) != "executable",
+        )
     ]
     return Found(size, tuple(sorted(libraries, key=lambda library: (-library.size, library.name))))
 

@@ -27,6 +27,7 @@ _MUCH = 1 << 14  # bytes of a library, nothing unknown between them, that anothe
 # stands behind the next, that only one release has: of another one, what changed would stand between them.
 _LARGE = 1 << 16
 _SHARE = 3
+_NEARLY = 0.9  # of the sections of an archive
 _MANY = 16
 
 
@@ -75,11 +76,16 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 def releases(
-    claim: Claim, archives: Mapping[Number, Archive], versions: Collection[str | None], around: Surroundings
+    claim: Claim,
+    archives: Mapping[Number, Archive],
+    versions: Collection[str | None],
+    around: Surroundings,
+    *,
+    shared: bool = False,
 ) -> list[LinkedLibrary]:
     """The library in each version of it that is in the file; nearly always there is one.
 
-    versions: all that are known. around: what stands beside the regions.
+    versions: all that are known. around: what stands beside the regions. shared: the file is no program.
     What only a release explains that is not there itself is the library all the same, and counts to the first.
     """
     regions = claim.regions
@@ -95,6 +101,7 @@ def releases(
             len(part.fits) == 1
             and proof(rest) * _ANOTHER_RELEASE <= proof(own)
             and _is_whole(own, release, around)
+            and not (shared and _is_another_point_release(linked))
             and (len(versions) > 1 or _is_telling(own, linked))
             and (_is_much(own, linked, around.gaps) or _is_most(own, around.gaps))
         )
@@ -118,6 +125,14 @@ def _is_whole(regions: Sequence[Region], release: Container[Number], around: Sur
     """Whether hardly any code that nobody knows stands between sections of an archive of the RELEASE."""
     unknown = sum(unknown_before(region, around.before.get(region.start), release) for region in regions)
     return unknown * _UNKNOWN <= _size(regions)
+
+
+def _is_another_point_release(linked: Iterable[LinkedArchive]) -> bool:
+    """Whether an archive is there nearly whole, as a shared library has all of it, but for what must have changed.
+
+    43 of the 46 sections of libssl.a are the same in OpenSSL 3.0.19 and 3.0.20 (Debian 12).
+    """
+    return any(_NEARLY * one.archive.sections <= one.sections < one.archive.sections for one in linked)
 
 
 def _is_telling(regions: Sequence[Region], linked: Sequence[LinkedArchive]) -> bool:

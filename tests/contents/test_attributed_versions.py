@@ -1,10 +1,15 @@
 """Which version of a library is linked in, by its code alone: Debian's releases, and archives of which all is known."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from linkscope.analysis.facts import file_facts
+from linkscope.analysis.inspect import inspect
+from linkscope.analysis.request import Depth
 from linkscope.contents.identify import inside
 from tests.contents import linkermaps
 from tests.contents.attributed import (
@@ -147,3 +152,14 @@ def test_two_versions_in_one_file_are_both_named(two_versions: MemoryPack, tmp_p
     found = found_in(made, two_versions)
     assert sorted((one.name, one.version) for one in found.libraries) == [("foo", "1"), ("foo", "2")]
     assert found.attributed == sum(one.size for one in found.libraries)
+
+
+def test_a_shared_library_that_is_nearly_an_archive_is_not_of_its_release() -> None:
+    """43 of 46 sections of libssl.a are the same in the point release before; dpkg says which one is installed."""
+    path = "/usr/lib/x86_64-linux-gnu/libssl.so.3"
+    if not os.path.exists(path) or not shutil.which("dpkg-query"):
+        raise Unavailable("no libssl3 of Debian is installed")
+    asked = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "libssl3"], capture_output=True, text=True)
+    (file,) = inspect([path], depth=Depth(contents=True)).files
+    versions = {content.version for content in file.contents or () if content.name == "openssl"}
+    assert versions <= {None, asked.stdout.partition("-")[0]}
