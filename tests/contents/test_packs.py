@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import zstandard
 
 from linkscope.contents import exchange, learning, packs
 from linkscope.contents.fingerprints import Archive, Signature
@@ -376,3 +377,9 @@ def test_an_exported_file_that_is_damaged_is_refused(exported: Path, tmp_path: P
         (tmp_path / "damaged").write_bytes(data)
         with pytest.raises(LinkScopeError):
             exchange.read(str(tmp_path / "damaged"))
+
+
+def test_a_small_file_that_unpacks_to_very_much_is_refused_before_it_has(tmp_path: Path) -> None:
+    (tmp_path / "bomb").write_bytes(zstandard.compress(bytes(1 << 27)))
+    with pytest.raises(StoreUnusable, match="unpacks to more than 16777216 bytes"):
+        exchange.read(str(tmp_path / "bomb"))
