@@ -49,7 +49,8 @@ def test_memory_is_what_the_program_itself_reads_in_proc_at_its_end(linkscope: L
         assert abs(one["pss"] - rows["Pss"]) <= 0.05 * rows["Pss"]
 
 
-@pytest.mark.exhaustive  # it takes a machine that does nothing else: on a busy one hyperfine differs from itself as much
+# On a machine that does much else hyperfine differs from itself by as much.
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["static", "musl-static"])
 def test_times_are_those_of_hyperfine_within_ten_percent(
     linkscope: Linkscope, fixture_file: FixtureFile, require_tool: Callable[[str], str], tmp_path: Path, name: str
