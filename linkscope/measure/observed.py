@@ -89,6 +89,12 @@ def _follow(pid: int, read: dict[int, bool], output: _Output, deadline: float) -
         os.close(watched)
 
 
+def last_line(said: bytes) -> str:
+    """The last line that is not empty of what a program SAID, or the end of it where it is long; "" where none is."""
+    lines = [line.strip() for line in os.fsdecode(said).splitlines() if line.strip()]
+    return lines[-1][-_LONGEST_LINE:] if lines else ""
+
+
 class _Output:
     """What a program writes, read as it comes and counted. The end of its errors is kept."""
 
@@ -103,8 +109,7 @@ class _Output:
 
     @property
     def last_line(self) -> str:
-        lines = [line.strip() for line in os.fsdecode(self._end).splitlines() if line.strip()]
-        return lines[-1][-_LONGEST_LINE:] if lines else ""
+        return last_line(self._end)
 
     def take(self, descriptor: int, *, errors: bool) -> bool:
         """Read what is there; whether more may come."""

@@ -19,6 +19,7 @@ from linkscope.measure.command import Command
 from linkscope.measure.launch import Ending, Prepared, nowhere, reap, spawn_apart, watched
 from linkscope.measure.leftovers import Leftovers, children_of
 from linkscope.measure.memory import memory_of_all
+from linkscope.measure.observed import last_line
 
 _SHORTEST, _LONGEST = 0.0002, 0.02  # seconds between two tries to connect
 _DENSE = 0.02  # seconds from the start for which nothing is waited between two tries
@@ -27,7 +28,6 @@ _GRACE = 1.5  # seconds to end after SIGTERM
 _LOOK, _ALIKE, _REST = 0.03, 3, 2.0  # seconds between looks, so many of which must be alike, within so many
 _PIECE = 1 << 14
 _KEPT = 4096  # bytes of standard error
-_LONGEST_LINE = 200
 
 
 class Running:
@@ -102,8 +102,7 @@ class Running:
 
     def _last_line(self) -> str:
         self._read()
-        lines = [line.strip() for line in os.fsdecode(self._said).splitlines() if line.strip()]
-        return lines[-1][-_LONGEST_LINE:] if lines else ""
+        return last_line(self._said)
 
 
 def _readable(descriptors: Sequence[int], seconds: float) -> bool:

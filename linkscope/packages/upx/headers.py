@@ -60,11 +60,6 @@ class Block(msgspec.Struct, frozen=True):
         """Where the next one stands."""
         return self.at + self.packed
 
-    @property
-    def is_last(self) -> bool:
-        """Whether it only says that there are no more."""
-        return self.size == 0
-
 
 def read_packing(data: bytes, order: str, behind_headers: int) -> Packing:
     """How the file with these bytes was packed. behind_headers: where its program headers end. Raises Broken.
