@@ -50,7 +50,7 @@ def test_memory_is_what_the_program_itself_reads_in_proc_at_its_end(linkscope: L
 
 
 # On a machine that does much else hyperfine differs from itself by as much.
-@pytest.mark.exhaustive
+@pytest.mark.quiet
 @pytest.mark.parametrize("name", ["static", "musl-static"])
 def test_times_are_those_of_hyperfine_within_ten_percent(
     linkscope: Linkscope, fixture_file: FixtureFile, require_tool: Callable[[str], str], tmp_path: Path, name: str

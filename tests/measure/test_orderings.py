@@ -60,7 +60,7 @@ def test_what_differs_never_changes_sides_and_a_copy_of_a_file_ties_with_it(tmp_
     _check(_sides([_measured(paths, _QUICK) for _ in range(_CALLS)]))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.quiet
 def test_so_it_is_in_ten_calls_with_as_many_runs_as_make_the_medians_certain(tmp_path: Path) -> None:
     paths = _programs(tmp_path)
     _check(_sides([_measured(paths, Running()) for _ in range(10)]))
