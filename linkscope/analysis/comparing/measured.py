@@ -7,6 +7,7 @@ from statistics import median
 
 import msgspec
 
+from linkscope.analysis.comparing.served import ready_later, serve_all
 from linkscope.analysis.inspect import error_of
 from linkscope.analysis.request import Running
 from linkscope.errors import Hangs, NotHeld, ProcessUnreadable, RunFailed
@@ -15,10 +16,8 @@ from linkscope.measure.command import Bounds, Command
 from linkscope.measure.copies import copies
 from linkscope.measure.counters import counts
 from linkscope.measure.overhead import overhead
-from linkscope.measure.pagecache import read_anew
 from linkscope.measure.peak import peak_rss
 from linkscope.measure.rounds import Runs, run_rounds
-from linkscope.measure.servers import serve
 from linkscope.measure.spread import FEWEST, differ, spread
 from linkscope.measure.trial import trial
 from linkscope.model.compare import Copies, Measurement, Program, ProgramRun
@@ -26,8 +25,6 @@ from linkscope.model.document import AnalysisError, text
 from linkscope.model.quantities import size
 
 Told = Callable[[str], None]
-# Servers are started one after the other and not in turn, so that what the machine does meanwhile is not common to all.
-_DRIFT = 1.1
 _FAR_MORE, _NOTABLE = 1.5, 1 << 20  # times the memory at the end, and bytes more: what is worth a note
 
 
@@ -51,10 +48,8 @@ class Measured(msgspec.Struct, frozen=True):
         mine, theirs = (self._starts(program) for program in (one, other))
         if not (mine and theirs):
             return False
-        if one.run is None or one.run.server is None:
-            return differ(mine, theirs).is_real
-        first, second = sorted((spread(mine), spread(theirs)), key=lambda each: each.median)
-        return first.high * _DRIFT < second.low
+        is_server = one.run is not None and one.run.server is not None
+        return ready_later(mine, theirs) if is_server else differ(mine, theirs).is_real
 
     def _starts(self, program: Program) -> list[float]:
         return next((self.samples.get(number, []) for number, one in enumerate(self.programs) if one is program), [])
@@ -106,33 +101,13 @@ class _Measuring:
         self.overhead: float | None = None
 
     def serve(self, programs: Sequence[Program], commands: Sequence[Command]) -> None:
-        """Servers, one after the other."""
-        for number, (program, command) in enumerate(zip(programs, commands, strict=True)):
-            self._told(f"{program.path}: serves, with {self._running.connections[-1]} connections at most")
-            try:
-                self._serve(number, program, command)
-            except RunFailed as failure:
-                self._failed(command, failure)
-
-    def _serve(self, number: int, program: Program, command: Command) -> None:
-        running = self._running
-        read_anew(command.path)
-        found = serve(command, running.serve or None, running.connections, self._bounds, running.copies)
-        self._note(program, found.notes)
-        self.samples[number] = found.ready
-        self.runs[number] = ProgramRun(
-            seconds=None,
-            user=None,
-            system=None,
-            minor_faults=None,
-            major_faults=None,
-            instructions=None,
-            peak_rss=None,
-            copies=found.copies,
-            one_more_copy=found.one_more_copy,
-            memory_noise=found.noise,
-            server=found.server,
-        )
+        """Servers."""
+        found = serve_all(programs, commands, self._running, self._told)
+        self.runs, self.samples = found.runs, found.starts
+        self.rounds, self.warm_ups = found.rounds, found.warm_ups
+        self.notes += found.notes
+        for number, failure in found.failures.items():
+            self._failed(commands[number], failure)
 
     def run(self, programs: Sequence[Program], commands: Sequence[Command]) -> None:
         """Programs that end by themselves: each tried first, then all in turn, then what has runs of its own."""
