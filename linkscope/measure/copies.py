@@ -175,12 +175,14 @@ def _medians(count: int, takes: Sequence[Taken], moment: Moment) -> Copies:
     def of(figure: Callable[[Memory], int]) -> int:
         return round(median(figure(one.memory) for one in takes))
 
+    told = all(one.memory.anonymous is not None for one in takes)
     return Copies(
         count=count,
         rss=of(lambda memory: memory.rss),
         pss=of(lambda memory: memory.pss),
         private=of(lambda memory: memory.private),
         page_tables=of(lambda memory: memory.page_tables),
+        anonymous=of(lambda memory: memory.anonymous or 0) if told else None,
         noise=_range([one.memory.pss for one in takes]),
         moment=moment,
     )

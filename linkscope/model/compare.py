@@ -108,9 +108,10 @@ class Spread(Document, frozen=True, kw_only=True):
 class Copies(Document, frozen=True, kw_only=True):
     """Memory of COUNT copies that are there at once, in bytes: sums over them of smaps_rollup.
 
-    private: of pages that no other process has; page_tables: what the kernel holds for them (VmPTE). noise: by how much
-    the sums of PSS of repetitions lay apart. moment: at the end
-    of the program's work, just before it exits, or while it waits (a server).
+    anonymous: what of pss is of no file, so that the kernel cannot give it back but by swapping (Pss_Anon; None before
+    Linux 5.3): the rest are pages of files, which can be read again, and shared memory. private: of pages that no other
+    process has; page_tables: what the kernel holds for them (VmPTE). noise: by how much the sums of PSS of repetitions
+    lay apart. moment: at the end of the program's work, just before it exits, or while it waits (a server).
     """
 
     count: int
@@ -120,6 +121,7 @@ class Copies(Document, frozen=True, kw_only=True):
     page_tables: int
     noise: int = 0
     moment: Literal["exit", "serving"]
+    anonymous: int | None = None
 
 
 class ServerProcess(Document, frozen=True, kw_only=True):
