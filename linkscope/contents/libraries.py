@@ -19,8 +19,8 @@ _DATED = re.compile(r"0[~+](?=\d{8}(\.\d+)*$)")
 _REPACKED = re.compile(r"[.+~-](dfsg|ds|repack|git|svn|cvs|openresty|\d{8}).*")
 
 
-class _Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The tables of packnames.toml."""
+class Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tables of packnames.toml, whose comments say what they hold."""
 
     patterns: dict[str, str]
     sources: dict[str, str]
@@ -29,15 +29,15 @@ class _Names(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def library_of(archive: str, source: str | None) -> str:
     """The project as Repology names it. archive: the file's name; source: of its source package, None without one."""
-    names = _names()
+    named = names()
     if source is None:
         plain = archive.removesuffix(".a")
-        return names.archives.get(archive) or plain.lower()
+        return named.archives.get(archive) or plain.lower()
     source = source.lower()
-    known = names.sources.get(source)
+    known = named.sources.get(source)
     if known:
         return known
-    for pattern, name in names.patterns.items():
+    for pattern, name in named.patterns.items():
         if re.fullmatch(pattern, source):
             return name
     return source
@@ -56,6 +56,7 @@ def upstream_version(package_version: str) -> str:
 
 
 @cache
-def _names() -> _Names:
+def names() -> Names:
+    """The tables, read once."""
     with open(_FILE, "rb") as file:
-        return msgspec.toml.decode(file.read(), type=_Names)
+        return msgspec.toml.decode(file.read(), type=Names)
