@@ -15,7 +15,7 @@ import msgspec
 from linkscope.contents import claims, regions
 from linkscope.contents.claims import Claim
 from linkscope.contents.matcher import executable_ranges, matches
-from linkscope.contents.regions import COMMON, Known, library_of
+from linkscope.contents.regions import COMMON, Known
 from linkscope.contents.releases import LinkedLibrary, releases
 from linkscope.contents.surroundings import Surroundings, unknown_code
 from linkscope.elf import constants as c
@@ -103,7 +103,6 @@ def _versions(architecture: str, packs: Sequence[Pack]) -> dict[str, set[str | N
     """The versions of each library that the packs know."""
     versions: dict[str, set[str | None]] = {}
     for pack in packs:
-        for filed in pack.filed():
-            if filed.archive.architecture == architecture:
-                versions.setdefault(library_of(filed.archive), set()).add(filed.archive.version)
+        for name, known in pack.versions(architecture).items():
+            versions.setdefault(name, set()).update(known)
     return versions

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from linkscope.contents.fingerprints import Archive
-from linkscope.contents.regions import COMMON, PADDING, PROOF, Number, Region, library_of, proof
+from linkscope.contents.regions import COMMON, PADDING, PROOF, Number, Region, proof
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -29,10 +29,10 @@ def claims(regions: Sequence[Region], archives: Mapping[Number, Archive]) -> Ite
     wanted: dict[str, list[int]] = {}
     sizes: dict[str, int] = {}
     for archive in archives.values():
-        name = library_of(archive)
+        name = archive.called
         sizes[name] = max(sizes.get(name, 0), archive.size)
     for number, region in enumerate(regions):
-        for name in {library_of(archives[holder.archive]) for holder in region.holders}:
+        for name in {archives[holder.archive].called for holder in region.holders}:
             wanted.setdefault(name, []).append(number)
     left = set(range(len(regions)))
     while wanted:

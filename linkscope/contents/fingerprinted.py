@@ -51,9 +51,9 @@ def with_absent_code(told: Sequence[Content], architecture: str, packs: Sequence
     """
     wanted = {one.name for one in told if one.proof == "text" and one.ecosystem == "generic"}
     known: dict[str, set[str]] = {}
-    for archive in (filed.archive for pack in packs for filed in pack.filed()) if wanted else ():
-        if archive.architecture == architecture and archive.library in wanted and archive.version:
-            known.setdefault(archive.library, set()).add(archive.version)
+    for there in [pack.versions(architecture) for pack in packs] if wanted else ():
+        for name in wanted.intersection(there):
+            known.setdefault(name, set()).update(filter(None, there[name]))
     found = {one.name for one in told if one.proof == "code"}
     return [
         msgspec.structs.replace(one, absent_code=_near(one.version, known.get(one.name, set())))

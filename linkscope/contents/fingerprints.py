@@ -77,6 +77,11 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
     package_version: str | None = None
     distribution: str | None = None
 
+    @property
+    def called(self) -> str:
+        """The upstream project; where that is not known, the package or the archive itself."""
+        return self.library or self.package or self.name
+
 
 class _Tally(msgspec.Struct):
     members: int = 0

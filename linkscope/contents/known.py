@@ -6,7 +6,8 @@ each code once and asks afterwards which archives hold what was found.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -44,14 +45,6 @@ class Place(msgspec.Struct, frozen=True):
     shared: bool = False
 
 
-class Filed(Protocol):
-    """An archive that a pack knows."""
-
-    @property
-    def archive(self) -> Archive:
-        """What is known of it, without its signatures."""
-
-
 class Pack(Protocol):
     """One collection of archives' fingerprints, open."""
 
@@ -67,5 +60,5 @@ class Pack(Protocol):
     def archives(self, numbers: Sequence[int]) -> Sequence[Archive]:
         """What the pack says of archives, in their order, without the signatures (an empty tuple)."""
 
-    def filed(self) -> Sequence[Filed]:
-        """Every archive that the pack knows."""
+    def versions(self, architecture: str) -> Mapping[str, AbstractSet[str | None]]:
+        """The versions of each library that the pack knows for an architecture, by `Archive.called`."""

@@ -63,11 +63,6 @@ class Known(msgspec.Struct, frozen=True):
     archives: dict[Number, Archive]
 
 
-def library_of(archive: Archive) -> str:
-    """The upstream project; where no pack knows it, the package or the archive itself."""
-    return archive.library or archive.package or archive.name
-
-
 def known(found: Iterable[Match], architecture: str, packs: Sequence[Pack]) -> Known:
     """What was FOUND by a search of the PACKS, each byte once, and whose it is."""
     settled = _settled(found)
@@ -82,7 +77,7 @@ def known(found: Iterable[Match], architecture: str, packs: Sequence[Pack]) -> K
                 common.add((number, place.code))
     archives = _archives((holder.archive for there in holders.values() for holder in there), packs)
     for code, there in holders.items():
-        if any(is_copied(library_of(archives[holder.archive]), holder.member) for holder in there):
+        if any(is_copied(archives[holder.archive].called, holder.member) for holder in there):
             common.add(code)
     return Known([_region(same, holders, common) for same in settled if _held(same, holders)], archives)
 

@@ -8,7 +8,7 @@ import msgspec
 
 from linkscope.contents.claims import Claim
 from linkscope.contents.fingerprints import Archive
-from linkscope.contents.regions import PROOF, Holder, Number, Region, library_of, proof
+from linkscope.contents.regions import PROOF, Holder, Number, Region, proof
 from linkscope.contents.surroundings import Gap, Surroundings, unknown_before
 
 # So many fixed bytes, in sections of so many, prove that an archive of a library is inside that is proven itself.
@@ -89,7 +89,7 @@ def releases(
     What only a release explains that is not there itself is the library all the same, and counts to the first.
     """
     regions = claim.regions
-    mine = {number: archive for number, archive in archives.items() if library_of(archive) == claim.library}
+    mine = {number: archive for number, archive in archives.items() if archive.called == claim.library}
     parts, left = _parts(regions, mine)
     libraries = []
     for part in parts:

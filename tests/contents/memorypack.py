@@ -3,7 +3,8 @@
 import functools
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
@@ -17,12 +18,6 @@ from tests.oracle.availability import Unavailable
 FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/gcc/x86_64-linux-gnu/*")
 _LARGEST = 3 << 20  # bytes of an archive that is only a decoy: larger ones would only take time
 _LINKED = ("libc.a", "libcrypto.a", "libstdc++.a", "libsqlite3.a")
-
-
-class Filed(msgspec.Struct, frozen=True):
-    """As `known.Filed`."""
-
-    archive: Archive
 
 
 class MemoryPack:
@@ -67,8 +62,12 @@ class MemoryPack:
     def archives(self, numbers: Sequence[int]) -> Sequence[Archive]:
         return [msgspec.structs.replace(self._whole[number], signatures=()) for number in numbers]
 
-    def filed(self) -> Sequence[Filed]:
-        return [Filed(archive) for archive in self._whole]
+    def versions(self, architecture: str) -> Mapping[str, AbstractSet[str | None]]:
+        there: dict[str, set[str | None]] = {}
+        for archive in self._whole:
+            if archive.architecture == architecture:
+                there.setdefault(archive.called, set()).add(archive.version)
+        return there
 
 
 def read(path: Path, **labels: str) -> list[Archive]:

@@ -13,7 +13,6 @@ import pytest
 from linkscope.contents.attribution import Found, explained, linked_in
 from linkscope.contents.known import Pack
 from linkscope.contents.matcher import matches
-from linkscope.contents.regions import library_of
 from linkscope.elf.constants import PT_LOAD
 from tests.contents import linkermaps
 from tests.contents.attributed import (
@@ -153,7 +152,7 @@ def _foreign(program: Path, map_file: Path, *packs: Pack) -> int:
         shifts = [(s.offset, s.offset + s.filesz, s.vaddr - s.offset) for s in image.segments if s.type == PT_LOAD]
     parts = []
     for claim in found.claims:
-        own = {one.name for one in found.known.archives.values() if library_of(one) == claim.library}
+        own = {one.name for one in found.known.archives.values() if one.called == claim.library}
         for region in claim.regions:
             (shift,) = (by for start, end, by in shifts if start <= region.start < end)
             parts.append((region.start + shift, region.start + region.length + shift, own))

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ import pytest
 from linkscope.contents import known, matcher
 from linkscope.contents.fingerprints import Archive
 from tests.contents import linkermaps
-from tests.contents.memorypack import Filed, MemoryPack, read
+from tests.contents.memorypack import MemoryPack, read
 from tests.contents.samples import with_constants
 from tests.elf.samples import FixtureFile, RequireTool, opened
 from tests.oracle.availability import Unavailable
@@ -155,8 +156,8 @@ class _Synthetic:
     def archives(self, numbers: Sequence[int]) -> Sequence[Archive]:
         raise AssertionError(numbers)
 
-    def filed(self) -> Sequence[Filed]:
-        return []
+    def versions(self, architecture: str) -> Mapping[str, AbstractSet[str | None]]:
+        raise AssertionError(architecture)
 
 
 def _code_of_this_machine(size: int) -> bytes:

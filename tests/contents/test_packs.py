@@ -144,6 +144,19 @@ def test_a_search_is_given_every_code_once_a_block_and_every_place_of_it(store: 
         assert rows[s.digest] == (s.anchor, s.anchor_at, s.check, s.check_at, s.length, s.changeable)
 
 
+def test_the_versions_that_are_known_come_with_the_code_and_are_not_asked_for_again(store: Store) -> None:
+    """A run asks for them with every file."""
+    given = [("foo", "1"), ("foo", "2"), ("foo", "2"), ("bar", None)]
+    for number, (library, version) in enumerate(given):
+        one = made_up(f"n{number}", 50 * number)
+        archive = msgspec.structs.replace(one.archive, library=library, version=version)
+        store.add([Learnt(one.origin, archive), made_up(f"unnamed{number}", 900 + 50 * number)])
+    assert store.codes("x86_64") is not None
+    Path(store.path).unlink()
+    assert store.versions("x86_64") == {"foo": {"1", "2"}, "bar": {None}, "ä": {None}}
+    assert store.versions("aarch64") == {}
+
+
 def test_nothing_is_known_of_another_machine(store: Store) -> None:
     assert store.codes("x86_64") is None
     store.add([made_up("two", 1)])
