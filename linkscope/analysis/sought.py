@@ -11,7 +11,7 @@ import msgspec
 
 from linkscope.analysis.circumstances import place
 from linkscope.contents import forks, languages, symbols
-from linkscope.contents.banners import Library, is_called
+from linkscope.contents.banners import Library, is_called, without_hash
 from linkscope.contents.banners import libraries as libraries_with_banners
 from linkscope.loader.system import System
 from linkscope.model.inspect import Content
@@ -22,9 +22,6 @@ _NAMED_ALONE = frozenset(("generic", "go"))
 _SONAME = re.compile(r"\.so(\.|$)")
 # Names of contents that stand in no table: Go's own packages, and C libraries.
 _OTHERS = frozenset(("stdlib", "uclibc-ng", "dietlibc", "bionic"))
-# What auditwheel puts into the name of a file that it brings along, behind all before the first dot (repair.py,
-# copylib): eight digits of a hash. It is the name of the file, with the whole version, and becomes the soname.
-_GRAFTED = re.compile(r"-[0-9a-f]{8}(?=\.)")
 
 
 class Sought(msgspec.Struct, frozen=True):
@@ -65,7 +62,7 @@ class Sought(msgspec.Struct, frozen=True):
         return any(self._is_its(name) for name in names if name)
 
     def _is_its(self, name: str) -> bool:
-        plain = _GRAFTED.sub("", name, count=1)
+        plain = without_hash(name)
         grafted = plain != name
         if self.name in (name, plain) or (grafted and plain.startswith(f"{self.name}.") and self._is_soname):
             return True

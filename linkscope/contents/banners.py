@@ -13,19 +13,24 @@ from __future__ import annotations
 import os
 import re
 from functools import cache
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from linkscope.contents.needles import LEAST
 from linkscope.contents.tables import all_tables
 
+if TYPE_CHECKING:
+    from linkscope.elf.image import Image
+
 _FOLDER = os.path.join(os.path.dirname(__file__), "banners")
-# What auditwheel puts into the names of the libraries that it brings along: eight digits of a hash.
-_GRAFTED = re.compile(r"-[0-9a-f]{8}(?=[.])")
+# What auditwheel puts into the name of a file that it brings along, behind all before the first dot (repair.py,
+# copylib): eight digits of a hash. It is the name of the file, with the whole version, and becomes the soname.
+_GRAFTED = re.compile(r"-[0-9a-f]{8}(?=\.)")
 # A text begins behind a byte that is no character of a text, and ends before NUL.
 _BEGINS, _ENDS = rb"(?:\A|(?<=[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]))", rb"(?=\x00|\Z)"
 _LONGEST_FOLDERS = 400  # characters before the part of a path that tells
+_LONGEST_NUMBER = 64  # bytes of a text that is hardly more than a version
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Anchor = Annotated[str, msgspec.Meta(min_length=LEAST)]  # shorter ones take a search each
 
@@ -40,7 +45,8 @@ class Banner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     that needs the library as a shared one. beside: texts of the library's own code, all of which must be in the file
     too, for what a client may have as well, or a stranger. without: texts of a fork that has this one as well: with one
     of them in the file, it says nothing. unique: a mere number; where two different ones fit, the
-    version is unknown.
+    version is unknown. hint: it tells the version and proves nothing, as a stranger may have it: it counts where
+    something else proves the library, and where nothing better tells its version.
     dotless: it has no digit, dot and digit, by which those with an anchor of less than seven bytes are found.
     source: the file in the library's source that has it. examples: texts, each with the version that it tells ("" is
     none); refuses: texts that are something else.
@@ -120,12 +126,18 @@ class Row(msgspec.Struct, frozen=True, eq=False):
     without: tuple[bytes, ...]
     texts: Texts | None = None
 
+    @property
+    def is_number(self) -> bool:
+        """Whether the anchor is too short to be found fast, and the text is found by a digit, a dot and a digit."""
+        return len(self.anchor) < LEAST and not self.banner.dotless
+
     def told_by(self, text: bytes) -> tuple[str, str | None] | None:
         """What fits in TEXT, and the version that it tells; None where nothing fits.
 
         TEXT: as it stands in the file, with the NUL bytes around it.
         """
-        match = _compiled(self.banner.pattern, self.banner.whole).search(text)
+        first = len(text) - _LONGEST_NUMBER if self.is_number and self.banner.whole else 0  # it ends with the text
+        match = _compiled(self.banner.pattern, self.banner.whole).search(text, max(first, 0))
         if match is None:
             return None
         groups = {name: (value or b"").decode("ascii", "replace") for name, value in match.groupdict().items()}
@@ -216,5 +228,16 @@ def _all_latin(texts: tuple[str, ...]) -> tuple[bytes, ...]:
 
 def is_called(library: Library, soname: str) -> bool:
     """Whether SONAME is one of the library's own, with or without the hash that auditwheel puts into it."""
-    plain = _GRAFTED.sub("", soname.rpartition("/")[2])
+    plain = without_hash(soname.rpartition("/")[2])
     return any(re.fullmatch(pattern, plain) for pattern in library.sonames)
+
+
+def without_hash(name: str) -> str:
+    """NAME, a soname or that of a file, as it was before auditwheel put a hash into it."""
+    return _GRAFTED.sub("", name, count=1)
+
+
+def is_needed(library: Library, image: Image) -> bool:
+    """Whether the file takes the library from a shared one; a part of the library itself needs the other parts."""
+    own = image.soname is not None and is_called(library, image.soname)
+    return not own and any(is_called(library, name) for name in image.needed)

@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from linkscope.contents import dotnet, javascript, nuitka, pyinstaller
+from linkscope.contents.carried import carried
 from linkscope.contents.unloaded import end_of_elf
-from linkscope.model.inspect import Content, Evidence
 
 if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
+    from linkscope.model.inspect import Content
 
 # AppImage specification, Type 1 and 2: "AI" and the type at offset 8, in the padding of e_ident.
 _APPIMAGE = b"AI"
 _ISO_9660, _ISO_9660_AT = b"CD001", 0x8001  # ECMA-119: the first volume descriptor
 _SQUASHFS, _SUPERBLOCK = b"hsqs", struct.Struct("<4sIIIIHHHHHH")  # Linux fs/squashfs/squashfs_fs.h
 _COMPRESSORS = {1: "gzip", 2: "lzma", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd"}
-_MOST_SHOWN = 256  # files that are listed
 
 
 def contents(reader: Reader, image: Image) -> list[Content]:
@@ -35,14 +35,8 @@ def contents(reader: Reader, image: Image) -> list[Content]:
     for look in (_appimage, javascript.node_sea, javascript.pkg, javascript.bun, javascript.deno, nuitka.contents):
         for name, text in look(reader, image):
             found.setdefault(name, []).append(text)
-    made = [_content(name, texts) for name, texts in found.items()]
+    made = [carried(name, texts) for name, texts in found.items()]
     return [*made, *pyinstaller.contents(reader, image), *dotnet.contents(reader, image)]
-
-
-def _content(name: str, texts: list[str]) -> Content:
-    """One bundle: what it is, and then the files in it."""
-    evidence = [Evidence(kind="bundle", text=text) for text in texts[: 1 + _MOST_SHOWN]]
-    return Content(name=name, ecosystem="generic", version=None, evidence=evidence)
 
 
 def _appimage(reader: Reader, image: Image) -> Iterator[tuple[str, str]]:

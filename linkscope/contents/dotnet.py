@@ -13,28 +13,31 @@ src/installer/managed/Microsoft.NET.HostModel/Bundle; docs/design/features/host-
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from linkscope.contents import spans
+from linkscope.contents.carried import carried
 from linkscope.contents.texts import Area, merged
 from linkscope.contents.unloaded import end_of_elf
 from linkscope.elf import constants as c
 from linkscope.errors import MalformedElf
-from linkscope.model.inspect import Content, Evidence
 
 if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
+    from linkscope.model.inspect import Content
 
 # SHA-256 of ".net core bundle" (bundle_marker.cpp)
 _SIGNATURE = bytes.fromhex("8b1202b96a612038727b930214d7a03213f5b9e6efae3318ee3b2dce24b36aae")
 _HEADER, _PLACES = struct.Struct("<III"), struct.Struct("<QQQQQ")
+_MOST_SIGNATURES = 4
 _MOST_FILES = 1 << 16
 _LONGEST_HEADER = 1 << 24
 _LONGEST_DEPS = 1 << 24
-_MOST_SHOWN = 256
 # .NET SDK DependencyContextBuilder.cs: others are parts of the program itself, or files that it refers to
 _FROM_NUGET = ("package", "runtimepack")
 _RUNTIME_PACK, _RUNTIME = "runtimepack.", "Microsoft.NETCore.App.Runtime."
@@ -63,12 +66,21 @@ def bundle(reader: Reader, image: Image) -> Bundle | None:
     loaded = [s for s in image.segments if s.type == c.PT_LOAD and 0 <= s.offset < reader.size]
     parts = merged([(s.offset, min(s.offset + s.filesz, reader.size)) for s in loaded])
     areas = [Area(start, end - start) for start, end in parts]
-    for offset, data, _ in spans.pieces(reader, areas, len(_SIGNATURE)):
-        at = data.find(_SIGNATURE)
-        if at >= 0 and offset + at >= 8:
-            place = int.from_bytes(reader.read(offset + at - 8, 8), "little")
-            return _read(reader, place) if place else None
+    for signature in islice(_signatures(reader, areas), _MOST_SIGNATURES):
+        place = int.from_bytes(reader.read(signature - 8, 8), "little") if signature >= 8 else 0
+        found = _read(reader, place) if place else None
+        if found is not None:
+            return found
     return None
+
+
+def _signatures(reader: Reader, areas: list[Area]) -> Iterator[int]:
+    """Where the signature stands: besides the launcher's own, it may be in what reads bundles."""
+    for offset, data, size in spans.pieces(reader, areas, len(_SIGNATURE)):
+        at = data.find(_SIGNATURE)
+        while 0 <= at < size:
+            yield offset + at
+            at = data.find(_SIGNATURE, at + 1)
 
 
 def contents(reader: Reader, image: Image) -> list[Content]:
@@ -77,17 +89,13 @@ def contents(reader: Reader, image: Image) -> list[Content]:
     if found is None:
         return []
     runtime = next((version for name, version, _ in found.packages if name.startswith(_RUNTIME_PACK + _RUNTIME)), None)
-    texts = [f".NET single-file bundle {found.version}: {len(found.files)} files", *found.files[:_MOST_SHOWN]]
-    parts = [_content("dotnet", "generic", runtime, texts)]
+    texts = [f".NET single-file bundle {found.version}: {len(found.files)} files", *found.files]
+    parts = [carried("dotnet", texts, version=runtime)]
     for name, version, kind in found.packages:
         if kind in _FROM_NUGET:
-            parts.append(_content(name.removeprefix(_RUNTIME_PACK), "nuget", version, [f"{name}/{version} ({kind})"]))
+            proof = [f"{name}/{version} ({kind})"]
+            parts.append(carried(name.removeprefix(_RUNTIME_PACK), proof, "nuget", version))
     return parts
-
-
-def _content(name: str, ecosystem: str, version: str | None, texts: list[str]) -> Content:
-    evidence = [Evidence(kind="bundle", text=text) for text in texts]
-    return Content(name=name, ecosystem=ecosystem, version=version, evidence=evidence)
 
 
 def _read(reader: Reader, place: int) -> Bundle | None:

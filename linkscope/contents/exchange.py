@@ -16,7 +16,7 @@ from linkscope.elf.reader import open_reader
 from linkscope.errors import FileUnreadable, StoreUnusable
 
 _MAGIC = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
-_LARGEST = 1 << 31  # bytes that a file may unpack to: about a hundred times what the shipped pack does
+_LARGEST = 1 << 29  # bytes that a file may unpack to: sixteen times what the shipped pack does
 _SMALL, _MOST_TIMES = 1 << 24, 100  # what may be more than so many times as large as what is packed
 _PIECE = 1 << 20
 _LEVEL = 12
@@ -34,6 +34,8 @@ def write(path: str, archives: Iterable[Learnt]) -> None:
     import zstandard
 
     data = msgspec.msgpack.encode(_Exchanged(archives=list(archives)))
+    if len(data) > _LARGEST:
+        raise StoreUnusable(path, f"would unpack to more than {_LARGEST} bytes; choose fewer archives")
     packed = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(data)
     folder = os.path.dirname(os.path.abspath(path))
     try:
@@ -52,6 +54,13 @@ def write(path: str, archives: Iterable[Learnt]) -> None:
 
 def read(path: str) -> list[Learnt]:
     """What `write` wrote. Raises StoreUnusable and FileUnreadable."""
+    try:
+        return _read(path)
+    except MemoryError as error:
+        raise StoreUnusable(path, "takes more memory than there is to be unpacked") from error
+
+
+def _read(path: str) -> list[Learnt]:
     with open_reader(path) as reader:
         if not reader.head.startswith(_MAGIC):
             raise StoreUnusable(path, "is no file that `linkscope sigs export` makes")
@@ -66,22 +75,20 @@ def read(path: str) -> list[Learnt]:
     return found
 
 
-def _unpacked(path: str, packed: bytes) -> bytes:
+def _unpacked(path: str, packed: bytes) -> bytearray:
     import zstandard
 
-    pieces: list[bytes] = []
-    size = 0
+    found = bytearray()
     most = min(_LARGEST, max(_SMALL, _MOST_TIMES * len(packed)))
     try:
         with zstandard.ZstdDecompressor().stream_reader(packed) as stream:
             while piece := stream.read(_PIECE):
-                pieces.append(piece)
-                size += len(piece)
-                if size > most:
+                found += piece
+                if len(found) > most:
                     raise StoreUnusable(path, f"unpacks to more than {most} bytes")
     except zstandard.ZstdError as error:
         raise StoreUnusable(path, f"is damaged: {error}") from error
-    return b"".join(pieces)
+    return found
 
 
 def _is_sound(one: Signature) -> bool:

@@ -28,6 +28,7 @@ _STREAM = b"\x28\xb5\x2f\xfd"  # RFC 8878, Zstandard frames
 _LAUNCHER = b"NUITKA_ONEFILE_PARENT"
 _LINK, _MOST_FLAGS = 2, 3
 _LONGEST_NAME = 4096
+_NOT_IN_NAMES = re.compile(rb"[\x00-\x1f]")
 _MOST_FILES = 1 << 15  # that are looked at, in all
 _MOST_TRIES = 1 << 12
 
@@ -100,7 +101,7 @@ def _names(reader: Reader, area: Area, budget: Iterator[int], checksum: int, pac
 
 
 def _is_name(name: bytes) -> bool:
-    return len(name) <= _LONGEST_NAME and not any(byte < 32 for byte in name) and not name.startswith(b"/")
+    return len(name) <= _LONGEST_NAME and not name.startswith(b"/") and _NOT_IN_NAMES.search(name) is None
 
 
 def _skipped(rest: bytes, checksum: int, packed: bool) -> int | None:

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from linkscope.contents.carried import carried
 from linkscope.contents.unloaded import unloaded
-from linkscope.model.inspect import Content, Evidence
 
 if TYPE_CHECKING:
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
+    from linkscope.model.inspect import Content
 
 _MAGIC = b"MEI\x0c\x0b\x0a\x0b\x0e"
 _COOKIE, _ENTRY = struct.Struct("!8sIIII64s"), struct.Struct("!IIIIBc")
 _LONGEST_TABLE = 1 << 24
 _PIECE = 1 << 22
 _MOST_COOKIES = 16
-_MOST_SHOWN = 256  # files that are listed
 _DISTRIBUTION = re.compile(
     r"(?:.*/)?([A-Za-z0-9][A-Za-z0-9._]*)-([0-9][^/-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info(?:/.*)?"
 )
@@ -59,22 +59,16 @@ def contents(reader: Reader, image: Image) -> list[Content]:
     if found is None:
         return []
     libraries = [name for kind, name in found.files if kind == "b"]
-    texts = [f"PyInstaller: CPython {found.python}, {len(found.files)} files", *libraries[:_MOST_SHOWN]]
     parts = [
-        _content("pyinstaller", "generic", None, texts),
-        _content("python", "generic", found.python, [f"PyInstaller: {found.library}"]),
+        carried("pyinstaller", [f"PyInstaller: CPython {found.python}, {len(found.files)} files", *libraries]),
+        carried("python", [f"PyInstaller: {found.library}"], version=found.python),
     ]
     for _, name in found.files:
         match = _DISTRIBUTION.fullmatch(name)
         if match is not None and (name.endswith(("/METADATA", "/PKG-INFO")) or "/" not in name):
             # PyPA, Name normalization
-            parts.append(_content(re.sub(r"[-_.]+", "-", match[1]).lower(), "pypi", match[2], [name]))
+            parts.append(carried(re.sub(r"[-_.]+", "-", match[1]).lower(), [name], "pypi", match[2]))
     return parts
-
-
-def _content(name: str, ecosystem: str, version: str | None, texts: list[str]) -> Content:
-    evidence = [Evidence(kind="bundle", text=text) for text in texts]
-    return Content(name=name, ecosystem=ecosystem, version=version, evidence=evidence)
 
 
 def _cookies(reader: Reader, start: int, end: int) -> Iterator[int]:

@@ -33,10 +33,11 @@ _MOST_PACKAGES = 1 << 16
 
 _LONGEST_PATH = 512
 _MOST_CRATES = 1 << 14
+# What follows tells where each part ends, so that no other end of it is tried (the `+` behind what repeats).
 _NAME = rb"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}?"
-_VERSION = rb"\d{1,9}\.\d{1,9}\.\d{1,9}(?:-[0-9A-Za-z][0-9A-Za-z.-]{0,40}?)?(?:\+[0-9A-Za-z][0-9A-Za-z.-]{0,40}?)?"
-_SOURCE = rb"(?:[A-Za-z0-9_.+-]{1,80}?/){0,12}?[A-Za-z0-9_.+-]{1,80}?\.rs"  # behind it stands the next text at once
-_CRATE = rb"(?P<name>" + _NAME + rb")-(?P<version>" + _VERSION + rb")/" + _SOURCE
+_VERSION = rb"\d{1,9}+\.\d{1,9}+\.\d{1,9}+(?:-[0-9A-Za-z][0-9A-Za-z.-]{0,40}+)?+(?:\+[0-9A-Za-z][0-9A-Za-z.-]{0,40}+)?+"
+_SOURCE = rb"(?:[A-Za-z0-9_.+-]{1,80}+/){0,12}?[A-Za-z0-9_.+-]{1,80}?\.rs"  # behind it stands the next text at once
+_CRATE = rb"(?>(?P<name>" + _NAME + rb")-(?P<version>" + _VERSION + rb")/)" + _SOURCE
 # Where the source of a crate stands, by what is searched for. Cargo's home: src/cargo/sources/registry/mod.rs, and
 # sources/git/source.rs (a checkout is named after the repository, the folder in it after the commit); Debian's and
 # Fedora's packages of crates: /usr/share/cargo/registry; `cargo vendor`; Nix' cargo-vendor-dir; the crates that the

@@ -151,7 +151,4 @@ def sonames_of(row: Library) -> tuple[str, ...]:
 
 
 def _is_needed(row: Library, image: Image) -> bool:
-    """Whether the file takes the library from a shared one; a part of the library itself needs the other parts."""
-    library = banners.Library(name=row.name, sonames=sonames_of(row), banner=())
-    own = image.soname is not None and banners.is_called(library, image.soname)
-    return not own and any(banners.is_called(library, name) for name in image.needed)
+    return banners.is_needed(banners.Library(name=row.name, sonames=sonames_of(row)), image)

@@ -215,6 +215,18 @@ def test_a_launcher_without_a_bundle_is_none(tmp_path: Path) -> None:
     assert _found(tmp_path / "made") == {}
 
 
+def test_a_signature_that_leads_nowhere_does_not_hide_the_bundle(tmp_path: Path) -> None:
+    """What reads bundles has the signature as well, behind another number."""
+    deps = json.dumps(DEPS).encode()
+    data = _bundle(tmp_path, 6, deps).read_bytes()
+    carried = data[len(_host(tmp_path, bytes(8) + MARKER)) :]
+    for before in (0, 16, 1 << 60):
+        base = len(_host(tmp_path, bytes(16) + 2 * MARKER))
+        markers = struct.pack("<Q", before) + MARKER + struct.pack("<Q", base + len(deps)) + MARKER
+        (tmp_path / "made").write_bytes(_host(tmp_path, markers) + carried)
+        assert "generic:dotnet" in _found(tmp_path / "made"), before
+
+
 @settings(max_examples=30)
 @given(position=st.integers(0, 400), byte=st.integers(0, 255))
 def test_a_damaged_header_is_read_in_bounds(position: int, byte: int, whole: bytes, damaged_at: Path) -> None:
