@@ -9,7 +9,8 @@ import msgspec
 
 from linkscope.contents import upstream
 from linkscope.contents.attribution import Found
-from linkscope.contents.releases import LinkedArchive, LinkedLibrary
+from linkscope.contents.linked import LinkedArchive
+from linkscope.contents.releases import LinkedLibrary
 from linkscope.model.inspect import Code, CodeShare, Content, Evidence
 
 if TYPE_CHECKING:
@@ -85,4 +86,5 @@ def _evidence(library: LinkedLibrary, linked: LinkedArchive) -> Evidence:
         members_total=archive.members,
         bytes_matched=linked.size,
         fits=list(library.fits) if len(library.fits) > 1 else None,
+        doubt=library.doubt,
     )

@@ -133,6 +133,7 @@ class Evidence(Document, frozen=True, kw_only=True, omit_defaults=True):
     Of a fingerprint: `archive` is the static library whose code was found, `package` and `distribution` whose it is;
     of its executable sections and of its members with code, how many were found and how many there are. bytes_matched:
     of the file, those that are the archive's. fits: the versions that fit equally well, where there are several.
+    doubt: in words, why the code alone does not tell the version; None where it does.
     """
 
     kind: EvidenceKind
@@ -146,6 +147,7 @@ class Evidence(Document, frozen=True, kw_only=True, omit_defaults=True):
     members_total: int | None = None
     distribution: str | None = None
     fits: list[str] | None = None
+    doubt: str | None = None
 
 
 class Content(Document, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,6 +10,7 @@ import pytest
 from linkscope.analysis.facts import file_facts
 from linkscope.analysis.inspect import inspect
 from linkscope.analysis.request import Depth
+from linkscope.contents import doubts
 from linkscope.contents.identify import inside
 from tests.contents import linkermaps
 from tests.contents.attributed import (
@@ -60,14 +61,14 @@ def two_versions(tmp_path: Path) -> MemoryPack:
 
 
 @pytest.mark.parametrize(
-    ("marks", "used", "version", "fits"),
+    ("marks", "used", "version", "fits", "doubt"),
     [
-        (OLD, ("first", "second", "third", "fourth"), "1", ("1",)),
-        (_NEW, ("first", "second", "third", "fourth"), "2", ("2",)),
-        (_NEW, ("second", "fourth"), "2", ("2",)),
-        (OLD, ("first", "fourth"), None, ("1", "2")),  # what both versions have
-        (_BETWEEN, ("first", "second", "third", "fourth"), None, ("1", "2")),  # one that is not known
-        (_UNKNOWN, ("first", "second", "third", "fourth"), None, ("1", "2")),
+        (OLD, ("first", "second", "third", "fourth"), "1", ("1",), None),
+        (_NEW, ("first", "second", "third", "fourth"), "2", ("2",), None),
+        (_NEW, ("second", "fourth"), "2", ("2",), None),
+        (OLD, ("first", "fourth"), None, ("1", "2"), doubts.SEVERAL),  # what both versions have
+        (_BETWEEN, ("first", "second", "third", "fourth"), None, ("1", "2"), doubts.SEVERAL),  # one that is not known
+        (_UNKNOWN, ("first", "second", "third", "fourth"), None, ("1", "2"), doubts.SEVERAL),
     ],
 )
 def test_a_version_is_named_where_the_code_tells_it(
@@ -75,19 +76,20 @@ def test_a_version_is_named_where_the_code_tells_it(
     used: tuple[str, ...],
     version: str | None,
     fits: tuple[str, ...],
+    doubt: str | None,
     two_versions: MemoryPack,
     tmp_path: Path,
 ) -> None:
     made, _ = linked_with_map(tmp_path, calls(*used), [archive_of(tmp_path / "linked", marks)])
     (found,) = found_in(made, two_versions).libraries
-    assert (found.name, found.version, found.fits) == ("foo", version, fits)
+    assert (found.name, found.version, found.fits, found.doubt) == ("foo", version, fits, doubt)
 
 
 def test_another_build_of_the_only_version_that_is_known_is_not_given_its_number(tmp_path: Path) -> None:
     known = read(archive_of(tmp_path / "known", OLD), library="foo", version="1")
     made, _ = linked_with_map(tmp_path, calls(*_UNKNOWN), [archive_of(tmp_path / "linked", _UNKNOWN)])
     (found,) = found_in(made, MemoryPack(known)).libraries
-    assert (found.version, found.fits) == (None, ("1",))
+    assert (found.version, found.fits, found.doubt) == (None, ("1",), doubts.BETWEEN)
 
 
 def _with_others(*others: tuple[int, int]) -> dict[str, int]:
@@ -107,7 +109,7 @@ def test_a_few_functions_that_fit_one_version_only_do_not_give_its_number_to_all
     pack = MemoryPack([*read(old, library="foo", version="1"), *read(new, library="foo", version="2")])
     made, _ = linked_with_map(tmp_path, calls(*linked), [archive_of(tmp_path / "linked", linked)])
     (found,) = found_in(made, pack).libraries
-    assert (found.version, found.fits) == (None, ("2",))
+    assert (found.version, found.fits, found.doubt) == (None, ("2",), doubts.BESIDE)
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -161,5 +163,6 @@ def test_a_shared_library_that_is_nearly_an_archive_is_not_of_its_release() -> N
         raise Unavailable("no libssl3 of Debian is installed")
     asked = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "libssl3"], capture_output=True, text=True)
     (file,) = inspect([path], depth=Depth(contents=True)).files
-    versions = {content.version for content in file.contents or () if content.name == "openssl"}
-    assert versions <= {None, asked.stdout.partition("-")[0]}
+    there = [content for content in file.contents or () if content.name == "openssl"]
+    assert {content.version for content in there} <= {None, asked.stdout.partition("-")[0]}
+    assert all(content.version or content.evidence[0].doubt for content in there)

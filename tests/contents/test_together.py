@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from linkscope.contents.attribution import Found
 from linkscope.contents.fingerprinted import code, contents
 from linkscope.contents.fingerprints import Archive
-from linkscope.contents.releases import LinkedArchive, LinkedLibrary
+from linkscope.contents.linked import LinkedArchive
+from linkscope.contents.releases import LinkedLibrary
 from linkscope.contents.together import together
 from linkscope.model.inspect import Content, Evidence
 
