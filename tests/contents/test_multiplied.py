@@ -46,8 +46,8 @@ def _folders_in_folders(path: Path) -> Path:
 
 
 def _numbers_in_numbers(path: Path) -> Path:
-    """A text of 30 MB that is nothing but numbers."""
-    return with_constants(path, b"a-1.1.1-1.1.1+" * 2_000_000)
+    """A text of 14 MB that is nothing but numbers."""
+    return with_constants(path, b"a-1.1.1-1.1.1+" * 1_000_000)
 
 
 def _paths_in_paths(path: Path) -> Path:
