@@ -12,12 +12,22 @@ from linkscope.measure.reasons import Because, alone, rebuilt, together
 from linkscope.model.compare import CriterionName, Program
 from linkscope.model.quantities import duration, size
 
+Unit = Literal["bytes", "seconds", "relocations", "files", "libraries", "systems"]
 Figure = Callable[[Program], float | None]
 Apart = Callable[[Program, Program], bool]
-Unit = Literal["bytes", "seconds", "relocations", "files", "libraries", "systems"]
 _READY = 0.25  # of the time until a server takes connections: without its single starts, what is closer says nothing
 _SMALL = 0.01  # of memory: a hundredth is a matter of where the kernel happened to put things
 _ONE = {"relocations": "relocation", "files": "file", "libraries": "library", "systems": "system"}
+
+
+def amount(value: float, unit: Unit, doubtful: int = 0) -> str:
+    """A figure with its unit, as it is said; doubtful: by how many it may be more."""
+    if unit == "bytes":
+        return size(round(value))
+    if unit == "seconds":
+        return duration(value)
+    noun = unit if value != 1 or doubtful else _ONE[unit]
+    return f"{value:,.0f}{f' to {value + doubtful:,.0f}' if doubtful else ''} {noun}"
 
 
 class Criterion(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,14 +50,16 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
 
     def amount(self, program: Program) -> str:
         """Its figure with the unit, as it is said."""
-        value = self.figure(program) or 0
-        if self.unit == "bytes":
-            return size(round(value))
-        if self.unit == "seconds":
-            return duration(value)
         doubtful = program.reach.doubtful if self.unit == "systems" and program.reach else 0
-        noun = self.unit if value != 1 or doubtful else _ONE[self.unit]
-        return f"{value:,.0f}{f' to {value + doubtful:,.0f}' if doubtful else ''} {noun}"
+        return amount(self.figure(program) or 0, self.unit, doubtful)
+
+    def amounts(self, one: Program, other: Program) -> tuple[str, str]:
+        """The figures of both: bytes in full where they differ by less than is said of them else."""
+        said = self.amount(one), self.amount(other)
+        figures = [self.figure(program) or 0 for program in (one, other)]
+        if self.unit != "bytes" or len(set(said)) > 1 or figures[0] == figures[1]:
+            return said
+        return f"{figures[0]:,.0f} bytes", f"{figures[1]:,.0f}"
 
 
 def criteria(programs: Sequence[Program], slower: Apart | None = None, run: bool = False) -> list[Criterion]:

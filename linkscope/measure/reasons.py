@@ -8,7 +8,7 @@ from linkscope.model.compare import Copies, PartKind, Program
 from linkscope.model.quantities import size
 
 Because = Callable[[Program, Program], str]
-_NOTABLE = 0.05  # of a size: a smaller difference needs no reason
+_NOTABLE = 0.05  # of a figure: a smaller difference needs no reason, and is none
 _KINDS: dict[PartKind, str] = {
     "own-code": "code of its own or that is not known",
     "library-code": "code of {names}",
@@ -90,10 +90,20 @@ def _files(count: int) -> str:
     return "" if count <= 0 else f"{count} {'file' if count == 1 else 'files'}"
 
 
-def of_memory(_best: Program, other: Program) -> str:
-    """What of it nobody else has mapped."""
-    copies = alone(other)
-    return f"of which {size(copies.private)} are shared with no other process" if copies and copies.private else ""
+def of_memory(best: Program, other: Program) -> str:
+    """What of it is of no file, which may be less than the better one has; where that is not told, what is shared."""
+    mine, theirs = alone(best), alone(other)
+    if theirs is None:
+        return ""
+    if theirs.anonymous is None:
+        return f"of which {size(theirs.private)} are shared with no other process" if theirs.private else ""
+    least = mine.anonymous if mine else None
+    if least is not None and least - theirs.anonymous > _NOTABLE * least:
+        return (
+            f"though of that only {size(theirs.anonymous)} are anonymous, and here {size(least)}: the rest are pages "
+            "of files, which the kernel can drop and read again"
+        )
+    return f"of which {size(theirs.anonymous)} are anonymous, the rest pages of files" if theirs.anonymous else ""
 
 
 def of_copies(best: Program, other: Program) -> str:

@@ -30,7 +30,7 @@ def short_names(programs: Sequence[Program]) -> dict[str, str]:
     Bytes that are no UTF-8 are told as such (`\\xe9`), since a sentence is text.
     """
     whole = {program.path: _exact(program) for program in programs}
-    last = Counter(os.path.basename(whole[program.path]) for program in programs)
+    last = Counter(os.path.basename(shown) for shown in whole.values())
     return {path: name if last[name := os.path.basename(shown)] == 1 else shown for path, shown in whole.items()}
 
 
@@ -65,16 +65,17 @@ def _by(criterion: Criterion, programs: Sequence[Program], names: dict[str, str]
 
 def _message(criterion: Criterion, ahead: list[Program], behind: list[Program], names: dict[str, str]) -> str:
     """`hello-static is done first: 312 µs against 600 µs of hello-dynamic (0.52 x), which has …; the last is …`."""
-    lead = _tie(criterion, ahead, names) if len(ahead) > 1 else _lead(criterion, ahead[0], names)
-    return lead + _against(criterion, ahead[0], behind, names)
+    lead = _tie(criterion, ahead, names) if len(ahead) > 1 else _lead(criterion, ahead[0], behind, names)
+    return lead + _against(criterion, ahead, behind, names)
 
 
-def _lead(criterion: Criterion, best: Program, names: dict[str, str]) -> str:
+def _lead(criterion: Criterion, best: Program, behind: list[Program], names: dict[str, str]) -> str:
     if criterion.nothing and not criterion.figure(best):
         return f"{names[best.path]} {criterion.nothing}"
     copies = together(best)
     says = criterion.says.format(count=copies.count if copies else 1)
-    return f"{names[best.path]} {says}: {criterion.amount(best)}"
+    amount = criterion.amounts(best, behind[0])[0] if behind else criterion.amount(best)
+    return f"{names[best.path]} {says}: {amount}"
 
 
 def _tie(criterion: Criterion, ahead: list[Program], names: dict[str, str]) -> str:
@@ -88,15 +89,16 @@ def _tie(criterion: Criterion, ahead: list[Program], names: dict[str, str]) -> s
     )
 
 
-def _against(criterion: Criterion, best: Program, behind: list[Program], names: dict[str, str]) -> str:
+def _against(criterion: Criterion, ahead: list[Program], behind: list[Program], names: dict[str, str]) -> str:
     """The next one with its figure and the reason, and the last one where it is farther behind."""
     if not behind:
         return ""
-    following, last = behind[0], behind[-1]
+    best, following, last = ahead[0], behind[0], behind[-1]
     value, next_value = criterion.figure(best), criterion.figure(following)
     ratio = f" ({times(value / next_value)})" if value and next_value else ""
     reason = criterion.because(best, following)
-    said = f" against {criterion.amount(following)} of {names[following.path]}{ratio}{f', {reason}' if reason else ''}"
+    amount = criterion.amounts(best, following)[1] if len(ahead) == 1 else criterion.amount(following)
+    said = f" against {amount} of {names[following.path]}{ratio}{f', {reason}' if reason else ''}"
     if criterion.nothing and not value:
         said = f",{said}"
     if criterion.amount(last) != criterion.amount(following):

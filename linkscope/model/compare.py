@@ -176,7 +176,8 @@ class Program(Document, frozen=True, kw_only=True):
     machine: as `inspect` calls it in `elf.machine`. size: of the file; memory_size: of its own segments, in whole
     pages; mapped_size: of these and of everything else that would be mapped. libraries: how many files that is, the
     loader among them. relocations: all that are done at start. requires: as in `inspect`; needs_kernel: the oldest
-    that its note allows. problems: why it would not start.
+    that its note allows. problems: why it would not start. sha256: of the file, 64 hexadecimal digits; None where it
+    could not be read to its end.
     """
 
     path: str
@@ -201,6 +202,7 @@ class Program(Document, frozen=True, kw_only=True):
     losses: list[Loss]
     problems: list[str]
     path_bytes: str | None = None
+    sha256: str | None = None
 
 
 class Value(Document, frozen=True, kw_only=True):

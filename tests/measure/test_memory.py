@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from linkscope.errors import ProcessGone
-from linkscope.measure import memory
 from linkscope.measure.command import Bounds
 from linkscope.measure.copies import copies
 from linkscope.measure.held import held_at_exit
@@ -81,11 +80,11 @@ def test_a_kernel_that_does_not_say_what_is_anonymous_leaves_it_untold(monkeypat
         said = real(pid, name)
         return re.sub(rb"(?m)^Pss_.*\n", b"", said) if name == "smaps_rollup" else said
 
-    monkeypatch.setattr(memory.procfs, "read", older)
+    monkeypatch.setattr(procfs, "read", older)
     found = memory_of(os.getpid())
     assert found.anonymous is None
     assert found.pss > 0
     assert found.plus(Memory(anonymous=KIB)).anonymous is None
-    monkeypatch.setattr(memory.procfs, "read", lambda pid, name: b"" if name == "smaps_rollup" else real(pid, name))
+    monkeypatch.setattr(procfs, "read", lambda pid, name: b"" if name == "smaps_rollup" else real(pid, name))
     with pytest.raises(ProcessGone):
         memory_of(os.getpid())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from linkscope.elf.notes import NT_GNU_ABI_TAG, segment_notes
 from linkscope.elf.pages import mapped_size
 from linkscope.elf.parts import KINDS, BytesKind, parts
 from linkscope.elf.reader import open_reader
+from linkscope.errors import LinkScopeError
 from linkscope.loader.startwork import mapped_files, start_work
 from linkscope.model.compare import MappedFile, Part, PartKind, Program
 from linkscope.model.document import exact_bytes, text
@@ -35,6 +37,7 @@ _NAMES: dict[BytesKind, PartKind] = {
     "debug": "debug",
     "other": "other",
 }
+_PIECE = 1 << 20
 _LINUX = 0  # of NT_GNU_ABI_TAG: the kernel that the version is one of
 
 
@@ -46,6 +49,7 @@ def program(run: Run, examined: Examined, installed: Installed) -> Program:
         sizes = parts(reader, image)
         needs_kernel = oldest_kernel(reader, image)
         lost = losses(reader, image, file)
+        digest = _sha256(reader)
     work = start_work(system, image, examined.location, started, environment.cwd, at_once=environment.bind_now)
     files = _files(run, examined, installed)
     memory_size = mapped_size(image)
@@ -72,7 +76,19 @@ def program(run: Run, examined: Examined, installed: Installed) -> Program:
         hardening=file.hardening,
         losses=lost,
         problems=_why_not(file.problems),
+        sha256=digest,
     )
+
+
+def _sha256(reader: Reader) -> str | None:
+    """Of the whole file, which may have been cut short since it was opened."""
+    digest = hashlib.sha256()
+    try:
+        for at in range(0, reader.size, _PIECE):
+            digest.update(reader.read(at, min(_PIECE, reader.size - at)))
+    except LinkScopeError:
+        return None
+    return digest.hexdigest()
 
 
 def _is_packed(file: File) -> bool:

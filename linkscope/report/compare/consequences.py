@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from linkscope.model.compare import MappedFile, Program, Update
 from linkscope.model.quantities import size
-from linkscope.report.compare.sidebyside import Row
+from linkscope.report.compare.sidebyside import NONE, Row
 from linkscope.report.escape import exact
 from linkscope.report.page import INDENT, Page, Span, words
 from linkscope.report.table import Column, table
 
-_NONE = "–"
 _FILES = (
     Column(title="file", least=16, middle=True),
     Column(title="on disk", right=True),
@@ -61,7 +60,7 @@ def _updated(update: Update) -> str:
 def _how(program: Program, updated: str) -> str:
     """`rebuild` where it is inside, even if a file of it is mapped as well."""
     how = {update.how for update in program.updates if _updated(update) == updated}
-    return "rebuild" if "rebuild" in how else "restart" if how else _NONE
+    return "rebuild" if "rebuild" in how else "restart" if how else NONE
 
 
 def losses(programs: Sequence[Program], names: Sequence[str], page: Page) -> Iterator[list[Span]]:

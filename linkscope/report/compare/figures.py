@@ -9,10 +9,8 @@ import msgspec
 
 from linkscope.model.compare import CompareDocument, Copies, CriterionName, Program, ServerProcess, Verdict
 from linkscope.model.quantities import duration, percent, size, times
-from linkscope.report.compare.sidebyside import Mark, Row
+from linkscope.report.compare.sidebyside import NONE, Mark, Row
 
-_NONE = "–"
-"""Stands where a program has no such figure."""
 _LIBCS = {"none": "none", "unknown": "unknown"}
 Figure = Callable[[Program], float | None]
 Shown = Callable[[float], str]
@@ -33,7 +31,7 @@ def of_files(document: CompareDocument) -> Iterator[Row]:
     programs = document.programs
     if len({program.machine for program in programs}) > 1:
         yield Row("machine", [program.machine for program in programs])
-    yield Row("linkage", [program.linkage or _NONE for program in programs])
+    yield Row("linkage", [program.linkage or NONE for program in programs])
     yield Row("PIE", [_yes(program.pie) for program in programs])
     yield Row("C library", [_libc(program) for program in programs])
     yield from _rows(_FILE, document)
@@ -76,7 +74,7 @@ def _bytes(value: float) -> str:
 
 
 def _yes(value: bool | None) -> str:
-    return _NONE if value is None else "yes" if value else "no"
+    return NONE if value is None else "yes" if value else "no"
 
 
 def _libc(program: Program) -> str:
@@ -84,12 +82,17 @@ def _libc(program: Program) -> str:
     return f"{family} {program.libc.version}" if program.libc.version else family
 
 
+def _if_complete(figure: Figure) -> Figure:
+    """FIGURE over all that is mapped, which nobody knows of a program of which a file is missing."""
+    return lambda program: None if program.problems else figure(program)
+
+
 def _rows(lines: Iterable[_Line], document: CompareDocument) -> Iterator[Row]:
     """LINES, without those for which no program has a figure."""
     for line in lines:
         values = [line.figure(program) for program in document.programs]
         if any(value is not None for value in values) and (any(values) or not line.rare):
-            shown = [_NONE if value is None else line.shown(value) for value in values]
+            shown = [NONE if value is None else line.shown(value) for value in values]
             yield Row(line.label, shown, _marks(document, line))
 
 
@@ -106,10 +109,11 @@ def _marks(document: CompareDocument, line: _Line) -> list[Mark]:
 
 
 def _rests_on(verdict: Verdict, line: _Line, programs: Sequence[Program]) -> bool:
+    """Who has no part in the verdict need not have the figure."""
     if verdict.criterion != line.criterion:
         return False
     values = {value.path: value.value for value in verdict.values}
-    return all(values.get(program.path) == line.figure(program) for program in programs)
+    return all(values[program.path] == line.figure(program) for program in programs if program.path in values)
 
 
 def _reach(document: CompareDocument) -> Iterator[Row]:
@@ -117,7 +121,7 @@ def _reach(document: CompareDocument) -> Iterator[Row]:
     reaches = [program.reach for program in document.programs]
     if any(reaches):
         shown = [
-            _NONE if reach is None else f"{reach.starts} of {reach.systems}{'?' if reach.doubtful else ''}"
+            NONE if reach is None else f"{reach.starts} of {reach.systems}{'?' if reach.doubtful else ''}"
             for reach in reaches
         ]
         line = _Line("known systems", lambda one: one.reach.starts if one.reach else None, whole, "portability")
@@ -127,9 +131,9 @@ def _reach(document: CompareDocument) -> Iterator[Row]:
 def _floors(programs: Sequence[Program]) -> Iterator[Row]:
     """The versions of each family that are needed at least, and of the kernel where a program says so."""
     for family in sorted({family for program in programs for family in program.requires}):
-        yield Row(f"needs {family}", [program.requires.get(family, _NONE) for program in programs])
+        yield Row(f"needs {family}", [program.requires.get(family, NONE) for program in programs])
     if any(program.needs_kernel for program in programs):
-        yield Row("needs Linux", [program.needs_kernel or _NONE for program in programs])
+        yield Row("needs Linux", [program.needs_kernel or NONE for program in programs])
 
 
 _HARDENING = (
@@ -147,9 +151,16 @@ _HARDENING = (
 def _switches(programs: Sequence[Program]) -> Iterator[tuple[str, list[str]]]:
     """What the link step switched on, each with its value for every program; nothing of what no file can tell."""
     for label, key in _HARDENING:
-        values = [getattr(program.hardening, key) for program in programs]
+        values = [_switch(program, key) for program in programs]
         if any(value is not None for value in values):
             yield label, [value if isinstance(value, str) else _yes(value) for value in values]
+
+
+def _switch(program: Program, key: str) -> str | bool | None:
+    """What `inspect` says; nothing where a C library inside may be all that has it, as most have a canary."""
+    value: str | bool | None = getattr(program.hardening, key)
+    brought = program.linkage == "static" and program.libc.family != "none"
+    return None if value and brought and key in ("canary", "fortify") else value
 
 
 def _differing(programs: Sequence[Program]) -> Iterator[Row]:
@@ -172,13 +183,13 @@ def _start(document: CompareDocument) -> Iterator[Row]:
     line = msgspec.structs.replace(line, criterion="start")
     marks = _marks(document, line)
     if base is not None and base.median:
-        ratios = [_NONE if spread is None else times(spread.median / base.median) for spread in spreads]
+        ratios = [NONE if spread is None else times(spread.median / base.median) for spread in spreads]
         yield Row(line.label, ratios, marks)
         yield from _rows([_Line("  median", line.figure, duration)], document)
     else:
         yield from _rows([line], document)
     for label, key in (("  low", "low"), ("  high", "high")):
-        yield Row(label, [_NONE if spread is None else duration(getattr(spread, key)) for spread in spreads])
+        yield Row(label, [NONE if spread is None else duration(getattr(spread, key)) for spread in spreads])
 
 
 def _memory(programs: Sequence[Program]) -> Iterator[_Line]:
@@ -187,15 +198,17 @@ def _memory(programs: Sequence[Program]) -> Iterator[_Line]:
     for count in counts:
         label = "PSS, 1 copy" if count == 1 else f"PSS, {count} copies"
         criterion: CriterionName | None = "memory" if count == 1 else "memory-copies" if count == counts[-1] else None
-        yield _Line(label, _pss(count), _bytes, criterion)
+        yield _Line(label, _of_copies(count, "pss"), _bytes, criterion)
+        if criterion:
+            yield _Line("  anonymous", _of_copies(count, "anonymous"), _bytes)
     yield _Line("one more copy", _of_run("one_more_copy"), _bytes)
     yield _Line("  its own", _own, _bytes)
 
 
-def _pss(count: int) -> Figure:
+def _of_copies(count: int, key: str) -> Figure:
     def figure(program: Program) -> float | None:
         copies = program.run.copies if program.run else []
-        return next((one.pss for one in copies if one.count == count), None)
+        return next((getattr(one, key) for one in copies if one.count == count), None)
 
     return figure
 
@@ -244,19 +257,22 @@ def _processor(program: Program) -> float | None:
     return None if run is None or run.user is None or run.system is None else run.user + run.system
 
 
+def _on_disk(program: Program) -> float:
+    return program.size + sum(file.size for file in program.files)
+
+
+def _rebuilt_for(program: Program) -> float:
+    return len({update.library for update in program.updates if update.how == "rebuild"})
+
+
 _FILE = (
     _Line("size", lambda program: program.size, _bytes, "size"),
-    _Line("mapped in all", lambda program: program.mapped_size, _bytes),
-    _Line("other files", lambda program: program.libraries, whole, "independence"),
-    _Line("with these, on disk", lambda program: program.size + sum(file.size for file in program.files), _bytes),
-    _Line("relocations", lambda program: program.relocations, whole, "start"),
-    _Line("look-ups", lambda program: program.start_work.look_ups, whole),
-    _Line(
-        "rebuilt for",
-        lambda program: len({update.library for update in program.updates if update.how == "rebuild"}),
-        whole,
-        "updates",
-    ),
+    _Line("mapped in all", _if_complete(lambda program: program.mapped_size), _bytes),
+    _Line("other files", _if_complete(lambda program: program.libraries), whole, "independence"),
+    _Line("with these, on disk", _if_complete(_on_disk), _bytes),
+    _Line("relocations", _if_complete(lambda program: program.relocations), whole, "start"),
+    _Line("look-ups", _if_complete(lambda program: program.start_work.look_ups), whole),
+    _Line("rebuilt for", _rebuilt_for, whole, "updates"),
 )
 _RUN = (
     _Line("processor time", _processor, duration),

@@ -19,11 +19,16 @@ _PIECES = re.compile(rf"[^{_SEPARATORS}]*[{_SEPARATORS}]+|[^{_SEPARATORS}]+")
 def called(programs: Sequence[Program]) -> list[str]:
     """The name of each of PROGRAMS: the last part of its path, where no other has the same; else the whole path.
 
-    The sentences of the verdict call them so too.
+    The sentences of the verdict call them so too. One that is named several times has a number for each.
     """
     paths = [exact(program.path, program.path_bytes) for program in programs]
-    last = Counter(os.path.basename(path) for path in paths)
-    return [escape(name if last[name := os.path.basename(path)] == 1 else path) for path in paths]
+    last = Counter(os.path.basename(path) for path in dict.fromkeys(paths))
+    names = [escape(name if last[name := os.path.basename(path)] == 1 else path) for path in paths]
+    return [_numbered(name, names, place) for place, name in enumerate(names)]
+
+
+def _numbered(name: str, names: Sequence[str], place: int) -> str:
+    return name if names.count(name) == 1 else f"{name}#{names[: place + 1].count(name)}"
 
 
 def in_common(names: Sequence[str]) -> str:

@@ -8,9 +8,7 @@ import msgspec
 
 from linkscope.model.compare import Part, PartKind, Program
 from linkscope.model.quantities import size
-from linkscope.report.compare.sidebyside import Row
-
-_NONE = "–"
+from linkscope.report.compare.sidebyside import NONE, Row
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -73,5 +71,5 @@ def _amount(sizes: Iterator[int]) -> str:
     """As elsewhere, but exact where it is less than a KiB: a small program's own code is."""
     total = sum(sizes)
     if not total:
-        return _NONE
+        return NONE
     return size(total) if total >= 1024 else f"{total} B"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import msgspec
@@ -12,6 +13,8 @@ from linkscope.report.escape import escape
 from linkscope.report.page import INDENT, Page, Span, cells, cut
 
 Mark = Literal["", "*", "="]
+NONE = "–"
+"""Stands where a program has no such figure."""
 _GAP = 3  # columns behind a value: a mark stands in the middle one
 _LEAST = 9  # of a column, so that what is left of a name still says something
 _LABEL = 20  # columns that what all names begin with may take
@@ -48,9 +51,10 @@ def side_by_side(rows: Sequence[Row], names: Sequence[str], page: Page) -> Itera
     for number, block in enumerate(_blocks(least, room)):
         if number:
             yield []
+        told = [row for row in rows if any(row.values[place] != NONE for place in block)]
         chosen = [names[place] for place in block]
         lines = titles(chosen, _longest(chosen, [least[place] for place in block], room))
-        yield from _block(rows, dict(zip(block, lines, strict=True)), label, begin)
+        yield from _block(told, dict(zip(block, lines, strict=True)), label, begin)
 
 
 def _bounded(row: Row, page: Page) -> Row:
@@ -65,19 +69,17 @@ def _wide(names: Sequence[str], least: Sequence[int]) -> int:
     return sum(_GAP + max(cells(name), width) for name, width in zip(names, least, strict=True))
 
 
-def _blocks(least: Sequence[int], room: int) -> Iterator[list[int]]:
-    """The places of the columns, as many together as fit; at least one."""
-    block: list[int] = []
-    used = 0
-    for place, width in enumerate(least):
-        width = _GAP + max(width, _LEAST)
-        if block and used + width > room:
-            yield block
-            block, used = [], 0
-        block.append(place)
-        used += width
-    if block:
-        yield block
+def _blocks(least: Sequence[int], room: int) -> list[list[int]]:
+    """The places of the columns, as many together as fit, at least one; each block has as many where that fits too."""
+    widths = [_GAP + max(width, _LEAST) for width in least]
+    blocks: list[list[int]] = []
+    for place, width in enumerate(widths):
+        if not blocks or sum(widths[one] for one in blocks[-1]) + width > room:
+            blocks.append([])
+        blocks[-1].append(place)
+    ends = [round(number * len(least) / len(blocks)) for number in range(len(blocks) + 1)]
+    even = [list(range(start, end)) for start, end in pairwise(ends)]
+    return even if all(sum(widths[one] for one in block) <= room for block in even) else blocks
 
 
 def _longest(names: Sequence[str], least: Sequence[int], room: int) -> int:

@@ -1,0 +1,116 @@
+"""Compared programs for tests: figures that are set by hand, so that what is said of them follows from them alone."""
+
+import msgspec
+
+from linkscope.model.compare import (
+    Copies,
+    Loss,
+    MappedFile,
+    Part,
+    Program,
+    ProgramRun,
+    Reach,
+    Spread,
+    StartWork,
+    Update,
+    Verdict,
+)
+from linkscope.model.inspect import Hardening, Libc
+
+KIB = 1024
+
+
+def program(path: str, **changed: object) -> Program:
+    """A dynamic program of 16 KiB that maps one library; CHANGED are fields of it."""
+    plain = Program(
+        path=path,
+        machine="x86_64",
+        linkage="dynamic",
+        pie=True,
+        size=16 * KIB,
+        mapped_size=2000 * KIB,
+        libraries=2,
+        relocations=90,
+        run=None,
+        memory_size=20 * KIB,
+        parts=[Part(kind="own-code", name=None, size=16 * KIB)],
+        files=[
+            MappedFile(
+                path="/lib/libc.so.6", soname="libc.so.6", size=1900 * KIB, mapped_size=1980 * KIB, package="libc6"
+            )
+        ],
+        start_work=StartWork(relative=3, symbolic=80, lazy=4, indirect=7, look_ups=80),
+        updates=[
+            Update(
+                library="libc.so.6", project=None, how="restart", path="/lib/libc.so.6", package="libc6", version=None
+            )
+        ],
+        libc=Libc(family="glibc", version=None),
+        requires={"GLIBC": "2.34"},
+        needs_kernel="3.2.0",
+        reach=Reach(systems=60, starts=20, doubtful=0, because="GLIBC_2.34", oldest={"debian": "12"}),
+        hardening=Hardening(relro="full", bind_now=True, nx=True, canary=None, fortify=None),
+        losses=[],
+        problems=[],
+        path_bytes=None,
+    )
+    return msgspec.structs.replace(plain, **changed)
+
+
+def static(path: str, **changed: object) -> Program:
+    """The same linked statically."""
+    given: dict[str, object] = {
+        "linkage": "static",
+        "size": 800 * KIB,
+        "libraries": 0,
+        "relocations": 25,
+        "parts": [
+            Part(kind="own-code", name=None, size=20 * KIB),
+            Part(kind="library-code", name="glibc", size=780 * KIB),
+        ],
+        "files": [],
+        "updates": [Update(library="glibc", project="glibc", how="rebuild", path=None, package=None, version="2.36")],
+        "requires": {},
+        "reach": Reach(systems=60, starts=58, doubtful=0, because=None, oldest={"debian": "11"}),
+        "losses": [Loss(code="nss", message="…")],
+    }
+    return program(path, **(given | changed))
+
+
+def timed(seconds: float, spread: float = 0.01, **changed: object) -> ProgramRun:
+    """A run whose median is certain to SPREAD (a share of it)."""
+    plain = ProgramRun(
+        seconds=Spread(median=seconds, low=seconds * (1 - spread), high=seconds * (1 + spread)),
+        user=0.0,
+        system=0.0,
+        minor_faults=50,
+        major_faults=0,
+        instructions=None,
+        peak_rss=1000 * KIB,
+        copies=[],
+        one_more_copy=None,
+    )
+    return msgspec.structs.replace(plain, **changed)
+
+
+def with_memory(one: int, more: int, noise: int = 0, anonymous: int | None = None) -> ProgramRun:
+    """A run of which one copy takes ONE bytes of PSS, and each further one MORE; ANONYMOUS of each are of no file."""
+    copies = [
+        Copies(
+            count=count,
+            rss=one,
+            pss=one + (count - 1) * more,
+            private=more,
+            page_tables=0,
+            noise=noise,
+            moment="exit",
+            anonymous=None if anonymous is None else count * anonymous,
+        )
+        for count in (1, 16)
+    ]
+    return timed(0.001, copies=copies, one_more_copy=more, memory_noise=noise)
+
+
+def by_name(verdicts: list[Verdict]) -> dict[str, Verdict]:
+    """VERDICTS by their criteria."""
+    return {one.criterion: one for one in verdicts}
