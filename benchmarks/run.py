@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from benchmarks import contents, processes, readers, timing
+from benchmarks import compare, contents, processes, readers, timing
 from benchmarks.cases import MIB, Case, Growth, all_programs, cases, growth
 from benchmarks.timing import Measured
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=processes.FIXTURES) as scratch:
         every = cases(scratch, given.processes)
         grows = growth(given.processes)
-        names = [case.name for case in every] + [grows.name, _READERS, contents.NAME]
+        names = [case.name for case in every] + [grows.name, _READERS, contents.NAME, compare.NAME]
         if given.only not in (None, *names):
             parser.error(f"no comparison is called {given.only}; there are {', '.join(names)}")
         output = os.path.join(scratch, "output")
@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print_readers(given.runs)
     if given.only in (None, contents.NAME):
         contents.print_contents()
+    if given.only in (None, compare.NAME):
+        kept.append(compare.print_compare(given.runs))
     return 0 if all(kept) else 1
 
 
