@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import random
 import socket
+import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -17,11 +19,14 @@ from linkscope.process.family.descriptors import descriptors_of
 from linkscope.process.family.sockets import Socket, SocketTables
 
 PLACE = "{port}"
-LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+Address = tuple[socket.AddressFamily, str]
+LOOPBACK: tuple[Address, ...] = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _LOWEST = 10000  # below it are many that are known
 _RANGE = "sys/net/ipv4/ip_local_port_range"
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # where IPv6 is switched off
 _PAUSE = 0.02
+_UNTIL_FREE = 2.0  # seconds that a port may stay taken after its server has ended
+_UNTIL_CONNECTED = 1  # seconds
 
 
 def has_place(command: Command) -> bool:
@@ -36,9 +41,14 @@ def told(command: Command, port: int) -> Command:
 
 
 def ports_for(command: Command, port: int | None, count: int) -> list[int]:
-    """Ports for COUNT copies: PORT first if it is given, the others free ones. Raises NoPlaceForPort, PortTaken."""
+    """Ports for COUNT copies: PORT first if it is given, the others free ones. Raises NoPlaceForPort, PortTaken.
+
+    PORT is waited for, 2 s at most.
+    """
     if port is None and not has_place(command):
         raise NoPlaceForPort(command.path)
+    if port is not None:
+        await_free(port)
     chosen = [] if port is None else [port]
     for candidate in _candidates():
         if len(chosen) >= count:
@@ -49,9 +59,10 @@ def ports_for(command: Command, port: int | None, count: int) -> list[int]:
 
 
 def _candidates() -> Iterator[int]:
-    """Ports below those that the kernel gives to whoever connects.
+    """Ports below those that the kernel gives to whoever connects, in their order, from a place that chance chooses.
 
-    Who connects to one of these in vain may be given the very port that it tries, and be connected with itself.
+    Who connects to one of these in vain may be given the very port that it tries, and be connected with itself. All in
+    an order of chance would take as long to draw as several servers to start, and leave the caches full of it.
     """
     try:
         with open(f"{procfs.PROC}/{_RANGE}", "rb") as file:
@@ -59,7 +70,9 @@ def _candidates() -> Iterator[int]:
     except OSError:
         end = 32768
     known = range(_LOWEST, end) if end > _LOWEST + 1000 else range(1024, 1 << 16)
-    yield from random.sample(known, len(known))
+    first = random.randrange(len(known))
+    yield from known[first:]
+    yield from known[:first]
 
 
 def is_free(port: int) -> bool:
@@ -81,9 +94,9 @@ def is_free(port: int) -> bool:
     return True
 
 
-def await_free(port: int, seconds: float) -> None:
-    """Wait until a server could listen on PORT. Raises PortTaken, with who has it."""
-    deadline = time.monotonic() + seconds
+def await_free(port: int) -> None:
+    """Wait until a server could listen on PORT, 2 s at most. Raises PortTaken, with who has it."""
+    deadline = time.monotonic() + _UNTIL_FREE
     while not is_free(port):
         if time.monotonic() > deadline:
             raise PortTaken(port, holder_of(port))
@@ -119,19 +132,71 @@ def port_of(one: Socket) -> int:
     return int(one.local.rpartition(":")[2])
 
 
-def connected(port: int, seconds: float = 1.0) -> socket.socket | None:
+def connected(port: int) -> socket.socket | None:
     """A new connection to PORT on a loopback address; None where nobody takes it."""
-    for family, address in LOOPBACK:
-        try:
-            tried = socket.socket(family, socket.SOCK_STREAM)
-        except OSError:  # a kernel without IPv6
-            continue
-        try:
-            tried.settimeout(seconds)
-            tried.connect((address, port))
-            if tried.getsockname() != tried.getpeername():  # or it is connected with itself
-                return tried
-        except OSError:
-            pass
+    with knocking(port) as knocks:
+        return next((taken for knock in knocks if (taken := knock.answered()) is not None), None)
+
+
+def answering(port: int) -> tuple[Address, ...]:
+    """The first loopback address on which PORT takes connections; none where it does on neither."""
+    for address in LOOPBACK:
+        with knocking(port, [address]) as (knock,):
+            connection = knock.answered()
+        if connection is not None:
+            connection.close()
+            return (address,)
+    return ()
+
+
+@contextlib.contextmanager
+def knocking(port: int, addresses: Sequence[Address] = LOOPBACK) -> Iterator[list[Knock]]:
+    """Who tries PORT on each of ADDRESSES, until the end of the block."""
+    knocks = [Knock(port, address) for address in addresses]
+    try:
+        yield knocks
+    finally:
+        for knock in knocks:
+            knock.close()
+
+
+class Knock:
+    """A port of one address that is tried again and again, with as little as that can cost.
+
+    A socket that was refused may connect again (Linux net/ipv4/af_inet.c, __inet_stream_connect: SS_UNCONNECTED after
+    an error), so that a try is one system call, where a new socket with a timeout of Python's takes six, and four times
+    as long. The kernel limits how long a connect may take (SO_SNDTIMEO, socket(7)).
+    """
+
+    def __init__(self, port: int, address: Address) -> None:
+        self._family, host = address
+        self._target = (host, port)
+        self._socket: socket.socket | None = None
+
+    def answered(self) -> socket.socket | None:
+        """A connection; None where nobody takes it."""
+        tried = self._socket or self._new()
+        if tried is None:
+            return None
+        number = tried.connect_ex(self._target)
+        if number == errno.ECONNREFUSED:
+            self._socket = tried
+            return None
+        self._socket = None
+        if not number and tried.getsockname() != tried.getpeername():  # or it is connected with itself
+            return tried
         tried.close()
-    return None
+        return None
+
+    def close(self) -> None:
+        """Give back what is open here."""
+        if self._socket is not None:
+            self._socket.close()
+
+    def _new(self) -> socket.socket | None:
+        try:
+            new = socket.socket(self._family, socket.SOCK_STREAM)
+        except OSError:  # a kernel without IPv6
+            return None
+        new.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", _UNTIL_CONNECTED, 0))
+        return new

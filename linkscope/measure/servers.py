@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import time
 from collections.abc import Iterator, Sequence
 from statistics import median
 
@@ -31,26 +30,19 @@ from linkscope.process.usage import process_memory
 CONNECTIONS = (1, 4)
 COPIES = (1, 4, 16)
 REPEAT = 3
-STARTS = 20
-_FOR_STARTS = 1.5  # seconds
-_UNTIL_FREE = 2.0  # seconds that a port may stay taken after its server has ended
 
 
 class Served(msgspec.Struct, frozen=True):
-    """What was measured of a server. server: while the most connections were open; servers: for each number of them.
+    """What was measured of a server. server: while the most connections were open.
 
-    ready: seconds until it took a connection, of every start; `server` has the median. copies: of the server while it
-    waits, without connections. noise, one_more_copy and one_more_noise: as `CopiesMeasured` has them; noise is also
-    that of `servers`. notes: what could not be measured, and why.
+    copies: of the server while it waits, without connections. noise, one_more_copy: as `CopiesMeasured` has them; noise
+    is also that of `server`, with any number of connections. notes: what could not be measured, and why.
     """
 
     server: Server
-    servers: list[Server]
-    ready: list[float]
     copies: list[Copies]
     one_more_copy: int | None
     noise: int
-    one_more_noise: int
     notes: list[str]
 
 
@@ -83,32 +75,26 @@ def serve(
     bounds: Bounds,
     counts: Sequence[int] = COPIES,
     repeat: int = REPEAT,
-    starts: int = STARTS,
 ) -> Served:
-    """A server measured REPEAT times: until it is ready, and with each number of CONNECTIONS open, the fewest first.
+    """A server measured REPEAT times, with each number of CONNECTIONS open, the fewest first.
 
     port: where it takes connections, which `{port}` among its arguments stands for; None: a free one. COUNTS copies at
     once need as many ports: without `{port}` only one copy is measured. bounds: its timeout is for becoming ready.
-    starts: so many more, or as many as fit into 1.5 s, for the time until it is ready alone. `ready` is the median of
-    all, the memory that of the start whose sum of PSS is the median.
+    The time until it is ready is the median, the memory that of the start whose sum of PSS is the median. What few
+    starts say of that time is less than what starts.py finds out.
 
     Raises NotStarted, Failed, Died, NotServing (it does not become ready, or does not stay), NoPlaceForPort, PortTaken,
     CannotRun. Nothing of it is left running, whatever happens.
     """
     numbers = sorted(set(connections))
     rounds = [_round(command, port, numbers, bounds.timeout) for _ in range(repeat)]
-    ready = [*(one.ready for one in rounds), *_starts(command, port, bounds.timeout, starts)]
-    servers = [_server(rounds, at, median(ready)) for at in range(len(numbers))]
     together = _copies(command, port, counts, bounds, repeat)
     noise = [_range([one.looks[at].pss for one in rounds]) for at in range(len(numbers))]
     return Served(
-        server=servers[-1],
-        servers=servers,
-        ready=ready,
+        server=_server(rounds),
         copies=together.copies,
         one_more_copy=together.one_more_copy,
         noise=max(together.noise, *noise),
-        one_more_noise=together.one_more_noise,
         notes=list(dict.fromkeys([*_notes(rounds), *together.notes, *_still_taken(port)])),
     )
 
@@ -124,24 +110,14 @@ def _still_taken(port: int | None) -> Iterator[str]:
     """A note where the port is not free again after all."""
     try:
         if port is not None:
-            ports.await_free(port, _UNTIL_FREE)
+            ports.await_free(port)
     except PortTaken as error:
         yield f"after the server has ended, {error.path} {error.reason}"
 
 
-def _starts(command: Command, port: int | None, seconds: float, most: int) -> Iterator[float]:
-    """The server started again, for the time until it is ready alone."""
-    deadline = time.monotonic() + _FOR_STARTS
-    for _ in range(most):
-        if time.monotonic() > deadline:
-            return
-        with none_left() as leftovers, running(command, _ports(command, port, 1), leftovers) as group:
-            yield group.await_ready(seconds)[0]
-
-
 def _round(command: Command, port: int | None, numbers: Sequence[int], seconds: float) -> Round:
     """One start of the server, with each of the NUMBERS of connections, and its end."""
-    number = _ports(command, port, 1)[0]
+    number = ports.ports_for(command, port, 1)[0]
     with none_left() as leftovers, running(command, [number], leftovers) as group:
         ready = group.await_ready(seconds)[0]
         group.settle()  # what was started for the first connection goes
@@ -234,7 +210,7 @@ def _copies(command: Command, port: int | None, counts: Sequence[int], bounds: B
         counts = [1]
 
     def take(count: int) -> Taken:
-        numbers = _ports(command, port, count)
+        numbers = ports.ports_for(command, port, count)
         seconds = bounds.timeout * max(1.0, count / len(os.sched_getaffinity(0)))
         with none_left() as leftovers, running(command, numbers, leftovers) as group:
             group.await_ready(seconds)
@@ -246,21 +222,15 @@ def _copies(command: Command, port: int | None, counts: Sequence[int], bounds: B
     return msgspec.structs.replace(found, notes=[*notes, *found.notes])
 
 
-def _ports(command: Command, port: int | None, count: int) -> list[int]:
-    if port is not None:
-        ports.await_free(port, _UNTIL_FREE)
-    return ports.ports_for(command, port, count)
-
-
-def _server(rounds: Sequence[Round], at: int, ready: float) -> Server:
-    """The document of one number of connections, from the round whose memory is the median one."""
-    ordered = sorted(rounds, key=lambda one: one.looks[at].pss)
+def _server(rounds: Sequence[Round]) -> Server:
+    """The document of the most connections, from the round whose memory is the median one."""
+    ordered = sorted(rounds, key=lambda one: one.looks[-1].pss)
     chosen = ordered[len(ordered) // 2]
     return Server(
         port=chosen.port,
-        ready=ready,
-        connections=chosen.looks[at].connections,
-        processes=chosen.looks[at].processes,
+        ready=median(one.ready for one in rounds),
+        connections=chosen.looks[-1].connections,
+        processes=chosen.looks[-1].processes,
         one_more_connection=_one_more(rounds),
     )
 

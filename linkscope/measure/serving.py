@@ -20,11 +20,13 @@ from linkscope.measure.launch import Ending, Prepared, nowhere, reap, spawn_apar
 from linkscope.measure.leftovers import Leftovers, children_of
 from linkscope.measure.memory import memory_of_all
 from linkscope.measure.observed import last_line
+from linkscope.measure.ports import Address
 
-_SHORTEST, _LONGEST = 0.0002, 0.02  # seconds between two tries to connect
-_DENSE = 0.02  # seconds from the start for which nothing is waited between two tries
 _FINE = 0.02  # of the time that it takes: how exactly that is known
-_GRACE = 1.5  # seconds to end after SIGTERM
+_LONGEST = 0.02  # seconds between two tries to connect
+_DENSE = 0.001 / _FINE  # seconds from the start for which nothing is waited: poll(2) waits for a millisecond at least
+GRACE = 1.5  # seconds to end after SIGTERM
+_PAUSE = 0.0002  # seconds between two looks whether they have ended
 _LOOK, _ALIKE, _REST = 0.03, 3, 2.0  # seconds between looks, so many of which must be alike, within so many
 _PIECE = 1 << 14
 _KEPT = 4096  # bytes of standard error
@@ -116,9 +118,10 @@ def _readable(descriptors: Sequence[int], seconds: float) -> bool:
 class Group:
     """The servers that run at one time, and whoever they have started."""
 
-    def __init__(self, servers: list[Running], leftovers: Leftovers) -> None:
-        self.servers = servers
+    def __init__(self, leftovers: Leftovers, grace: float) -> None:
+        self.servers: list[Running] = []
         self._leftovers = leftovers
+        self._grace = grace
         self.ended_in_time = True
 
     def processes(self) -> list[int]:
@@ -136,15 +139,32 @@ class Group:
             return first
         return first | (set(children_of(os.getpid())) & set(processes))
 
-    def await_ready(self, seconds: float) -> list[float]:
+    def await_ready(self, seconds: float, addresses: Sequence[Address] = ports.LOOPBACK) -> list[float]:
         """Seconds from the start of each server until its port took the first connection, which is closed at once.
 
-        The tries follow each other at once for 20 ms, which is what most servers take, and then come a fiftieth of the
-        time apart that has gone by, 20 ms at most: poll(2) waits for whole milliseconds. Raises Failed, Died and
-        NotServing where that does not happen within SECONDS.
+        For 50 ms, within which most servers are there, the tries follow each other at once, and only on ADDRESSES; then
+        they come a fiftieth of the time apart that has gone by, 20 ms at most, on every address of this machine.
+        Raises Failed, Died and NotServing where that does not happen within SECONDS.
         """
         deadline = time.monotonic() + seconds
-        return [self._ready(server, deadline, seconds) for server in self.servers]
+        return [self._at_once(server, addresses) or self._ready(server, deadline, seconds) for server in self.servers]
+
+    def _at_once(self, server: Running, addresses: Sequence[Address]) -> float | None:
+        """As `await_ready` has it; None where it takes too long for that.
+
+        Who shares a processor with the server lets it go first (sched_yield(2)).
+        """
+        with ports.knocking(server.port, addresses) as knocks:
+            while True:
+                for knock in knocks:
+                    connection = knock.answered()
+                    took = time.monotonic() - server.started
+                    if connection is not None:
+                        connection.close()
+                        return took
+                if took > _DENSE:
+                    return None
+                os.sched_yield()
 
     def _ready(self, server: Running, deadline: float, seconds: float) -> float:
         while True:
@@ -156,10 +176,7 @@ class Group:
                 return took
             if now > deadline:
                 raise self._late(server, seconds)
-            if took < _DENSE:
-                os.sched_yield()
-                continue
-            server.pause(min(max(_SHORTEST, _FINE * took), _LONGEST))
+            server.pause(min(_FINE * took, _LONGEST))
             if server.ending is not None and (server.has_failed or not self.processes()):
                 raise server.failure()
 
@@ -190,13 +207,13 @@ class Group:
     def end(self) -> None:
         """SIGTERM to each, or to the daemon that it has become, and after a while SIGKILL to whoever has not ended."""
         asked: set[int] = set()
-        deadline = time.monotonic() + _GRACE
+        deadline = time.monotonic() + self._grace
         while (processes := self.processes()) and time.monotonic() < deadline:
             for pid in self._eldest(processes) - asked:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
                 asked.add(pid)
-            time.sleep(_SHORTEST)
+            time.sleep(_PAUSE)
         self.ended_in_time = not self.processes()
         self._leftovers.end()
 
@@ -210,9 +227,12 @@ def _resident(processes: Sequence[int]) -> int:
 
 
 @contextlib.contextmanager
-def running(command: Command, numbers: Sequence[int], leftovers: Leftovers) -> Iterator[Group]:
-    """A server on each of the ports NUMBERS, until the end of the block. Raises NotStarted, CannotRun."""
-    group = Group([], leftovers)
+def running(command: Command, numbers: Sequence[int], leftovers: Leftovers, grace: float = GRACE) -> Iterator[Group]:
+    """A server on each of the ports NUMBERS, until the end of the block. Raises NotStarted, CannotRun.
+
+    grace: seconds for which it may go on at its end when it has been asked to end.
+    """
+    group = Group(leftovers, grace)
     with nowhere() as null:
         try:
             for port in numbers:

@@ -1,20 +1,17 @@
 """Servers that are measured, beside the same servers started here and looked at with smaps."""
 
 import contextlib
-import itertools
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from linkscope.errors import Died, Failed, LinkScopeError, NoPlaceForPort, NotServing, NotStarted, PortTaken
+from linkscope.errors import Died, Failed, LinkScopeError, NotServing, NotStarted
 from linkscope.measure import ports
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.servers import Served, serve
@@ -30,7 +27,7 @@ STARTS = 64 * KIB
 
 
 def _serve(path: Path, *arguments: str, port: int | None = None, connections: tuple[int, ...] = (1, 3)) -> Served:
-    return serve(command(path, *arguments), port, connections, BOUNDS, counts=(1,), repeat=1, starts=0)
+    return serve(command(path, *arguments), port, connections, BOUNDS, counts=(1,), repeat=1)
 
 
 def _served(fixture_file: FixtureFile, *arguments: str, connections: tuple[int, ...] = (1,)) -> Served:
@@ -38,7 +35,7 @@ def _served(fixture_file: FixtureFile, *arguments: str, connections: tuple[int, 
 
 
 def _free_port() -> int:
-    return next(port for port in range(24000, 32000) if ports.is_free(port))
+    return ports.ports_for(Command("any", ("{port}",)), None, 1)[0]
 
 
 def _smaps(pid: int, *names: str) -> int:
@@ -67,9 +64,7 @@ def test_the_processes_are_those_that_proc_shows(name: str, fixture_file: Fixtur
             assert abs(_smaps(pid, "Rss") - ours.rss) < 16 * STARTS
             assert abs(_smaps(pid, "Private_Clean", "Private_Dirty") - ours.private) < 16 * STARTS
             assert abs(_smaps(pid, "Anonymous") - ours.private_memory) < STARTS
-    assert [one.connections for one in found.servers] == [1, 3]
-    assert found.server == found.servers[-1]
-    assert len(found.servers[0].processes) == (2 if "fork" in name else 1)
+    assert found.server.connections == 3
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -103,30 +98,7 @@ def test_connections_that_the_server_closes_are_told_of(fixture_file: FixtureFil
     assert found.notes == ["with 2 open connections: the server has closed 2 of them again before memory was read"]
 
 
-# --- Until it is ready ------------------------------------------------------------------------------------------------
-
-
-def test_ready_is_when_the_port_takes_a_connection(fixture_file: FixtureFile) -> None:
-    """The server sleeps 200 ms before it listens; one start or another may be slow on a busy machine."""
-    server = command(fixture_file("runs/server-static"), "-p", "{port}", "-l", "200")
-    found = serve(server, None, (1,), BOUNDS, (1,), 1, 5)
-    assert all(one >= 0.2 for one in found.ready)
-    assert min(found.ready) < 0.25
-    assert min(found.ready) <= found.server.ready <= max(found.ready)
-
-
-def test_the_first_tries_follow_each_other_at_once(fixture_file: FixtureFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server is ready within a millisecond, and a wait of poll(2) is one at least."""
-    tries: list[float] = []
-    connect = ports.connected
-
-    def counted(port: int, seconds: float = 1.0) -> socket.socket | None:
-        tries.append(time.monotonic())
-        return connect(port, seconds)
-
-    monkeypatch.setattr(ports, "connected", counted)
-    _served(fixture_file, "-l", "15")
-    assert min(later - earlier for earlier, later in itertools.pairwise(tries)) < 0.0008
+# --- What serves, and what does not -----------------------------------------------------------------------------------
 
 
 def test_a_server_on_the_other_loopback_address_is_found(fixture_file: FixtureFile) -> None:
@@ -162,7 +134,7 @@ def test_a_server_that_does_not_serve_is_told_why(
     words = tuple(word.replace("{free}", free) for word in arguments)
     server = command(fixture_file("runs/server-static"), "-p", "{port}", *words)
     with pytest.raises(error, match=text.replace("{free}", free)):
-        serve(server, None, (1,), Bounds(timeout=1.0), (1,), 1, 0)
+        serve(server, None, (1,), Bounds(timeout=1.0), (1,), 1)
     assert left() == []
 
 
@@ -171,59 +143,12 @@ def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         _serve(tmp_path / "absent", "{port}")
 
 
-# --- Ports ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_port_that_is_named_stands_for_its_place(fixture_file: FixtureFile) -> None:
-    port = _free_port()
-    path = fixture_file("runs/server-static")
-    assert _serve(path, "-p", "{port}", port=port).server.port == port
-    assert _serve(path, "-p", str(port), port=port).server.port == port
-    assert ports.is_free(port)
-
-
-def test_free_ports_are_not_those_from_which_the_kernel_connects() -> None:
-    """Who connects to such a port in vain may be given it, and be connected with itself."""
-    server = Command("server", ("{port}",))
-    found = ports.ports_for(server, None, 50)
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    assert len(set(found)) == 50
-    assert max(found) < lowest
-    assert ports.ports_for(server, 80, 3)[0] == 80
-    assert ports.told(Command("server", ("-p{port}", "x")), 81).arguments == ("-p81", "x")
-
-
-def test_a_port_that_somebody_else_has_is_an_error_with_the_holder(fixture_file: FixtureFile) -> None:
-    with started([fixture_file("servers/fork"), "-p", "0"]) as other:
-        port = other.number("port")
-        with pytest.raises(PortTaken) as raised:
-            _serve(fixture_file("runs/server-static"), "-p", "{port}", port=port)
-        assert str(raised.value) == f"port {port}: is taken already, by fork ({other.pid})"
-        assert other.process.poll() is None
-
-
-def test_a_free_port_has_to_be_told_to_the_server(fixture_file: FixtureFile) -> None:
-    with pytest.raises(NoPlaceForPort, match=re.escape("write {port} among its arguments")):
-        _serve(fixture_file("runs/server-static"), "-p", "8080")
-
-
-def test_nobody_holds_a_port_on_which_nobody_listens() -> None:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port = bound.getsockname()[1]
-        assert ports.connected(port) is None
-        assert ports.holder_of(port) == ""
-        bound.listen()
-        assert ports.holder_of(port).endswith(f"({os.getpid()})")
-        assert port in ports.listening([os.getpid()])
-
-
 # --- Several copies, and the end --------------------------------------------------------------------------------------
 
 
 def test_copies_of_a_server_wait_each_on_its_own_port(fixture_file: FixtureFile) -> None:
     server = command(fixture_file("runs/server-static"), "-p", "{port}", "-m", "8")
-    found = serve(server, None, (1,), BOUNDS, (1, 4), 1, 0)
+    found = serve(server, None, (1,), BOUNDS, (1, 4), 1)
     assert [(one.count, one.moment) for one in found.copies] == [(1, "serving"), (4, "serving")]
     assert 32 * MIB < found.copies[1].private < 34 * MIB
     assert found.one_more_copy is not None
@@ -232,7 +157,7 @@ def test_copies_of_a_server_wait_each_on_its_own_port(fixture_file: FixtureFile)
 
 def test_with_one_port_only_one_copy_is_measured_and_a_note_says_so(fixture_file: FixtureFile) -> None:
     port = _free_port()
-    found = serve(command(fixture_file("runs/server-static"), "-p", str(port)), port, (1,), BOUNDS, (1, 4), 1, 0)
+    found = serve(command(fixture_file("runs/server-static"), "-p", str(port)), port, (1,), BOUNDS, (1, 4), 1)
     assert [one.count for one in found.copies] == [1]
     assert found.notes == [
         "only one copy of the server is measured: write {port} among its arguments, so that each gets its own"
@@ -270,7 +195,7 @@ def test_a_server_that_may_not_be_read_has_no_figures_and_the_reason(
         raise Unavailable("only the administrator gives a right away")
     script = (
         "import sys; from linkscope.measure.servers import serve; from linkscope.measure.command import *;"
-        "found = serve(Command(sys.argv[1], ('-p', '{port}', '-u')), None, (1,), Bounds(), (1,), 1, 0);"
+        "found = serve(Command(sys.argv[1], ('-p', '{port}', '-u')), None, (1,), Bounds(), (1,), 1);"
         "print(found.server.processes, found.copies, found.server.ready > 0); print(*found.notes, sep='\\n')"
     )
     without = [require_tool("setpriv"), "--bounding-set", "-all"]

@@ -7,7 +7,7 @@ from statistics import median
 
 import msgspec
 
-from linkscope.analysis.comparing.served import ready_later, serve_all
+from linkscope.analysis.comparing.served import serve_all
 from linkscope.analysis.inspect import error_of
 from linkscope.analysis.request import Running
 from linkscope.errors import Hangs, NotHeld, ProcessUnreadable, RunFailed
@@ -31,8 +31,8 @@ _FAR_MORE, _NOTABLE = 1.5, 1 << 20  # times the memory at the end, and bytes mor
 class Measured(msgspec.Struct, frozen=True):
     """programs: with their runs, in their order; without one where it failed, and stands among the errors.
 
-    samples: by number, what the starts of a program took, in seconds: of a program from start to end, in the order of
-    the rounds; of a server until it took a connection.
+    samples: by number, what the starts of a program took, in seconds and in the order of the rounds: of a program from
+    start to end, of a server until it took a connection.
     """
 
     programs: list[Program]
@@ -46,10 +46,7 @@ class Measured(msgspec.Struct, frozen=True):
         Which they are say the objects and not their paths: one may be named twice, and what is no UTF-8 looks alike.
         """
         mine, theirs = (self._starts(program) for program in (one, other))
-        if not (mine and theirs):
-            return False
-        is_server = one.run is not None and one.run.server is not None
-        return ready_later(mine, theirs) if is_server else differ(mine, theirs).is_real
+        return differ(mine, theirs).is_real
 
     def _starts(self, program: Program) -> list[float]:
         return next((self.samples.get(number, []) for number, one in enumerate(self.programs) if one is program), [])
@@ -101,7 +98,7 @@ class _Measuring:
         self.overhead: float | None = None
 
     def serve(self, programs: Sequence[Program], commands: Sequence[Command]) -> None:
-        """Servers."""
+        """Servers: all in turn until they take connections, then each for itself."""
         found = serve_all(programs, commands, self._running, self._told)
         self.runs, self.samples = found.runs, found.starts
         self.rounds, self.warm_ups = found.rounds, found.warm_ups

@@ -1,28 +1,27 @@
-"""Servers that are compared: until they take connections, and what they cost in memory while they serve."""
+"""Servers that are compared: until they take connections, in turn, and what each costs in memory while it serves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import median
 
 import msgspec
 
 from linkscope.analysis.request import Running
 from linkscope.errors import RunFailed
 from linkscope.measure.command import Bounds, Command
-from linkscope.measure.pagecache import read_anew
 from linkscope.measure.servers import Served, serve
-from linkscope.measure.spread import spread
+from linkscope.measure.spread import FEWEST
+from linkscope.measure.starts import start_rounds
 from linkscope.model.compare import Program, ProgramRun
 
 Told = Callable[[str], None]
-# Servers are started one after the other and not in turn, so that what the machine does meanwhile is not common to all.
-_DRIFT = 1.1
 
 
 class ServedAll(msgspec.Struct, frozen=True):
     """What was measured of servers, by their numbers: each has either a run, and the times of its starts, or a failure.
 
-    starts: seconds until it took a connection, of every start. notes: what could not be measured, and why.
+    starts: seconds until it took a connection, in the order of the rounds. notes: what could not be measured, and why.
     rounds, warm_ups: in how many all were started in turn.
     """
 
@@ -30,39 +29,39 @@ class ServedAll(msgspec.Struct, frozen=True):
     starts: dict[int, list[float]]
     failures: dict[int, RunFailed]
     notes: list[str]
-    rounds: int = 0
-    warm_ups: int = 0
+    rounds: int
+    warm_ups: int
 
 
 def serve_all(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> ServedAll:
-    """PROGRAMS, which are started with COMMANDS, as servers. Raises CannotRun.
+    """PROGRAMS, which are started with COMMANDS, as servers. Raises NoPlaceForPort, PortTaken, CannotRun.
 
     told: is called with what is being done.
     """
-    found = ServedAll({}, {}, {}, [])
-    for number, (program, command) in enumerate(zip(programs, commands, strict=True)):
-        told(f"{program.path}: serves, with {running.connections[-1]} connections at most")
-        read_anew(command.path)
+    port, bounds = running.serve or None, Bounds(timeout=running.timeout)
+    started = start_rounds(
+        commands, port, bounds, running.rounds, progress=lambda done: told(f"round {done + 1}: each is started")
+    )
+    found = ServedAll({}, {}, {}, [], started.rounds, started.warm_ups)
+    if any(one.failure is None for one in started.servers) and started.rounds < FEWEST:
+        found.notes.append(f"{started.rounds} rounds are too few to call a server faster: that takes {FEWEST}")
+    for number, (command, starts) in enumerate(zip(commands, started.servers, strict=True)):
+        path = programs[number].path
+        told(f"{path}: serves, with {running.connections[-1]} connections at most")
         try:
-            one = serve(
-                command, running.serve or None, running.connections, Bounds(timeout=running.timeout), running.copies
-            )
+            if starts.failure is not None:
+                raise starts.failure
+            served = serve(command, port, running.connections, bounds, running.copies)
         except RunFailed as failure:
             found.failures[number] = failure
             continue
-        found.notes.extend(f"{program.path}: {note}" for note in one.notes)
-        found.starts[number] = one.ready
-        found.runs[number] = _run(one)
+        found.notes.extend(f"{path}: {note}" for note in served.notes)
+        found.starts[number] = starts.seconds
+        found.runs[number] = _run(served, median(starts.seconds))
     return found
 
 
-def ready_later(mine: Sequence[float], theirs: Sequence[float]) -> bool:
-    """Whether starts of two servers take truly different times."""
-    first, second = sorted((spread(mine), spread(theirs)), key=lambda each: each.median)
-    return first.high * _DRIFT < second.low
-
-
-def _run(served: Served) -> ProgramRun:
+def _run(served: Served, ready: float) -> ProgramRun:
     return ProgramRun(
         seconds=None,
         user=None,
@@ -74,5 +73,5 @@ def _run(served: Served) -> ProgramRun:
         copies=served.copies,
         one_more_copy=served.one_more_copy,
         memory_noise=served.noise,
-        server=served.server,
+        server=msgspec.structs.replace(served.server, ready=ready),
     )

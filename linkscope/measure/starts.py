@@ -1,0 +1,128 @@
+"""Several servers started in turn, again and again, for the time until each takes connections."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from linkscope.errors import RunFailed
+from linkscope.measure import ports
+from linkscope.measure.command import Bounds, Command
+from linkscope.measure.leftovers import Leftovers, none_left
+from linkscope.measure.pagecache import read_anew
+from linkscope.measure.rounds import LEAST, MOST
+from linkscope.measure.serving import GRACE, running
+from linkscope.measure.spread import FEWEST, spread
+
+WARM_UPS = 1
+_BUDGET, _LIMIT = 5.0, 60.0  # seconds for all rounds: once there are enough for a comparison, and however few there are
+_PRECISE = 0.01  # of the median: how far its bounds may lie from it when there are enough rounds
+_BETWEEN_LOOKS = 10  # rounds
+
+
+class Starts(msgspec.Struct, frozen=True):
+    """The starts of one server: seconds until it took a connection, in the order of the rounds.
+
+    failure: why it was left out at last; None mostly.
+    """
+
+    seconds: list[float]
+    failure: RunFailed | None = None
+
+
+class StartRounds(msgspec.Struct, frozen=True):
+    """servers: the starts of each, in the order of the commands. rounds, warm_ups: how many there were."""
+
+    servers: list[Starts]
+    rounds: int
+    warm_ups: int
+
+
+def start_rounds(
+    commands: Sequence[Command],
+    port: int | None,
+    bounds: Bounds,
+    rounds: int | None = None,
+    progress: Callable[[int], None] = lambda _done: None,
+) -> StartRounds:
+    """How long all servers take until they are ready: each is started, and ended, once in each round.
+
+    PORT, bounds: as `serve` has them. rounds: how many; None: until the bounds of every median lie within 1 % of it, at
+    least 20 and at most 1000, or until 5 seconds are over and there are at least 11, or a minute is over. One round
+    before these does not count: it tells on which address each server listens. progress: is called with the number of
+    rounds that are done, 0 before the first. The order in a round is one of chance, the same in every call, as
+    `run_rounds` has it.
+
+    A server that fails is left out from then on, with its failure; the others go on. Raises NoPlaceForPort, PortTaken,
+    CannotRun.
+    """
+    starters = [_Starter(command, port, bounds.timeout) for command in commands]
+    for path in {command.path for command in commands}:
+        read_anew(path)
+    with none_left() as leftovers:
+        _round(starters, -1, leftovers)
+        for starter in starters:
+            starter.seconds.clear()
+        done = 0
+        progress(done)
+        start = time.monotonic()
+        while not _is_enough(starters, done, rounds, time.monotonic() - start):
+            _round(starters, done, leftovers)
+            done += 1
+            progress(done)
+    return StartRounds([Starts(starter.seconds, starter.failure) for starter in starters], done, WARM_UPS)
+
+
+class _Starter:
+    """One server on its way through the rounds."""
+
+    def __init__(self, command: Command, port: int | None, timeout: float) -> None:
+        self._command = command
+        self._port = port
+        self._timeout = timeout
+        self._addresses = ports.LOOPBACK
+        self._grace = GRACE
+        self.seconds: list[float] = []
+        self.failure: RunFailed | None = None
+
+    def take(self, leftovers: Leftovers) -> None:
+        """Start it once, and end it; after a failure no more."""
+        numbers = ports.ports_for(self._command, self._port, 1)
+        try:
+            with running(self._command, numbers, leftovers, self._grace) as group:
+                self.seconds += group.await_ready(self._timeout, self._addresses)
+                if len(self._addresses) > 1:
+                    self._addresses = ports.answering(numbers[0]) or self._addresses
+        except RunFailed as failure:
+            self.failure = failure
+            return
+        if not group.ended_in_time:  # it need not be asked again
+            self._grace = 0.0
+
+
+def _round(starters: Sequence[_Starter], number: int, leftovers: Leftovers) -> None:
+    order = [starter for starter in starters if starter.failure is None]
+    random.Random(number).shuffle(order)
+    for starter in order:
+        starter.take(leftovers)
+
+
+def _is_enough(starters: Sequence[_Starter], done: int, rounds: int | None, seconds: float) -> bool:
+    going_on = [starter for starter in starters if starter.failure is None]
+    if not going_on:
+        return True
+    if rounds is not None:
+        return done >= rounds
+    if done < FEWEST:
+        return done > 0 and seconds > _LIMIT
+    if done >= MOST or seconds > _BUDGET:
+        return True
+    return done >= LEAST and done % _BETWEEN_LOOKS == 0 and all(_is_precise(starter) for starter in going_on)
+
+
+def _is_precise(starter: _Starter) -> bool:
+    found = spread(starter.seconds)
+    return max(found.high - found.median, found.median - found.low) <= _PRECISE * found.median

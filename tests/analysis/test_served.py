@@ -1,0 +1,93 @@
+"""Servers that are compared with each other: in turn, with their failures, and what is said of two that are alike."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from linkscope.analysis.compare import compare
+from linkscope.analysis.comparing.measured import Measured, measured
+from linkscope.analysis.request import Running
+from linkscope.measure.verdict import verdict
+from tests.measure.marked import left
+
+FixtureFile = Callable[[str], Path]
+# What a server does is told by its name, which the kernel has.
+_BY_NAME = """
+read name < /proc/$$/comm
+case $name in
+fails) echo no such thing >&2; exit 3 ;;
+later) sleep 0.03 ;;
+esac
+exec {server} -p {{port}}
+"""
+
+
+@pytest.fixture
+def server(fixture_file: FixtureFile) -> Path:
+    return fixture_file("runs/server-static")
+
+
+def _measured(paths: list[str], running: Running, told: Callable[[str], None] = lambda _work: None) -> Measured:
+    return measured(compare(paths).programs, paths, running, os.environ, told)
+
+
+def _running(*arguments: str, rounds: int | None) -> Running:
+    return Running(arguments=arguments, rounds=rounds, copies=(1,), serve=0, connections=(1,))
+
+
+def _shells(folder: Path, server: Path, *names: str) -> tuple[list[str], tuple[str, ...]]:
+    """Copies of the shell, and the arguments by which each becomes the server in its own way."""
+    return [shutil.copy("/bin/sh", str(folder / name)) for name in names], ("-c", _BY_NAME.format(server=server))
+
+
+def _better(found: Measured) -> str | None:
+    start = next(one for one in verdict(found.programs, found.slower, run=True) if one.criterion == "start")
+    assert start.unit == "seconds"
+    return os.path.basename(start.better) if start.better else None
+
+
+def test_who_takes_connections_later_is_so_in_every_call(server: Path, tmp_path: Path) -> None:
+    paths, arguments = _shells(tmp_path, server, "later", "sooner")
+    for _ in range(2):
+        found = _measured(paths, _running(*arguments, rounds=15))
+        assert (found.measurement.rounds, found.measurement.warm_ups) == (15, 1)
+        assert [len(found.samples[number]) for number in (0, 1)] == [15, 15]
+        assert _better(found) == "sooner"
+        runs = [program.run for program in found.programs]
+        assert all(run is not None and run.server is not None and run.server.ready > 0 for run in runs)
+        assert found.measurement.notes == [note for note in found.measurement.notes if "rounds" not in note]
+
+
+def test_the_same_server_twice_is_a_tie(server: Path, tmp_path: Path) -> None:
+    paths = [str(server), shutil.copy(str(server), str(tmp_path / "the-same"))]
+    found = _measured(paths, _running("-p", "{port}", rounds=40))
+    assert found.errors == []
+    assert _better(found) is None
+
+
+def test_too_few_rounds_are_no_comparison_and_a_note_says_so(server: Path, tmp_path: Path) -> None:
+    paths, arguments = _shells(tmp_path, server, "later", "sooner")
+    found = _measured(paths, _running(*arguments, rounds=3))
+    assert _better(found) is None
+    assert "3 rounds are too few to call a server faster: that takes 11" in found.measurement.notes
+
+
+def test_one_that_fails_is_an_error_and_the_others_are_compared(server: Path, tmp_path: Path) -> None:
+    paths, arguments = _shells(tmp_path, server, "sooner", "fails", "later")
+    found = _measured(paths, _running(*arguments, rounds=11))
+    assert [(os.path.basename(error.path), error.error) for error in found.errors] == [
+        ("fails", "ends with exit code 3: no such thing")
+    ]
+    assert [program.run is None for program in found.programs] == [False, True, False]
+    assert found.measurement.rounds == 11
+    assert left() == []
+
+
+def test_what_is_being_done_is_told(server: Path) -> None:
+    told: list[str] = []
+    _measured([str(server)] * 2, _running("-p", "{port}", rounds=2), told.append)
+    served = f"{server}: serves, with 1 connections at most"
+    assert told == [f"round {number}: each is started" for number in (1, 2, 3)] + [served] * 2
