@@ -8,12 +8,15 @@ import msgspec
 class Command(msgspec.Struct, frozen=True):
     """A program and its arguments (without argv[0]), as it is started: by the path that was given.
 
-    environment: of the program, all of it. The working directory is the caller's.
+    environment: of the program, all of it. input: the file that every run reads, from its start; None: nothing.
+    accepted: the exit codes that are a good end. The working directory is the caller's.
     """
 
     path: str
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    input: str | None = None
+    accepted: tuple[int, ...] = (0,)
 
     @property
     def argv(self) -> list[str]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from statistics import median
 from typing import Literal
 
@@ -21,10 +21,13 @@ from linkscope.model.compare import Copies
 from linkscope.model.quantities import size
 
 Moment = Literal["exit", "serving"]
-REPEAT = 5
+REPEAT, LEAST = 5, 2  # without a second time nothing is known of the noise
 _PAGE = os.sysconf("SC_PAGESIZE")
 _NOTABLE = 0.1  # of a figure: what is worth a note
-_BUDGET = 2.0  # seconds for the repetitions of one number of copies
+_BUDGET = 2.0  # seconds for the repetitions of one number of copies, if there have been two
+# How far five values lie apart over how far fewer do, on the average, of a normal distribution (Tippett, On the Extreme
+# Individuals and the Range of Samples, Biometrika 17, 1925): two say little of what a third would be.
+_WIDER = {2: 2.06, 3: 1.37, 4: 1.13}
 _SPARE = 0.9  # of the memory that is free: what copies may take
 
 
@@ -43,55 +46,69 @@ class CopiesMeasured(msgspec.Struct, frozen=True):
     """The memory of copies, for each number of them: medians over the repetitions.
 
     one_more_copy: bytes of PSS, see `cost_of_one_more`. noise: bytes by which the sums of PSS of repetitions lay apart,
-    the most of all numbers; one_more_noise: what of it is in one_more_copy. Two figures that are closer together than
-    the larger noise of both say nothing: `tells_apart`. notes: what could not be measured, and why.
+    or of five would have, the most of all numbers; one_more_noise: what of it is in one_more_copy. Two figures that are
+    closer together than the larger noise of both say nothing: `tells_apart`. starts: of the program, for all of it.
+    notes: what could not be measured, and why.
     """
 
     copies: list[Copies]
     one_more_copy: int | None
     noise: int
     one_more_noise: int
+    starts: int
     notes: list[str]
 
 
 def copies(command: Command, counts: Sequence[int], bounds: Bounds, repeat: int = REPEAT) -> CopiesMeasured:
     """The memory of COUNTS copies of a program at once, each held at the end of its life (`held`).
 
-    A number is measured REPEAT times, or as often as fits into two seconds. What cannot be measured has no
-    figure, and a note with the reason: where ptrace(2) is not permitted, where copies wait for one another, or would
-    take more memory than there is. Raises NotStarted, CannotRun. The program should have run before, so that its files
-    are in the page cache.
+    A number is measured REPEAT times, or twice and then as often as fits into two seconds. What cannot be measured has
+    no figure, and a note with the reason: where ptrace(2) is not permitted, where copies wait for one another, or would
+    take more memory than there is. Raises NotStarted, CannotRun, and FileUnreadable of its input. The program should
+    have run before, so that its files are in the page cache.
     """
-    found = measured(lambda count: _taken(command, count, bounds), counts, "exit", bounds.timeout, repeat)
+    found = measured(
+        lambda count: _taken(command, count, bounds), counts, "exit", bounds.timeout, repeat, command.accepted
+    )
     return msgspec.structs.replace(found, notes=[*_rights(command), *found.notes])
 
 
 def measured(
-    take: Callable[[int], Taken], counts: Sequence[int], moment: Moment, seconds: float, repeat: int
+    take: Callable[[int], Taken],
+    counts: Sequence[int],
+    moment: Moment,
+    seconds: float,
+    repeat: int,
+    accepted: Collection[int] = (0,),
 ) -> CopiesMeasured:
     """What TAKE says of each number of copies, several times within SECONDS each, up to the first that fails.
 
-    TAKE raises what keeps it from being measured: NotHeld, RunFailed or ProcessUnreadable. Raises NotStarted.
+    accepted: exit codes of which nothing is said. TAKE raises what keeps it from being measured: NotHeld, RunFailed or
+    ProcessUnreadable. Raises NotStarted.
     """
     taken: dict[int, list[Taken]] = {}
     notes: list[str] = []
+    starts = 0
     for count in sorted(set(counts)):
         try:
             _check_room(count, taken)
+            starts += count
             taken[count] = _several(take, count, seconds, repeat)
         except NotStarted:
             raise
         except (NotHeld, RunFailed, ProcessUnreadable) as error:
             notes.append(f"the memory of {_called(count)} at once is not told: {error.reason}")
             break
+        starts += count * (len(taken[count]) - 1)
     figures = [_medians(count, takes, moment) for count, takes in taken.items()]
-    noise = {count: _range([one.memory.pss for one in takes]) for count, takes in taken.items()}
+    noise = {one.count: one.noise for one in figures}
     return CopiesMeasured(
         copies=figures,
         one_more_copy=cost_of_one_more(figures),
         noise=max(noise.values(), default=0),
         one_more_noise=_noise_of_one_more(noise),
-        notes=[*notes, *_remarks(taken), *_charged_for_others(figures, taken)],
+        starts=starts,
+        notes=[*notes, *_remarks(taken, accepted), *_charged_for_others(figures, taken)],
     )
 
 
@@ -141,10 +158,10 @@ def _noise_of_one_more(noise: dict[int, int]) -> int:
 
 
 def _several(take: Callable[[int], Taken], count: int, seconds: float, repeat: int) -> list[Taken]:
-    """Several takes, fewer where they last long."""
+    """Several takes, fewer where they last long, but two."""
     deadline = time.monotonic() + min(seconds, _BUDGET)
     found = [take(count)]
-    while len(found) < repeat and time.monotonic() < deadline:
+    while len(found) < repeat and (len(found) < LEAST or time.monotonic() < deadline):
         found.append(take(count))
     return found
 
@@ -183,19 +200,20 @@ def _medians(count: int, takes: Sequence[Taken], moment: Moment) -> Copies:
         private=of(lambda memory: memory.private),
         page_tables=of(lambda memory: memory.page_tables),
         anonymous=of(lambda memory: memory.anonymous or 0) if told else None,
-        noise=_range([one.memory.pss for one in takes]),
+        noise=_noise([one.memory.pss for one in takes]),
         moment=moment,
     )
 
 
-def _range(values: Sequence[int]) -> int:
-    return max(values) - min(values)
+def _noise(values: Sequence[int]) -> int:
+    """How far they lie apart, or would if there were five."""
+    return round((max(values) - min(values)) * _WIDER.get(len(values), 1.0))
 
 
-def _remarks(taken: dict[int, list[Taken]]) -> Iterator[str]:
+def _remarks(taken: dict[int, list[Taken]], accepted: Collection[int]) -> Iterator[str]:
     """What went otherwise than with one copy."""
     expected = next((one.statuses[0] for takes in taken.values() for one in takes if one.statuses), None)
-    if expected:
+    if expected is not None and os.waitstatus_to_exitcode(expected) not in accepted:
         yield f"while they are held, copies end {_how(expected)}"
     for count, takes in taken.items():
         strange = next((status for one in takes for status in one.statuses if status != expected), None)

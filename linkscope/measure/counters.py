@@ -86,7 +86,7 @@ def counts(command: Command, bounds: Bounds, repeat: int = REPEAT) -> Counts:
                 counted = events.counted()
             if sample.ending.is_overdue:
                 raise hangs_later(command.path, bounds.timeout)
-            if failure := bad_ending(command.path, sample.ending):
+            if failure := bad_ending(command, sample.ending):
                 raise failure
             used: dict[What, int] = {"minor faults": sample.minor_faults, "major faults": sample.major_faults}
             for what, value in (used | counted).items():

@@ -14,7 +14,6 @@ yet. What it has started itself is not traced, and runs on.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import struct
@@ -27,10 +26,10 @@ import msgspec
 from linkscope.errors import NotHeld, NotStarted
 from linkscope.measure import tracing
 from linkscope.measure.command import Command
+from linkscope.measure.feeding import aside, fed
 from linkscope.measure.launch import Prepared, nowhere
 from linkscope.measure.traced import Traced
 
-_STANDARD = (0, 1, 2)
 _SHORTEST, _LONGEST = 0.00005, 0.004  # seconds between two looks
 _TOLD = struct.Struct("=ii")  # which copy, and the error of its execve(2)
 _GRACE = 2.0  # seconds that the kernel may take to end what was let go
@@ -50,8 +49,9 @@ class HeldCopy(msgspec.Struct, frozen=True):
 def held_at_exit(commands: Sequence[Command], seconds: float) -> Iterator[list[HeldCopy]]:
     """All COMMANDS started at once, each held at its end, in their order; at the end of the block they are let go.
 
-    seconds: that all of them together may take to get there. Standard input is empty, output is thrown away, and there
-    is no terminal. Raises NotStarted, and NotHeld where they do not all come to their end, or ptrace is not permitted.
+    seconds: that all of them together may take to get there. Each reads its command's input from the start; output is
+    thrown away, and there is no terminal. Raises NotStarted, NotHeld where they do not all come to their end, or ptrace
+    is not permitted, and FileUnreadable where the input has gone.
     """
     troupe = _Troupe(commands)
     try:
@@ -77,10 +77,11 @@ class _Troupe:
         try:
             with nowhere() as null:
                 for number, prepared in enumerate([Prepared(command) for command in self._commands]):
-                    pid = self._fork()
-                    if pid == 0:
-                        _become(number, prepared, (gate, opener, teller, null))
-                    self.copies.append(Traced(prepared.command.path, pid))
+                    with fed(prepared.command.input, null) as source:
+                        pid = self._fork()
+                        if pid == 0:
+                            _become(number, prepared, (gate, opener, teller), (source, null, null))
+                        self.copies.append(Traced(prepared.command.path, pid))
                     self._seize(pid)
             os.write(opener, b"." * len(self.copies))
         finally:
@@ -156,25 +157,23 @@ class _Troupe:
 
 def _pipe() -> tuple[int, int]:
     """A pipe that takes no place of a standard descriptor, also where this process has none of these."""
-    ends = []
-    for end in os.pipe():
-        ends.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, len(_STANDARD)))
-        os.close(end)
-    return ends[0], ends[1]
+    here, there = os.pipe()
+    return aside(here), aside(there)
 
 
-def _become(number: int, prepared: Prepared, descriptors: tuple[int, int, int, int]) -> NoReturn:
-    """What the child does: wait for the gate, and start the program. Never comes back.
+def _become(
+    number: int, prepared: Prepared, pipes: tuple[int, int, int], descriptors: tuple[int, int, int]
+) -> NoReturn:
+    """What the child does: wait for the gate, and start the program with DESCRIPTORS as its own. Never comes back.
 
     When this process dies before it opens the gate, its last other end is closed, and the child ends.
     """
-    gate, opener, teller, null = descriptors
+    gate, opener, teller = pipes
     try:
         os.close(opener)
         os.setsid()
-        for standard in _STANDARD:
-            os.dup2(null, standard)
-            os.set_inheritable(standard, True)  # where NULL is one of them
+        for standard, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, standard)
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and so by the program
             signal.signal(ignored, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -18,13 +18,14 @@ import resource
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
 import msgspec
 
 from linkscope.errors import CannotRun, NotStarted
 from linkscope.measure.command import Command
+from linkscope.measure.feeding import aside, fed
 
 # Python ignores these, and what a caller ignores, a program that it starts ignores too (execve(2)).
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -37,10 +38,9 @@ class Ending(msgspec.Struct, frozen=True):
     status: int | None = None
     signal: int | None = None
 
-    @property
-    def is_success(self) -> bool:
-        """Whether it ended by itself and calls that a success."""
-        return self.status == 0
+    def is_one_of(self, codes: Collection[int]) -> bool:
+        """Whether it ended by itself, with one of the exit CODES."""
+        return self.status in codes
 
     @property
     def is_overdue(self) -> bool:
@@ -84,7 +84,7 @@ class Prepared:
 @contextmanager
 def nowhere() -> Iterator[int]:
     """A descriptor of /dev/null, from which a run reads and to which it writes."""
-    descriptor = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = aside(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
     try:
         yield descriptor
     finally:
@@ -111,14 +111,16 @@ def spawn(prepared: Prepared, descriptors: tuple[int, int, int]) -> int:
 
 
 def spawn_apart(prepared: Prepared, descriptors: tuple[int, int, int], terminal: str | None = None) -> int:
-    """As `spawn`, but it leads a session, which has no terminal, or that TERMINAL, whose descriptors it gets then.
+    """As `spawn`, but it leads a session, which has no terminal, or that TERMINAL: it writes to it then, and reads the
+    first of DESCRIPTORS.
 
     A leader of a session that has no terminal gets the first one that it opens (tty_ioctl(4), TIOCSCTTY).
     """
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = list(_given(descriptors))
     if terminal is not None:
         opened = (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0)
-        actions = [opened, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, 0, 2)]
+        actions = [opened, *((os.POSIX_SPAWN_DUP2, 0, place) for place in (1, 2))]
+        actions.append((os.POSIX_SPAWN_DUP2, descriptors[0], 0))
     try:
         return os.posix_spawn(
             prepared.path,
@@ -166,12 +168,17 @@ def end(pid: int) -> resource.struct_rusage:
 
 
 def run(prepared: Prepared, null: int, timeout: float) -> Sample:
-    """One run, which reads nothing and whose output nobody sees. NULL: see `nowhere`.
+    """One run, which reads its command's input, and whose output nobody sees. NULL: see `nowhere`.
 
     After TIMEOUT seconds it is ended, and so `is_overdue`. What it leaves behind is the caller's to end: leftovers.py.
-    Raises NotStarted. An exception out of a signal's handler leaves it running, also for leftovers.py.
+    Raises NotStarted, and FileUnreadable where the input has gone. An exception out of a signal's handler leaves it
+    running, also for leftovers.py.
     """
-    descriptors = (null, null, null)
+    with fed(prepared.command.input, null) as source:
+        return _run(prepared, (source, null, null), timeout)
+
+
+def _run(prepared: Prepared, descriptors: tuple[int, int, int], timeout: float) -> Sample:
     milliseconds = min(timeout * 1000, _LONGEST)
     poll = select.poll()
     start = time.monotonic_ns()

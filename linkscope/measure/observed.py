@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from linkscope.measure import launch
+from linkscope.measure.feeding import aside, fed
 from linkscope.measure.launch import Ending, Prepared
 from linkscope.measure.leftovers import Leftovers
 
@@ -42,11 +43,12 @@ def observed(
 ) -> Observed:
     """One run in a session of its own, ended when it takes longer than TIMEOUT, or has written more than MOST bytes.
 
-    surroundings: `nothing`: its input is empty, it has no terminal; `silent-input`: from which nothing comes, and which
-    does not end; `terminal`: it has one. Where `output` is more than MOST, `ending` says nothing. Raises NotStarted.
+    surroundings: `nothing`: it has its command's input and no terminal; `silent-input`: an input from which nothing
+    comes, and which does not end; `terminal`: it has one, from which it reads if its command has no input. Where
+    `output` is more than MOST, `ending` says nothing. Raises NotStarted, and FileUnreadable where the input has gone.
     What it leaves is the caller's to end.
     """
-    with _stage(surroundings) as stage:
+    with _stage(surroundings, prepared.command.input) as stage:
         start = time.monotonic()
         pid = launch.spawn_apart(prepared, stage.given, stage.terminal)
         stage.give_away()
@@ -144,18 +146,18 @@ class _Stage(msgspec.Struct):
 
 
 @contextmanager
-def _stage(surroundings: Surroundings) -> Iterator[_Stage]:
+def _stage(surroundings: Surroundings, path: str | None) -> Iterator[_Stage]:
     with ExitStack() as closed:
-        null = closed.enter_context(launch.nowhere())
+        source = closed.enter_context(fed(path, closed.enter_context(launch.nowhere())))
         if surroundings == "terminal":
             stage = _terminal(closed)
+            if path is not None:
+                stage.given = (source, *stage.given[1:])
         else:
             output, given_output = _pipe(closed)
             errors, given_errors = _pipe(closed)
-            source = null
             if surroundings == "silent-input":
-                source, silence = os.pipe()
-                closed.callback(os.close, source)
+                source, silence = _pipe(closed)
                 closed.callback(os.close, silence)
             stage = _Stage(
                 (source, given_output, given_errors), {output: False, errors: True}, [given_output, given_errors]
@@ -165,7 +167,7 @@ def _stage(surroundings: Surroundings) -> Iterator[_Stage]:
 
 
 def _pipe(closed: ExitStack) -> tuple[int, int]:
-    reading, writing = os.pipe()
+    reading, writing = map(aside, os.pipe())
     closed.callback(os.close, reading)
     return reading, writing
 
@@ -174,7 +176,7 @@ def _terminal(closed: ExitStack) -> _Stage:
     """A terminal of usual size. It is open here too, so that it does not hang up before the program opens it."""
     import termios
 
-    here, there = os.openpty()
+    here, there = map(aside, os.openpty())
     closed.callback(os.close, here)
     with suppress(OSError):
         termios.tcsetwinsize(there, _LINES_AND_COLUMNS)

@@ -19,7 +19,7 @@ from linkscope.measure.trial import bad_ending, hangs_later
 
 WARM_UPS = 3
 LEAST, MOST = 20, 1000  # rounds, where nobody says how many
-_BUDGET = 10.0  # seconds for all rounds, once there are so many
+BUDGET = 7.0  # seconds for all rounds, once there are enough for a comparison
 _PRECISE = 0.01  # of the median: how far its bounds may lie from it when there are enough rounds
 _BETWEEN_LOOKS = 10  # rounds
 
@@ -54,7 +54,7 @@ def run_rounds(
     """What the runs of all commands took: each once in each round, in an order that changes from round to round.
 
     rounds: how many; None: until the bounds of every median lie within 1 % of it, at least 20 and at most 1000, or
-    until 10 seconds are over and there are at least 11. WARM_UPS rounds before these do not count. progress: is called
+    until 7 seconds are over and there are at least 11. WARM_UPS rounds before these do not count. progress: is called
     with the number of rounds that are done, 0 before the first. The order is the same in every call: it comes from a
     random number generator that starts with the number of the round (a rotation would let each program follow the same
     other one always, and find the caches as that one left them). Before all that the files are read anew (pagecache).
@@ -90,16 +90,16 @@ class _Taker:
 
     def take(self, null: int) -> None:
         """Run it once; after a failure no more."""
-        path = self._prepared.command.path
+        command = self._prepared.command
         try:
             sample = launch.run(self._prepared, null, self._timeout)
         except RunFailed as failure:  # the file may have gone meanwhile
             self.failure = failure
             return
         if sample.ending.is_overdue:
-            self.failure = hangs_later(path, self._timeout)
+            self.failure = hangs_later(command.path, self._timeout)
         else:
-            self.failure = bad_ending(path, sample.ending)
+            self.failure = bad_ending(command, sample.ending)
         if self.failure is None:
             self.samples.append(sample)
 
@@ -120,7 +120,7 @@ def _is_enough(takers: Sequence[_Taker], done: int, rounds: int | None, seconds:
         return done >= rounds
     if done < FEWEST:
         return False
-    if done >= MOST or seconds > _BUDGET:
+    if done >= MOST or seconds > BUDGET:
         return True
     return done >= LEAST and done % _BETWEEN_LOOKS == 0 and all(_is_precise(taker) for taker in going_on)
 

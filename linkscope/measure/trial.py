@@ -1,7 +1,7 @@
 """The run before all others: whether a program can be measured at all, and if not, what stands in the way.
 
-It has a session of its own and so no terminal; its input is empty; its output is read and counted. A program that fails
-this way is tried again with what it may have missed: input that does not end, a terminal.
+It has a session of its own and so no terminal; its input is empty or a file; its output is read and counted. A program
+that fails this way is tried again with what it may have missed: input that does not end, a terminal.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ _TERMINAL = ("TERM", "xterm")  # for a caller who has none; every terminfo knows
 def trial(command: Command, bounds: Bounds) -> Observed:
     """A run that came to a good end and left nothing behind; its seconds are no measurement.
 
-    Raises the RunFailed that says what happened instead, and CannotRun. Nothing of the run is left, whatever happens.
+    Raises the RunFailed that says what happened instead, CannotRun, and FileUnreadable of its input. Nothing of the run
+    is left, whatever happens.
     """
     prepared = Prepared(command)
     with none_left() as leftovers:
@@ -53,7 +54,7 @@ def trial(command: Command, bounds: Bounds) -> Observed:
             raise _explained(error) from error
         left = _left_after_a_moment(leftovers)
         leftovers.end()
-        failure = failure_of(command.path, seen, bounds)
+        failure = failure_of(command, seen, bounds)
         if failure is not None:
             raise _what_it_missed(prepared, bounds, leftovers, seen) or failure
         if left:
@@ -61,20 +62,20 @@ def trial(command: Command, bounds: Bounds) -> Observed:
         return seen
 
 
-def failure_of(path: str, seen: Observed, bounds: Bounds) -> RunFailed | None:
+def failure_of(command: Command, seen: Observed, bounds: Bounds) -> RunFailed | None:
     """What was wrong with how a run ended; None where it came to a good end."""
     if seen.output > bounds.output:
-        return WritesTooMuch(path, bounds.output)
+        return WritesTooMuch(command.path, bounds.output)
     if seen.ending.is_overdue:
-        return Hangs(path, bounds.timeout, _hint(seen))
-    return bad_ending(path, seen.ending, seen.last_line)
+        return Hangs(command.path, bounds.timeout, _hint(seen))
+    return bad_ending(command, seen.ending, seen.last_line)
 
 
-def bad_ending(path: str, ending: Ending, last_line: str = "") -> RunFailed | None:
+def bad_ending(command: Command, ending: Ending, last_line: str = "") -> RunFailed | None:
     """What is wrong with how a process ended that was not ended; None of a good end."""
     if ending.signal is not None:
-        return Died(path, ending.signal, name_of(ending.signal), last_line)
-    return None if ending.is_success else Failed(path, ending.status or 0, last_line)
+        return Died(command.path, ending.signal, name_of(ending.signal), last_line)
+    return None if ending.is_one_of(command.accepted) else Failed(command.path, ending.status or 0, last_line)
 
 
 def hangs_later(path: str, timeout: float) -> Hangs:
@@ -116,12 +117,14 @@ def _left_after_a_moment(leftovers: Leftovers) -> list[tuple[str, int]]:
 def _what_it_missed(prepared: Prepared, bounds: Bounds, leftovers: Leftovers, seen: Observed) -> RunFailed | None:
     """What a program lacks that failed by itself: it goes on where it has that. None where nothing helps.
 
-    One that waits although its input is open and silent waits for input. One that comes to a good end, or waits, where
-    it has a terminal and not where it has silent input, needs the terminal.
+    One that waits although its input is open and silent waits for input, unless it was given some. One that comes to a
+    good end, or waits, where it has a terminal and not where it has silent input, needs the terminal.
     """
     if seen.output > bounds.output or seen.ending.is_overdue:
         return None
-    path, why = prepared.command.path, str(bad_ending("it", seen.ending, seen.last_line)).removeprefix("it: ")
+    command = prepared.command
+    failure = bad_ending(command, seen.ending, seen.last_line)
+    path, why = command.path, failure.reason if failure else ""
     timeout = min(bounds.timeout, 2 * seen.seconds + _PATIENCE)
 
     def again(surroundings: Surroundings, how: Prepared) -> Observed:
@@ -130,13 +133,13 @@ def _what_it_missed(prepared: Prepared, bounds: Bounds, leftovers: Leftovers, se
         finally:
             leftovers.end()
 
-    if again("silent-input", prepared).ending.is_overdue:
+    if command.input is None and again("silent-input", prepared).ending.is_overdue:
         return NeedsInput(path, why)
     try:
         with_terminal = again("terminal", _for_a_terminal(prepared))
     except OSError:  # no /dev/pts here
         return None
-    if with_terminal.ending.is_success or with_terminal.ending.is_overdue:
+    if with_terminal.ending.is_one_of(command.accepted) or with_terminal.ending.is_overdue:
         return NeedsTerminal(path, why)
     return None
 

@@ -3,10 +3,13 @@
 import itertools
 import mmap
 import os
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 
+import msgspec
 import psutil
 import pytest
 
@@ -189,10 +192,28 @@ def test_medians_and_noise_come_from_the_repetitions() -> None:
 
     found = measured(take, [5, 1], "exit", 60, 3)
     assert [(one.count, one.pss) for one in found.copies] == [(1, 104), (5, 910)]
-    assert (found.one_more_copy, found.noise, found.one_more_noise) == (202, 40, 15)
+    assert (found.one_more_copy, found.noise, found.one_more_noise) == (202, 55, 21)  # what five would have had
 
 
-def test_what_takes_long_is_not_repeated() -> None:
+def test_five_lie_as_far_apart_as_is_made_of_fewer() -> None:
+    """On the average, of a thousand draws from one distribution; and five are what they are."""
+    chance = random.Random(1)
+
+    def noise(repeat: int) -> float:
+        drawn = (Taken(Memory(pss=round(chance.gauss(100_000, 1_000))), (0,)) for _ in range(repeat))
+        return measured(lambda _count: next(drawn), [1], "exit", 60, repeat).noise
+
+    averages = {repeat: mean(noise(repeat) for _ in range(1000)) for repeat in (2, 3, 4, 5)}
+    assert all(average == pytest.approx(averages[5], rel=0.1) for average in averages.values())
+
+
+def test_how_often_the_program_was_started_is_what_was_taken() -> None:
+    found = measured(lambda count: Taken(Memory(pss=1), (0,) * count), [1, 4, 16], "exit", 60, 3)
+    assert found.starts == 63
+
+
+def test_what_takes_long_is_repeated_once() -> None:
+    """Without that there is no noise, and everything would be told apart."""
     asked = []
 
     def take(count: int) -> Taken:
@@ -200,7 +221,7 @@ def test_what_takes_long_is_not_repeated() -> None:
         return Taken(Memory(pss=1), (0,))
 
     measured(take, [1, 2], "exit", 0.0, 5)
-    assert asked == [1, 2]
+    assert asked == [1, 1, 2, 2]
 
 
 def test_a_program_is_not_told_apart_from_itself_and_from_one_that_takes_more_it_is(fixture_file: FixtureFile) -> None:
@@ -260,6 +281,11 @@ def test_copies_that_end_otherwise_than_one_are_told_of(tmp_path: Path) -> None:
 def test_an_end_that_is_no_success_is_told_of() -> None:
     """Some programs notice that they are traced, and give up; the same program has succeeded before."""
     assert copies(command("/bin/false"), [1], BOUNDS, 1).notes == ["while they are held, copies end with exit code 1"]
+
+
+def test_an_end_that_is_accepted_is_not_told_of() -> None:
+    accepting = msgspec.structs.replace(command("/bin/false"), accepted=(0, 1))
+    assert copies(accepting, [1], BOUNDS, 1).notes == []
 
 
 def test_a_program_that_traces_others_does_so_while_it_is_held(require_tool: Callable[[str], str]) -> None:

@@ -119,7 +119,7 @@ def test_without_a_number_there_are_enough_rounds_and_not_too_many() -> None:
 
 def test_programs_that_take_long_are_run_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time for all rounds is over by then; here there is hardly any."""
-    monkeypatch.setattr("linkscope.measure.rounds._BUDGET", 0.01)
+    monkeypatch.setattr("linkscope.measure.rounds.BUDGET", 0.01)
     assert run_rounds([command("/bin/sleep", "0.002")], BOUNDS).rounds == FEWEST
 
 

@@ -111,7 +111,7 @@ def test_one_whose_loader_is_absent_says_which(tmp_path: Path) -> None:
 
 def test_a_program_that_ends_well_is_told_with_what_it_wrote(tmp_path: Path) -> None:
     seen = trial(command(script(tmp_path, "program", "echo hello; echo world >&2")), LONG)
-    assert seen.ending.is_success
+    assert seen.ending.status == 0
     assert seen.output == 12
     assert seen.last_line == "world"
 
@@ -163,7 +163,7 @@ def test_a_daemon_is_left_behind_although_it_forks_twice_and_belongs_to_init(tmp
 
 
 def test_a_child_that_ends_a_moment_later_is_not_left_behind(tmp_path: Path) -> None:
-    assert trial(command(script(tmp_path, "program", "sleep 0.02 &")), LONG).ending.is_success
+    assert trial(command(script(tmp_path, "program", "sleep 0.02 &")), LONG).ending.status == 0
 
 
 def test_a_failure_that_leaves_processes_is_a_failure_and_they_are_ended(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_trial_that_hangs_takes_no_longer_than_it_may(tmp_path: Path) -> None:
 
 def test_the_environment_is_the_commands_and_nothing_else(tmp_path: Path) -> None:
     program = script(tmp_path, "program", 'test "$WORD" = "a b" && test -z "$HOME"')
-    assert trial(Command(str(program), (), (("WORD", "a b"),)), LONG).ending.is_success
+    assert trial(Command(str(program), (), (("WORD", "a b"),)), LONG).ending.status == 0
 
 
 def test_signals_have_their_names() -> None:
