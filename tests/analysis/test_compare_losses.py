@@ -17,6 +17,7 @@ from linkscope.model.inspect import Libc
 from tests.elf.samples import FixtureFile, RequireTool, ask, tool
 from tests.oracle import runner
 from tests.oracle.availability import Unavailable
+from tests.oracle.roots import cache_folder
 from tests.oracle.runner import Request
 
 REPORT = """
@@ -197,6 +198,52 @@ def test_musl_asks_no_service(tmp_path: Path, require_tool: RequireTool) -> None
     assert "root 1\nprobe 0" in said
     assert "libnss" not in said
     assert _codes(program) == ["nss"]
+
+
+GO_USERS = """package main
+import ("fmt"; "os/user")
+func main() {
+    _, e := user.Lookup("probe"); fmt.Println("probe", e == nil)
+    _, e = user.Lookup("root"); fmt.Println("root", e == nil)
+}
+"""
+GO_HOSTS = """package main
+import ("fmt"; "net"; "os")
+func main() { a, _ := net.LookupHost(os.Args[0]); fmt.Println(len(a)) }
+"""
+GO_PLAIN = """package main
+import ("fmt"; "net")
+func main() { fmt.Println(net.ParseIP("127.0.0.1"), "/etc/passwd /etc/nsswitch.conf") }
+"""
+
+
+def _built_by_go(folder: Path, go: str, source: str, *options: str) -> Path:
+    (folder / "main.go").write_text(source)
+    variables = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOCACHE": str(cache_folder() / "go")}
+    command: list[str | Path] = [go, "build", *options, "-o", folder / "made", folder / "main.go"]
+    subprocess.run(command, cwd=folder, env=variables, check=True, capture_output=True, timeout=300)
+    return folder / "made"
+
+
+def test_go_without_a_c_library_asks_no_service(tmp_path: Path, require_tool: RequireTool) -> None:
+    program = _built_by_go(tmp_path, require_tool("go"), GO_USERS, "-ldflags=-s -w")
+    _system(tmp_path, program)
+    assert _said_in(tmp_path / "root") == "probe false\nroot true\n"
+    (loss,) = _losses(program)
+    assert loss.code == "nss"
+    assert "looks up users or groups in Go's own way: in /etc/passwd and /etc/group;" in loss.message
+
+
+@pytest.mark.parametrize(("source", "asked"), [(GO_HOSTS, True), (GO_PLAIN, False)], ids=["hosts", "plain"])
+def test_that_go_looks_up_hosts_is_told_where_its_linker_has_put_that_in(
+    source: str, asked: bool, tmp_path: Path, require_tool: RequireTool
+) -> None:
+    go = require_tool("go")
+    program = _built_by_go(tmp_path, go, source)
+    assert ("net.goLookupIPFiles" in tool(go, "tool", "nm", program)) == asked
+    said = [loss.message for loss in _losses(program)]
+    assert len(said) == asked
+    assert all("looks up hosts in Go's own way: in /etc/hosts and by DNS;" in message for message in said)
 
 
 def test_iconv_opens_its_converters_and_the_system_s_c_library(tmp_path: Path) -> None:

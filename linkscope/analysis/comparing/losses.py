@@ -58,19 +58,27 @@ _MUSL: tuple[tuple[LossCode, tuple[bytes, ...], str], ...] = (
         ),
     ),
 )
+# Functions of Go's own resolver (net/dnsclient_unix.go) and of its own reading of users (os/user/lookup_unix.go, only
+# without cgo), as they stand among the names for stack traces, also of a stripped program; linked in only if called.
+_GO: tuple[tuple[str, str, tuple[bytes, ...]], ...] = (
+    ("hosts", "in /etc/hosts and by DNS", (b"net.goLookupIPFiles", b"net.(*Resolver).goLookupIP")),
+    ("users or groups", "in /etc/passwd and /etc/group", (b"os/user.findUser", b"os/user.findGroup")),
+)
 
 
 def losses(reader: Reader, image: Image, file: File) -> list[Loss]:
     """In the order of LossCode, each at most once; nothing of a program that is not static.
 
     Of a stripped program of glibc only `nss` can be told (see `elf.runtimeloads`), of a C++ one no `locale`; of musl
-    all. Raises LinkScopeError.
+    all. One of Go without a C library can only lose `nss`. Raises LinkScopeError.
     """
     if file.linkage != "static":
         return []
     if file.libc.family == "glibc":
         return list(_of_glibc(reader, image, file))
-    return list(_of_musl(reader, image)) if file.libc.family == "musl" else []
+    if file.libc.family == "musl":
+        return list(_of_musl(reader, image))
+    return list(_of_go(reader, image)) if file.toolchain and file.toolchain.language == "Go" else []
 
 
 def _version(file: File) -> str | None:
@@ -120,3 +128,16 @@ def _of_musl(reader: Reader, image: Image) -> Iterator[Loss]:
     for code, texts, message in _MUSL:
         if found.intersection(texts):
             yield Loss(code=code, message=message)
+
+
+def _of_go(reader: Reader, image: Image) -> Iterator[Loss]:
+    """Without cgo there is no libc to ask: /etc/nsswitch.conf is read for the order of what Go does itself."""
+    found = found_among(reader, image, [name for _, _, names in _GO for name in names])
+    asked = [(what, where) for what, where, names in _GO if found.intersection(names)]
+    if asked:
+        yield Loss(
+            code="nss",
+            message=f"looks up {' and '.join(what for what, _ in asked)} in Go's own way: "
+            f"{', and '.join(where for _, where in asked)}; services of /etc/nsswitch.conf (LDAP, systemd, mDNS …) are "
+            "not asked, and what only they know is not found",
+        )
