@@ -15,6 +15,7 @@ from linkscope.model.quantities import duration, size
 Unit = Literal["bytes", "seconds", "relocations", "files", "libraries", "systems"]
 Figure = Callable[[Program], float | None]
 Apart = Callable[[Program, Program], bool]
+But = Callable[[Program, Sequence[Program], dict[str, str]], str]
 _READY = 0.25  # of the time until a server takes connections: without its single starts, what is closer says nothing
 _SMALL = 0.01  # of memory: a hundredth is a matter of where the kernel happened to put things
 _ONE = {"relocations": "relocation", "files": "file", "libraries": "library", "systems": "system"}
@@ -34,8 +35,9 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
     """One way to compare. figure: of a program, None where it has none. apart: whether two programs truly differ.
 
     says: what the best one is, in words that a figure follows; nothing: instead of these and the figure where that is
-    0. because: why the other is behind. measured: the figure is measured and not read, so that alike means that the
-    noise is larger than the difference.
+    0. because: why the other is behind; but: what speaks against it at the end, of the best one and those behind it, by
+    their names. measured: the figure is measured and not read, so that alike means that the noise is larger than the
+    difference.
     """
 
     name: CriterionName
@@ -44,6 +46,7 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
     figure: Figure
     apart: Apart
     because: Because
+    but: But | None = None
     nothing: str = ""
     more: bool = False
     measured: bool = False
@@ -181,6 +184,7 @@ def _memory(
     figure: Figure,
     noise_of: Callable[[Program], int],
     because: Because = reasons.none,
+    but: But | None = None,
 ) -> Criterion:
     return Criterion(
         name=name,
@@ -189,6 +193,7 @@ def _memory(
         figure=figure,
         apart=_more_memory(figure, noise_of),
         because=because,
+        but=but,
         measured=True,
     )
 
@@ -230,7 +235,14 @@ CRITERIA: tuple[Criterion, ...] = (
         because=reasons.of_mapping,
     ),
     _memory("memory", "takes the least memory (PSS) while it serves", _serving, _noise_serving),
-    _memory("memory", "takes the least memory (PSS) when one copy runs", _pss_alone, _noise_alone, reasons.of_memory),
+    _memory(
+        "memory",
+        "takes the least memory (PSS) when one copy runs",
+        _pss_alone,
+        _noise_alone,
+        reasons.of_memory,
+        reasons.less_anonymous,
+    ),
     _memory(
         "memory-copies",
         "takes the least memory (PSS) when {count} copies run",

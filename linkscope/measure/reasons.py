@@ -38,9 +38,9 @@ def rebuilt(program: Program) -> list[str]:
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
-    """NAMES in a sentence: `a`, `a and b`, `a, b, c and 4 more`."""
-    shown = list(names[:most])
-    if len(names) > most:
+    """NAMES in a sentence: `a`, `a and b`, `a, b, c and 4 more`. A single one more is named as well."""
+    shown = list(names if len(names) <= most + 1 else names[:most])
+    if len(shown) < len(names):
         shown.append(f"{len(names) - most} more")
     return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
 
@@ -92,18 +92,36 @@ def _files(count: int) -> str:
 
 def of_memory(best: Program, other: Program) -> str:
     """What of it is of no file, which may be less than the better one has; where that is not told, what is shared."""
-    mine, theirs = alone(best), alone(other)
+    mine, theirs, copies = _anonymous(best), _anonymous(other), alone(other)
     if theirs is None:
-        return ""
-    if theirs.anonymous is None:
-        return f"of which {size(theirs.private)} are shared with no other process" if theirs.private else ""
-    least = mine.anonymous if mine else None
-    if least is not None and least - theirs.anonymous > _NOTABLE * least:
+        private = copies.private if copies else 0
+        return f"of which {size(private)} are shared with no other process" if private else ""
+    if mine is not None and mine - theirs > _NOTABLE * mine:
         return (
-            f"though of that only {size(theirs.anonymous)} are anonymous, and here {size(least)}: the rest are pages "
-            "of files, which the kernel can drop and read again"
+            f"though of that only {size(theirs)} are anonymous, and here {size(mine)}: the rest are pages of files, "
+            "which the kernel can drop and read again"
         )
-    return f"of which {size(theirs.anonymous)} are anonymous, the rest pages of files" if theirs.anonymous else ""
+    return f"of which {size(theirs)} are anonymous, the rest pages of files" if theirs else ""
+
+
+def less_anonymous(best: Program, behind: Sequence[Program], names: dict[str, str]) -> str:
+    """Who farther behind than the next has the least memory of no file, where that is less than the best one has."""
+    mine = _anonymous(best)
+    told = [(found, one) for one in behind if (found := _anonymous(one)) is not None]
+    if mine is None or not told:
+        return ""
+    least, one = min(told, key=lambda each: each[0])
+    if one is behind[0] or mine - least <= _NOTABLE * mine:
+        return ""
+    return (
+        f"; but {names[one.path]} has the least that is anonymous, {size(least)} against {size(mine)}: the rest are "
+        "pages of files, which the kernel can drop and read again"
+    )
+
+
+def _anonymous(program: Program) -> int | None:
+    copies = alone(program)
+    return copies.anonymous if copies else None
 
 
 def of_copies(best: Program, other: Program) -> str:

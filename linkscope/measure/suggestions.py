@@ -119,7 +119,8 @@ def _balance(compared: _Compared) -> Iterator[str]:
     said = f"{listed([names[one.path] for one in ahead], len(ahead))} {'is' if len(ahead) == 1 else 'are'} first"
     behind = [one for one in verdicts if one.criterion not in places[best.path]]
     if not behind:
-        yield f"{said} by all {len(verdicts)} criteria."
+        tied = ", alone or in a tie," if any(one.tied for one in verdicts) else ""
+        yield f"{said}{tied} by all {len(verdicts)} criteria."
         return
     losing = listed([_instead(one, best, compared) for one in behind], len(behind))
     yield f"{said}, alone or in a tie, by {_by_what(places[best.path], compared)}; take another for {losing}."
@@ -152,7 +153,8 @@ def _instead(one: Verdict, best: Program, compared: _Compared) -> str:
     leaders = [program for program in compared.programs if program.path in (one.tied or (one.better,))]
     mine, theirs = _figure(one, best), _figure(one, leaders[0])
     number, _, unit = theirs.rpartition(" ")
-    shown = number if mine.endswith(f" {unit}") else theirs
+    is_counted = one.unit not in ("bytes", "seconds")
+    shown = number if is_counted or mine.endswith(f" {unit}") else theirs
     figures = f"{shown} and not {mine}" if mine not in ("", theirs) else theirs
     names = listed([compared.names[program.path] for program in leaders])
     return f"{compared.called.get(one.criterion, one.criterion)} ({names}: {figures})"

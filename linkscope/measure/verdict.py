@@ -103,4 +103,4 @@ def _against(criterion: Criterion, ahead: list[Program], behind: list[Program], 
         said = f",{said}"
     if criterion.amount(last) != criterion.amount(following):
         said += f"; the last is {names[last.path]} with {criterion.amount(last)}"
-    return said
+    return said + (criterion.but(best, behind, names) if criterion.but else "")

@@ -129,6 +129,18 @@ def test_who_has_more_memory_may_have_less_that_cannot_be_given_back() -> None:
     )
 
 
+def test_who_has_the_least_that_cannot_be_given_back_is_named_wherever_it_stands() -> None:
+    """Behind another that has as much of it as the best one."""
+    dynamic = [with_memory(more * KIB, 10, anonymous=92 * KIB) for more in (240, 260)]
+    static_, last = with_memory(700 * KIB, 10, anonymous=48 * KIB), with_memory(900 * KIB, 10, anonymous=90 * KIB)
+    programs = [program("a", run=dynamic[0]), program("b", run=dynamic[1]), static("c", run=static_)]
+    end = "; but c has the least that is anonymous, 48 KiB against 92 KiB: the rest are pages of files, which the "
+    for compared in (programs, [*programs, static("d", run=last)]):
+        message = by_name(verdict(compared))["memory"].message
+        assert "of which 92 KiB are anonymous, the rest pages of files; the last is" in message
+        assert f"{end}kernel can drop and read again" in message
+
+
 def test_where_the_kernel_does_not_say_what_is_anonymous_it_is_told_what_nobody_else_has() -> None:
     programs = [program("a", run=with_memory(28 * KIB, 10)), program("b", run=with_memory(280 * KIB, 70 * KIB))]
     message = by_name(verdict(programs))["memory"].message
