@@ -17,6 +17,8 @@ _NAMES = st.lists(st.text("abc-_./", min_size=1, max_size=40), min_size=2, max_s
         (["build/app-static", "/opt/app-dynamic"], ["app-static", "app-dynamic"]),
         (["old/app", "new/app", "new/other"], ["old/app", "new/app", "other"]),
         (["app"], ["app"]),
+        (["old/app", "new/lib", "old/app"], ["app#1", "lib", "app#2"]),
+        (["old/app", "old/app", "new/app"], ["old/app#1", "old/app#2", "new/app"]),
     ],
 )
 def test_a_program_is_called_by_the_last_part_of_its_path_unless_another_is_called_so(

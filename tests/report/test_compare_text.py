@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from linkscope.model.compare import Copies, Part
+from linkscope.model.inspect import Libc
 from linkscope.model.quantities import size
 from linkscope.report.compare import chart
 from linkscope.report.compare.figures import whole
@@ -94,6 +95,69 @@ def test_what_one_more_copy_costs_is_told_and_what_of_it_is_its_own() -> None:
     text = _text(document([program("a", run=run(copies=copies, one_more_copy=60_000)), program("b")]))
     assert _row(text, "one more copy") == [size(60_000), "–"]
     assert _row(text, "its own") == [size(50_000), "–"]
+
+
+def test_what_of_memory_is_anonymous_stands_below_the_sums_on_which_verdicts_rest() -> None:
+    def copies(anonymous: int | None) -> list[Copies]:
+        return [
+            Copies(count=n, rss=n, pss=n * 1024, private=n, page_tables=0, moment="exit", anonymous=anonymous)
+            for n in (1, 4, 16)
+        ]
+
+    told = _text(document([program("a", run=run(copies=copies(20_480))), program("b", run=run(copies=copies(None)))]))
+    lines = [line.split() for line in told.splitlines()]
+    below = [lines[place - 1][1] for place, line in enumerate(lines) if line[:1] == ["anonymous"]]
+    assert below == ["1", "16"]
+    assert _row(told, "anonymous") == ["20 KiB", "–"]
+    assert "anonymous" not in _text(document([program("a", run=run(copies=copies(None))), program("b")]))
+
+
+def test_what_is_not_known_of_a_program_that_lacks_a_file_is_not_told() -> None:
+    broken = program("b", problems=["libgone.so.1 is found nowhere"])
+    text = _text(document([program("a"), broken]))
+    for label in ("mapped in all", "other files", "with these, on disk", "relocations", "look-ups"):
+        assert _row(text, label)[1] == "–"
+    assert _row(text, "size") == ["16 KiB"] * 2
+
+
+def test_the_best_is_marked_also_beside_one_that_has_no_part_in_the_verdict() -> None:
+    programs = [program("a"), static("b"), program("c", problems=["libgone.so.1 is found nowhere"])]
+    sizes = verdict("size", programs[:2], [one.size for one in programs[:2]], better="a")
+    assert _row(_text(document(programs, [sizes])), "size") == ["16 KiB *", "762 KiB", "16 KiB"]
+
+
+def test_a_canary_that_may_be_the_c_library_s_alone_is_none_of_a_static_program() -> None:
+    """Its absence is told all the same."""
+    checked = msgspec.structs.replace(program("a").hardening, canary=True, fortify=False)
+    programs = [program("a", hardening=checked), static("b", hardening=checked), static("c")]
+    text = _text(document(programs))
+    assert _row(text, "canary") == ["yes", "–", "no"]
+    assert "fortify no" in text
+    go = static("d", hardening=checked, libc=Libc(family="none"))
+    assert "canary yes" in _text(document([programs[0], go]))
+
+
+def test_programs_for_several_machines_have_a_row_for_that() -> None:
+    assert _row(_text(document([program("a"), program("b", machine="aarch64")])), "machine") == ["x86_64", "aarch64"]
+    assert "machine" not in _text(document([program("a"), program("b")]))
+
+
+def test_blocks_of_columns_are_alike_and_without_rows_of_which_they_have_nothing() -> None:
+    programs = [program(f"program-{number}", requires={"GLIBC": "2.34"}) for number in range(7)]
+    programs += [static(f"static-{number}") for number in range(3)]
+    blocks = _text(document(programs), 80).partition("What they consist of")[0].strip().split("\n\n")
+    widths = [len(re.split(r" {2,}", block.splitlines()[-3].strip())) for block in blocks]
+    assert max(widths) - min(widths) <= 1
+    assert ["needs GLIBC" in block for block in blocks] == [True] * (len(blocks) - 1) + [False]
+
+
+def test_a_verdict_about_connections_is_not_called_one_about_copies() -> None:
+    serving = run(seconds=None, user=None, system=None, instructions=None, server=server(2, 80_000), copies=[])
+    programs = [program("a", run=serving), static("b", run=serving)]
+    more = verdict("memory-copies", programs, [1, 2], better="a", message="a takes less for one more connection")
+    assert "  connections  a takes less" in _text(document(programs, [more]))
+    several = [program("a", run=run()), static("b", run=run())]
+    assert "  many copies  a takes less" in _text(document(several, [more]))
 
 
 def test_what_could_not_be_measured_stands_below_the_figures() -> None:

@@ -10,7 +10,7 @@ from linkscope.model.quantities import duration, size
 from linkscope.report.compare import consequences, figures, parts
 from linkscope.report.compare.names import called
 from linkscope.report.compare.sidebyside import Row
-from linkscope.report.compare.text import CRITERIA
+from linkscope.report.compare.text import criterion_called
 from linkscope.report.escape import exact, quoted
 from linkscope.report.lines import clipped
 from linkscope.report.markup import code, inert, sentence
@@ -81,7 +81,7 @@ def _verdict(document: CompareDocument) -> str:
     if not document.verdict:
         return ""
     rows = [
-        f"| {CRITERIA[verdict.criterion]} | {_said(clipped(verdict.message, _MESSAGE))} |\n"
+        f"| {criterion_called(verdict, document)} | {_said(clipped(verdict.message, _MESSAGE))} |\n"
         for verdict in document.verdict
     ]
     return f"\n| Criterion | Verdict |\n| --- | --- |\n{''.join(rows)}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from linkscope.model.compare import CompareDocument, Measurement
+from linkscope.model.compare import CompareDocument, Measurement, Verdict
 from linkscope.model.quantities import duration
 from linkscope.report.compare import chart, consequences, figures, parts
 from linkscope.report.compare.names import called
@@ -17,16 +17,6 @@ from linkscope.report.lines import painted
 from linkscope.report.page import INDENT, LABEL, Page, Span, flow, words
 
 _Lines = Iterable[list[Span]]
-CRITERIA = {
-    "size": "size",
-    "start": "start",
-    "memory": "memory",
-    "memory-copies": "many copies",
-    "independence": "independence",
-    "updates": "updates",
-    "portability": "portability",
-}
-"""What the criteria are called before their sentences."""
 
 
 def render(document: CompareDocument, page: Page) -> Iterator[str]:
@@ -109,9 +99,16 @@ def _times(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
+def criterion_called(verdict: Verdict, document: CompareDocument) -> str:
+    """What a criterion is called before its sentence: many of a server, of which one copy ran, are its connections."""
+    if verdict.criterion != "memory-copies":
+        return verdict.criterion
+    return "many copies" if any(map(figures.most_copies, document.programs)) else "connections"
+
+
 def _verdict(document: CompareDocument, page: Page) -> Iterator[list[Span]]:
     for verdict in document.verdict:
-        label = CRITERIA.get(verdict.criterion, verdict.criterion)
+        label = criterion_called(verdict, document)
         first: list[Span] = [(f"{'':{INDENT}}{label:<{LABEL}}", "faint")]
         yield from words(verdict.message, "", page, first)
 
