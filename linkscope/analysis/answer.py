@@ -20,12 +20,13 @@ from linkscope.process.family.census import is_dead
 from linkscope.process.family.orphans import Verdict
 from linkscope.process.linkmap_memory import LinkMapMemory, NoLinkMap
 from linkscope.process.observation import Observation
+from linkscope.process.packing import packer_of
 from linkscope.process.surroundings.scripts import Script
 from linkscope.process.surroundings.units import placement_of
 from linkscope.process.usage import process_memory
 
 if TYPE_CHECKING:
-    from linkscope.analysis.inside import Insides
+    from linkscope.analysis.inside import Insides, Look
     from linkscope.model.inspect import Content
 
 _NO_LIBRARIES: frozenset[Origin] = frozenset(("executable", "interpreter", "vdso"))
@@ -45,18 +46,36 @@ class Answers:
 
     @cached_property
     def _insides(self) -> Insides:
-        from linkscope.analysis.inside import Insides  # not wanted by most
+        from linkscope.analysis.inside import Insides, Search  # not wanted by most
 
-        return Insides()
+        return Insides(search=Search(unpack=self._looking.unpack))
 
     def _contents(self, observation: Observation) -> list[Content] | None:
         """What is inside the program's own file; None where that was not asked for, or the file cannot be read."""
-        program, pid = observation.program, observation.snapshot.through
-        if not self._looking.contents or program is None:
+        program = observation.program
+        if not self._looking.contents:
             return None
-        if observation.ran is not None and observation.ran.loader is not None:
-            return self._insides.of_mapped(pid, program)  # the kernel started the loader
-        return self._insides.of_program(pid, program.path)
+        if program is not None and observation.ran is not None and observation.ran.loader is not None:
+            return self._insides.of_mapped(observation.snapshot.through, program)  # the kernel started the loader
+        look = self._started(observation)
+        return None if look is None else look.contents
+
+    def _started(self, observation: Observation) -> Look | None:
+        """What is inside the file that the kernel started; None as above."""
+        program, snapshot = observation.program, observation.snapshot
+        path = snapshot.exe if program is None else program.path
+        return None if path is None else self._insides.look_at_program(snapshot.through, path)
+
+    def _about_packing(self, observation: Observation) -> Iterator[ProcessFinding]:
+        """That the program was packed into its file."""
+        packer, path = packer_of(observation), text(observation.snapshot.exe or "")
+        if packer is None:
+            return
+        look = self._started(observation) if self._looking.contents else None
+        if look is not None and look.failure is not None:
+            yield findings.cannot_unpack(path, look.failure.reason)
+        else:
+            yield findings.packed(path, packer, look is not None and look.unpacked)
 
     @cached_property
     def _families(self) -> Families:
@@ -72,6 +91,7 @@ class Answers:
             *(about_text(observation) if self._looking.verify_text else ()),
             *_about_the_answer(observation),
             *_about_the_process(observation),
+            *self._about_packing(observation),
             *_about_the_family(family, orphan),
         ]
         libraries = [one for one in observation.objects if observation.match.origins[one] not in _NO_LIBRARIES]

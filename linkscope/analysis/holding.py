@@ -22,7 +22,7 @@ _WHOLE = re.compile(r"\.so\.(\d+\.\d+\.\d+)$")
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What one file or process holds. packed: the file's path, where it is packed and was not looked into.
+    """What one file or process holds. packed: the path of the file, where it is packed and was not looked into.
 
     process: it is one. closed: a process that the caller may not look into. unsteady: one that became another program
     each time that it was looked at. by_texts, unknown: of a file without a match, whether its machine code was not
@@ -216,8 +216,7 @@ class Holding:
         beside: bool = False,
         ecosystem: str | None = None,
     ) -> Match:
-        content = version.content
-        return Match(
+        match = Match(
             path=self._file.path,
             path_bytes=self._file.path_bytes,
             pid=None,
@@ -225,16 +224,26 @@ class Holding:
             library=None if library is None else text(library),
             beside=beside,
             version=version.number,
-            version_from=version.source,
             via=via,
-            name=version.name or soname or text(self._what.name),
+            name=soname or text(self._what.name),
             soname=soname,
             ecosystem=ecosystem,
             itself=itself,
-            evidence=list(content.evidence) if content else [],
-            proof=content.proof if content else None,
-            absent_code=list(content.absent_code) if content else [],
         )
+        return in_version(match, version)
+
+
+def in_version(match: Match, version: Version) -> Match:
+    """MATCH with what tells the version of what was found, and with what proves it."""
+    content = version.content
+    return msgspec.structs.replace(
+        match,
+        name=version.name or match.name,
+        version_from=version.source,
+        evidence=list(content.evidence) if content else [],
+        proof=content.proof if content else None,
+        absent_code=list(content.absent_code) if content else [],
+    )
 
 
 def version_of(what: Sought, held: Iterable[Content], soname: str | None) -> Version:

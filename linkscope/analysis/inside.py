@@ -97,10 +97,9 @@ class Insides:
         except OSError:
             return None
 
-    def of_program(self, pid: int, path: str) -> list[Content] | None:
+    def look_at_program(self, pid: int, path: str) -> Look | None:
         """Of the file that the kernel started as process PID, which may be deleted; None where it cannot be read."""
-        look = self._at(procfs.path_of(pid, "exe"), path, os.open)
-        return None if look is None else look.contents
+        return self._at(procfs.path_of(pid, "exe"), path, os.open)
 
     def of_mapped(self, pid: int, one: Mapped) -> list[Content] | None:
         """Of a file that process PID has mapped, deleted ones included; None where its bytes cannot be had."""

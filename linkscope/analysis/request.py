@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -30,7 +31,8 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
     objects: list them. memory: what they cost (smaps, which takes the kernel time). verify_text: compare code in memory
     with the files. tree: the whole family, with the channels inside. stale_only: nothing but what must be restarted.
     scripts: whether an interpreter's script changed. kernel: whether a newer kernel is installed. user: only processes
-    of this user, a name as the document has it; None: everybody's. contents: what is inside the program's own file.
+    of this user, a name as the document has it; None: everybody's. contents: what is inside the program's own file, or,
+    if `unpack`, what was packed into it.
     """
 
     objects: bool = True
@@ -42,6 +44,7 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
     kernel: bool = False
     user: str | None = None
     contents: bool = False
+    unpack: bool = False
 
 
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +66,11 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True):
 class Running(msgspec.Struct, frozen=True, kw_only=True):
     """How `compare` runs the programs.
 
-    arguments: of each of them. rounds: how many runs of each; None: until the medians are known well. copies: how many
+    arguments: of each of them. input: the file that each run reads from its start; None: nothing. accepted: the exit
+    codes that are a good end. rounds: how many runs of each; None: until the medians are known well. copies: how many
     are there at once when memory is looked at. timeout: seconds for one run. serve: the port on which they serve, 0 for
     a free one; None: they are no servers. connections: how many are open at once when a server's memory is looked at.
+    estimated: is called with a sentence that says how often each is started and how long that takes, once it is known.
     """
 
     arguments: tuple[str, ...] = ()
@@ -74,3 +79,6 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 10.0
     serve: int | None = None
     connections: tuple[int, ...] = (1, 8)
+    input: str | None = None
+    accepted: tuple[int, ...] = (0,)
+    estimated: Callable[[str], None] = lambda _estimate: None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from linkscope.analysis.holding import Held, Version, beside, told_by, version_of
-from linkscope.analysis.inside import Insides, Search
+from linkscope.analysis.holding import Held, Version, beside, in_version, told_by, version_of
+from linkscope.analysis.inside import Insides, Look, Search
 from linkscope.analysis.inspect import error_of
 from linkscope.analysis.objects import Objects, disk_of
 from linkscope.analysis.sought import Sought
@@ -15,6 +15,7 @@ from linkscope.model.who import How, Match
 from linkscope.process import procfs
 from linkscope.process.mapped import Mapped, basename
 from linkscope.process.observation import Observation, Observer
+from linkscope.process.packing import packer_of
 from linkscope.process.views import Views
 
 _TRIES = 3
@@ -36,34 +37,31 @@ class Running:
         """
         for pid in procfs.pids():
             try:
-                held = self._of(pid)
+                yield from self._of(pid)
             except ProcessGone:
                 continue
             except NotPermitted:
-                held = Held([], process=True, closed=True)
+                yield Held([], process=True, closed=True)
             except ProcessUnsteady:
-                held = Held([], process=True, unsteady=True)
+                yield Held([], process=True, unsteady=True)
             except OutOfDescriptors:
                 raise
             except LinkScopeError as error:
                 yield error_of(f"/proc/{pid}", error.reason)
-                continue
-            if held is not None:
-                yield held
 
-    def _of(self, pid: int) -> Held | None:
-        """What one process holds while it runs one program; None where it runs none. Raises ProcessUnreadable."""
+    def _of(self, pid: int) -> list[Held | AnalysisError]:
+        """What one process holds while it runs one program; nothing where it runs none. Raises ProcessUnreadable."""
         for _ in range(_TRIES):
             observation = self._observer.observe(pid, costs=False)
             snapshot = observation.snapshot
             if snapshot.mappings is None:
-                return Held([], process=True, closed=True)
+                return [Held([], process=True, closed=True)]
             if not snapshot.mappings:
-                return None
-            found = list(_Process(self._what, self._insides, self._observer, observation, self._booted).matches())
+                return []
+            found = _Process(self._what, self._insides, self._observer, observation, self._booted).held()
             if snapshot.is_current():
                 break
-        return Held(found, process=True)
+        return found
 
 
 class _Process:
@@ -77,6 +75,36 @@ class _Process:
         self._seen = observation
         self._objects = Objects(observation, observer, procfs.start_time(observation.snapshot.stat, booted))
         self._ways = _ways(observation)
+
+    def held(self) -> list[Held | AnalysisError]:
+        """All that it holds, and why what was packed into its program cannot be told."""
+        matches = list(self.matches())
+        if packer_of(self._seen) is None:
+            return [Held(matches, process=True)]
+        path = self._seen.snapshot.exe or ""
+        look = self._insides.look_at_program(self._seen.snapshot.through, path)
+        if look is None or not look.unpacked:
+            failure = [] if look is None or look.failure is None else [error_of(path, look.failure.reason)]
+            return [Held(matches, text(path), process=True), *failure]
+        return [Held([*self._in_packed(path, look), *matches], process=True)]
+
+    def _in_packed(self, path: str, look: Look) -> Iterator[Match]:
+        """What was packed into the program, of which nothing is mapped as a file."""
+        for content in filter(self._what.is_inside, look.contents):
+            match = Match(
+                path=text(path),
+                path_bytes=exact_bytes(path),
+                pid=self._seen.snapshot.pid,
+                how="inside",
+                library=None,
+                version=content.version,
+                via=[text(path)],
+                name=content.name,
+                ecosystem=content.ecosystem,
+                unpacked=True,
+                command=text(self._seen.snapshot.stat.name),
+            )
+            yield in_version(match, told_by(content))
 
     def matches(self) -> Iterator[Match]:
         """Every way, in the order of the link map."""
@@ -128,24 +156,21 @@ class _Process:
 
     def _match(self, how: How, one: Mapped, version: Version, via: list[str], ecosystem: str | None) -> Match:
         program = self._seen.program or one
-        return Match(
+        match = Match(
             path=text(program.path),
             path_bytes=exact_bytes(program.path),
             pid=self._seen.snapshot.pid,
             how=how,
             library=None if how == "inside" and one is self._seen.program else text(one.path),
             version=version.number,
-            version_from=version.source,
             via=via,
-            name=version.name or text(one.soname or self._what.name),
+            name=text(one.soname or self._what.name),
             soname=None if one.soname is None else text(one.soname),
             ecosystem=ecosystem,
-            evidence=list(version.content.evidence) if version.content else [],
-            proof=version.content.proof if version.content else None,
-            absent_code=list(version.content.absent_code) if version.content else [],
             disk=disk_of(one),
             command=text(self._seen.snapshot.stat.name),
         )
+        return in_version(match, version)
 
 
 def _ways(observation: Observation) -> dict[Mapped, list[Mapped]]:

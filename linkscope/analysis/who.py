@@ -101,7 +101,7 @@ def document(
         name=text(name),
         older_than=older_than,
         matches=matches,
-        packed=[one.packed for one in held if one.packed is not None],
+        packed=list(dict.fromkeys(one.packed for one in held if one.packed is not None)),
         summary=WhoSummary(
             files=sum(not one.process for one in held),
             processes=sum(one.process and not one.closed and not one.unsteady for one in held),

@@ -35,6 +35,7 @@ Result = Process | FamilyTree | ProcessError
 @click.option("--tree", is_flag=True, help="Show the whole family, and the channels inside it.")
 @click.option("--verify-text", is_flag=True, help="Compare the code in memory with the files that it was mapped from.")
 @click.option("--contents", is_flag=True, help="Say what was linked into the program itself, also into a deleted one.")
+@click.option("--unpack", is_flag=True, help="With --contents: say it of what was packed, for a file packed by UPX.")
 @click.option("--scripts", is_flag=True, help="For an interpreter, tell whether its script was changed since.")
 @watching
 def command(
@@ -43,6 +44,7 @@ def command(
     tree: bool,
     verify_text: bool,
     contents: bool,
+    unpack: bool,
     scripts: bool,
     every: float | None,
     count: int | None,
@@ -62,7 +64,9 @@ def command(
     chosen = list(dict.fromkeys(map(_number, pids)))
     if not chosen:
         raise click.UsageError("Name at least one process by its number. `linkscope ps` lists them.")
-    looking = Looking(tree=tree, verify_text=verify_text, scripts=scripts, contents=contents)
+    if unpack and not contents:
+        raise click.UsageError("--unpack goes with --contents.")
+    looking = Looking(tree=tree, verify_text=verify_text, scripts=scripts, contents=contents, unpack=unpack)
     live = rounds(every, count, form)
     output = Output()
     if live is not None:

@@ -25,6 +25,7 @@ FindingCode = Literal[
     "preloaded",
     "audited",
     "loaded-by-static",
+    "packed",
     "memory-file",
     "executable-anonymous-memory",
     "writable-executable-memory",

@@ -100,6 +100,19 @@ def loaded_by_static(count: int) -> ProcessFinding:
     return _note("loaded-by-static", None, message)
 
 
+def packed(path: str, packer: str, unpacked: bool) -> ProcessFinding:
+    """The program runs from memory of no file. UNPACKED: what is inside was worked out and told."""
+    inside = "was unpacked, and told" if unpacked else "is told by --contents --unpack"
+    return _note(
+        "packed", path, f"{path} is packed by {packer}, and runs from memory of no file; what is inside {inside}"
+    )
+
+
+def cannot_unpack(path: str, reason: str) -> ProcessFinding:
+    """What is inside a packed program was asked for, and cannot be told."""
+    return _finding("packed", path, f"{path}: {reason}")
+
+
 def zombie(parent: int) -> ProcessFinding:
     """The process has ended, and its parent has not asked how."""
     return _note("zombie", None, f"it has ended, and its parent {parent} has not waited for it")

@@ -12,6 +12,7 @@ from linkscope.analysis.request import Looking
 from linkscope.model.inspect import Content
 from linkscope.model.pid import Process
 from tests.contents.samples import linked
+from tests.oracle.upx import packed
 from tests.process.started import started
 
 FixtureFile = Callable[[str], Path]
@@ -25,8 +26,8 @@ _USE = (
 )
 
 
-def _observed(pid: int, *, contents: bool = True) -> Process:
-    (process,) = processes([pid], Looking(memory=False, contents=contents)).processes
+def _observed(pid: int, *, contents: bool = True, unpack: bool = False) -> Process:
+    (process,) = processes([pid], Looking(memory=False, contents=contents, unpack=unpack)).processes
     return process
 
 
@@ -73,3 +74,19 @@ def test_nothing_inside_is_an_answer(fixture_file: FixtureFile) -> None:
     with started([fixture_file("servers/threads"), "-p", "0"]) as program:
         program.expect("port")
         assert _observed(program.pid).contents == []
+
+
+def test_of_a_packed_one_it_is_said_and_told_where_that_was_asked_for(static: Path, tmp_path: Path) -> None:
+    made = packed(static, tmp_path / "packed", "-1", "--lzma")
+    with started([made]) as program:
+        told = program.expect("version=").partition("=")[2]
+        plain, asked, within = (
+            _observed(program.pid, contents=contents, unpack=unpack)
+            for contents, unpack in ((False, False), (True, False), (True, True))
+        )
+    for process in (plain, asked, within):
+        (said,) = [finding for finding in process.findings if finding.code == "packed"]
+        assert (said.path, said.level) == (str(made), "note")
+        assert ("--unpack" in said.message) == (process is not within)
+    assert (plain.contents, asked.contents) == (None, [])
+    assert {"zlib": told, "upx": "4.2.4"}.items() <= _versions(within.contents).items()

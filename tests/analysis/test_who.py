@@ -1,13 +1,11 @@
 """`who`: everything that holds a library, as the loader, the kernel and the programs themselves say it."""
 
-import contextlib
 import os
 import re
 import shutil
 import subprocess
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,101 +17,55 @@ from linkscope.analysis.inspect import inspect
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.who import who, who_of
 from linkscope.errors import BadAssumption
-from linkscope.model.who import Match, WhoDocument
 from linkscope.policy.terms import Group, Policy
+from tests.analysis.zlib_users import match_of, said_by, ways_in
+from tests.analysis.zlib_users import zlib_users as zlib_users
+from tests.analysis.zlib_users import zlib_version as zlib_version
 from tests.contents.samples import linked, texts, with_constants
 from tests.oracle.availability import Unavailable
 from tests.oracle.elfwriter import executable, shared_object
-from tests.process.started import NOBODY, Started, as_user, started
 
 FixtureFile = Callable[[str], Path]
-_USES_ZLIB = (
-    "#include <stdio.h>\n#include <zlib.h>\n"
-    "int main(int argc, char **argv) { static char b[999]; unsigned long n = 9;\n"
-    'if (argc > 2) { compress(b, &n, b, 1); uncompress(b, &n, b, 1); } printf("version=%s\\n", zlibVersion());\n'
-    "fflush(stdout); getchar(); return 0; }\n"
-)
 _HOWS = ("needed", "indirect")
-
-
-@pytest.fixture(scope="module")
-def zlib_users(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with programs that use zlib: as a shared library, inside, by a library that has it inside; or not."""
-    folder = tmp_path_factory.mktemp("users")
-    linked(folder / "dynamic", _USES_ZLIB, ["-lz"])
-    linked(folder / "static", _USES_ZLIB, ["-static", "-lz"])
-    source = (
-        "#include <zlib.h>\nint packs(char *b, unsigned long *n) { return compress(b, n, b, 1) + *zlibVersion(); }\n"
-    )
-    linked(
-        folder / "libpacks.so", source, ["-shared", "-fPIC", "-Wl,-Bsymbolic", "-Wl,-Bstatic", "-lz", "-Wl,-Bdynamic"]
-    )
-    through = "int packs(char *, unsigned long *); int main(void) { unsigned long n = 0; return packs(0, &n); }\n"
-    linked(folder / "through", through, [f"-L{folder}", "-lpacks", "-Wl,-rpath,$ORIGIN"])
-    linked(folder / "without", "int main(void) { return 0; }\n", [])
-    for source_file in folder.glob("*.c"):
-        source_file.unlink()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def zlib_version(zlib_users: Path) -> str:
-    """What the linked library says of itself."""
-    return _said_by(zlib_users / "static")
-
-
-def _said_by(path: Path) -> str:
-    done = subprocess.run([path], input="\n", capture_output=True, text=True, check=True, timeout=30)
-    return done.stdout.strip().partition("=")[2]
-
-
-def _ways(document: WhoDocument) -> dict[str, list[str]]:
-    """How each file holds it, by its name."""
-    found: dict[str, list[str]] = {}
-    for match in document.matches:
-        found.setdefault(os.path.basename(match.path), []).append(match.how)
-    return found
-
-
-def _of(document: WhoDocument, name: str) -> Match:
-    (match,) = (match for match in document.matches if os.path.basename(match.path) == name)
-    return match
 
 
 @pytest.mark.parametrize("name", ["zlib", "libz.so.1", "libz", "ZLIB"])
 def test_one_question_finds_it_mapped_and_inside(zlib_users: Path, zlib_version: str, name: str) -> None:
     document = who(name, [str(zlib_users)])
-    assert _ways(document) == {
+    assert ways_in(document) == {
         "dynamic": ["needed"],
         "static": ["inside"],
         "libpacks.so": ["inside"],
         "through": ["inside"],
     }
     assert {match.version for match in document.matches if match.how == "inside"} == {zlib_version}
-    through = _of(document, "through")
+    through = match_of(document, "through")
     assert [os.path.basename(path) for path in through.via] == ["through", "libpacks.so"]
     assert through.library == str(zlib_users / "libpacks.so")
-    assert (_of(document, "static").library, _of(document, "static").via) == (None, [str(zlib_users / "static")])
+    assert (match_of(document, "static").library, match_of(document, "static").via) == (
+        None,
+        [str(zlib_users / "static")],
+    )
     assert (document.summary.files, document.errors) == (5, [])
 
 
 def test_the_version_of_a_shared_one_is_what_it_tells_the_program(zlib_users: Path) -> None:
-    match = _of(who("zlib", [str(zlib_users / "dynamic")]), "dynamic")
-    assert (match.version, match.version_from) == (_said_by(zlib_users / "dynamic"), "contents")
+    match = match_of(who("zlib", [str(zlib_users / "dynamic")]), "dynamic")
+    assert (match.version, match.version_from) == (said_by(zlib_users / "dynamic"), "contents")
 
 
 def test_a_path_means_that_very_file_and_nothing_inside(zlib_users: Path) -> None:
-    library = _of(who("zlib", [str(zlib_users)]), "dynamic").library
+    library = match_of(who("zlib", [str(zlib_users)]), "dynamic").library
     assert library is not None
     for path in (library, os.path.realpath(library)):
-        assert _ways(who(path, [str(zlib_users)])) == {"dynamic": ["needed"]}
+        assert ways_in(who(path, [str(zlib_users)])) == {"dynamic": ["needed"]}
     copy = zlib_users.parent / "libz.so.1"
     shutil.copy(library, copy)
     assert who(str(copy), [str(zlib_users)]).matches == []
 
 
 def test_the_library_itself_is_found_where_it_lies(zlib_users: Path, tmp_path: Path) -> None:
-    library = _of(who("zlib", [str(zlib_users)]), "dynamic").library
+    library = match_of(who("zlib", [str(zlib_users)]), "dynamic").library
     shutil.copy(str(library), tmp_path / "other-name.so")
     (match,) = who("zlib", [str(tmp_path)]).matches
     assert (match.how, match.itself, match.soname, match.name) == ("inside", True, "libz.so.1", "zlib")
@@ -124,7 +76,7 @@ def test_in_a_package_it_is_found_by_the_members_name(zlib_users: Path, tmp_path
         for name in ("static", "without", "through", "libpacks.so"):
             archive.write(zlib_users / name, f"bin/{name}")
     document = who("zlib", [str(tmp_path / "release.zip")])
-    assert _ways(document) == {"static": ["inside"], "through": ["inside"], "libpacks.so": ["inside"]}
+    assert ways_in(document) == {"static": ["inside"], "through": ["inside"], "libpacks.so": ["inside"]}
     assert {match.path.partition("!")[0] for match in document.matches} == {str(tmp_path / "release.zip")}
 
 
@@ -136,7 +88,7 @@ _GRAFTED = "libz-dd453c56.so.1.2.11"
 @pytest.fixture
 def repaired(zlib_users: Path, tmp_path: Path) -> Path:
     """A folder as auditwheel leaves it: a module that finds a renamed zlib, and a library beside that does not."""
-    library = _of(who("zlib", [str(zlib_users / "dynamic")]), "dynamic").library
+    library = match_of(who("zlib", [str(zlib_users / "dynamic")]), "dynamic").library
     libs = tmp_path / "app.libs"
     libs.mkdir()
     (tmp_path / "app").mkdir()
@@ -149,7 +101,7 @@ def repaired(zlib_users: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["libz.so.1", "libz.so.1.2.11", "libz", "z", "zlib", _GRAFTED])
 def test_a_copy_that_auditwheel_renamed_is_found_by_its_name_before(repaired: Path, name: str) -> None:
-    found = _ways(who(name, [str(repaired)]))
+    found = ways_in(who(name, [str(repaired)]))
     assert found == {_GRAFTED: ["inside"], "_ext.so": ["needed"], "libneeds-00112233.so.1": ["needed"]}
 
 
@@ -159,19 +111,19 @@ def test_a_renamed_copy_of_another_version_or_library_is_not_meant(repaired: Pat
 
 
 def test_what_lies_beside_a_library_that_does_not_find_it_is_what_it_gets(repaired: Path, zlib_version: str) -> None:
-    match = _of(who("zlib", [str(repaired)]), "libneeds-00112233.so.1")
+    match = match_of(who("zlib", [str(repaired)]), "libneeds-00112233.so.1")
     assert (match.library, match.beside) == (str(repaired / "app.libs" / _GRAFTED), True)
     assert (match.version, match.version_from) == (zlib_version, "beside")
 
 
 def test_a_program_does_not_get_what_lies_beside_it(zlib_users: Path, tmp_path: Path) -> None:
     """Nothing is loaded before it: its loader says that the library is not found."""
-    library = _of(who("zlib", [str(zlib_users / "dynamic")]), "dynamic").library
+    library = match_of(who("zlib", [str(zlib_users / "dynamic")]), "dynamic").library
     shutil.copy(str(library), tmp_path / _GRAFTED)
     program = executable(tmp_path / "app", needed=(_GRAFTED,))
     said = subprocess.run([program], capture_output=True, text=True, timeout=30)
     assert f"{_GRAFTED}: cannot open shared object file" in said.stderr
-    match = _of(who(_GRAFTED, [str(program)]), "app")
+    match = match_of(who(_GRAFTED, [str(program)]), "app")
     assert (match.library, match.beside, match.version) == (None, False, None)
 
 
@@ -190,13 +142,13 @@ def test_a_library_of_the_same_package_is_named_as_its_other_files(repaired: Pat
 
 def test_a_library_is_named_without_a_way_back_where_that_is_the_same_file(repaired: Path) -> None:
     expected = str(repaired / "app.libs" / _GRAFTED)
-    assert _of(who("zlib", [str(repaired / "app")]), "_ext.so").library == expected
+    assert match_of(who("zlib", [str(repaired / "app")]), "_ext.so").library == expected
     (repaired / "elsewhere/deep").mkdir(parents=True)
     shutil.move(repaired / "app", repaired / "elsewhere/deep/app")
     shutil.copytree(repaired / "app.libs", repaired / "elsewhere/deep/app.libs")
     (repaired / "app").symlink_to("elsewhere/deep/app")
     behind = str(repaired / "elsewhere/deep/app.libs" / _GRAFTED)
-    assert _of(who("zlib", [str(repaired / "app/_ext.so")]), "_ext.so").library == behind
+    assert match_of(who("zlib", [str(repaired / "app/_ext.so")]), "_ext.so").library == behind
 
 
 # --- Versions ---------------------------------------------------------------------------------------------------------
@@ -296,133 +248,13 @@ def test_what_is_found_by_name_is_what_inspect_finds_among_everything(zlib_users
     assert {match.path: (match.version, match.evidence) for match in inside} == expected
 
 
-# --- Processes --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def running(zlib_users: Path, tmp_path: Path) -> Iterator[dict[str, Started]]:
-    """The programs, each from a copy, waiting for a line."""
-    copies = {name: shutil.copy(zlib_users / name, tmp_path / name) for name in ("dynamic", "static")}
-    with started([copies["dynamic"]]) as dynamic, started([copies["static"]]) as static:
-        dynamic.expect("version=")
-        static.expect("version=")
-        yield {"dynamic": dynamic, "static": static}
-
-
-def _by_pid(document: WhoDocument) -> dict[int | None, Match]:
-    return {match.pid: match for match in document.matches}
-
-
-def test_processes_hold_it_mapped_or_inside(running: dict[str, Started], zlib_version: str) -> None:
-    document = who("zlib")
-    found = _by_pid(document)
-    mapped, inside = found[running["dynamic"].pid], found[running["static"].pid]
-    assert (mapped.how, mapped.disk, mapped.command) == ("mapped", "same", "dynamic")
-    assert str(mapped.library) in Path(f"/proc/{running['dynamic'].pid}/maps").read_text()
-    assert f"version={mapped.version}" in running["dynamic"].lines
-    assert (inside.how, inside.library, inside.version) == ("inside", None, zlib_version)
-    for pid, match in found.items():
-        if match.how == "mapped":
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # others end when they like
-                assert os.path.basename(match.library or "") in Path(f"/proc/{pid}/maps").read_text()
-
-
-def test_without_being_asked_processes_are_left_out_where_there_are_paths(
-    running: dict[str, Started], zlib_users: Path
-) -> None:
-    pids = {match.pid for match in who("zlib", [str(zlib_users)]).matches}
-    both = {match.pid for match in who("zlib", [str(zlib_users)], processes=True).matches}
-    assert pids == {None}
-    assert both >= {None, running["static"].pid}
-
-
-def test_a_deleted_program_still_tells_what_is_inside(running: dict[str, Started], zlib_version: str) -> None:
-    os.unlink(os.readlink(f"/proc/{running['static'].pid}/exe"))
-    match = _by_pid(who("zlib"))[running["static"].pid]
-    assert (match.how, match.disk, match.version) == ("inside", "deleted", zlib_version)
-
-
-def _with_own_library(zlib_users: Path, folder: Path) -> tuple[Path, Path]:
-    """A program and its own zlib, beside one another."""
-    system = _of(who("zlib", [str(zlib_users / "dynamic")]), "dynamic").library
-    folder.chmod(0o755)
-    library = Path(shutil.copy(str(system), folder / "libz.so.1"))
-    return linked(folder / "app", _USES_ZLIB, ["-lz", "-Wl,-rpath,$ORIGIN"]), library
-
-
-def test_a_library_that_was_replaced_is_told_in_the_version_that_is_mapped(zlib_users: Path, tmp_path: Path) -> None:
-    """What stands at its path now is another version: the process has to be restarted."""
-    app, library = _with_own_library(zlib_users, tmp_path)
-    with started([app]) as program:
-        told = program.expect("version=").partition("=")[2]
-        patched = library.with_suffix(".new")
-        patched.write_bytes(library.read_bytes().replace(told.encode(), told[:-1].encode() + b"~"))
-        patched.rename(library)
-        match = _by_pid(who("libz.so.1"))[program.pid]
-        assert (match.disk, match.version, match.library) == ("replaced", told, str(library))
-        assert _by_pid(who(str(library)))[program.pid].disk == "replaced"
-
-
-def test_whoever_may_only_read_memory_has_the_version_from_there(zlib_users: Path, folder: Path) -> None:
-    """The links to deleted files are for the administrator alone; the user's own memory is not."""
-    app, library = _with_own_library(zlib_users, folder)
-    with as_user([app]) as program:
-        told = program.expect("version=").partition("=")[2]
-        library.unlink()
-        reading, writing = os.pipe()
-        child = os.fork()
-        if not child:
-            try:
-                os.setgroups([])
-                os.setgid(NOBODY)
-                os.setuid(NOBODY)
-                match = _by_pid(who("zlib"))[program.pid]
-                os.write(writing, f"{match.disk} {match.version}".encode())
-            finally:
-                os._exit(0)
-        os.close(writing)
-        with open(reading) as said:
-            assert said.read() == f"deleted {told}"
-        os.waitpid(child, 0)
-
-
-def test_what_was_opened_leads_to_what_it_needs(fixture_file: FixtureFile, tmp_path: Path) -> None:
-    """Of copies: the fixtures may be made anew meanwhile."""
-    program = Path(shutil.copy(fixture_file("process/dlopen"), tmp_path / "dlopen"))
-    plugin, needed = (
-        Path(shutil.copy(fixture_file(f"process/plugins/{name}"), tmp_path / name))
-        for name in ("libneedy.so", "libneeded.so")
-    )
-    with started([program, plugin]) as host:
-        host.expect("ready")
-        assert f"map {needed}" in host.lines
-        document = who("libneeded.so")
-    matches = [match for match in document.matches if match.pid == host.pid]
-    assert len(matches) == 1, document.errors
-    (match,) = matches
-    assert match.via == [str(program), str(plugin)]
-    assert match.library == str(needed)
-
-
-def test_a_process_that_never_stays_the_same_program_is_counted_and_no_error(tmp_path: Path) -> None:
-    source = '#include <unistd.h>\nint main(int c, char **v) { execv("/proc/self/exe", v); return 1; }\n'
-    program = linked(tmp_path / "restless", source, ["-static"])
-    document = who("libnobody-has-this.so.1")
-    with started([program]) as restless:
-        deadline = time.monotonic() + 30
-        while not document.summary.unsteady and time.monotonic() < deadline:
-            document = who("libnobody-has-this.so.1")
-            assert (restless.process.poll(), document.errors) == (None, [])
-    assert document.summary.unsteady
-
-
 def test_a_part_of_the_same_project_does_not_have_it_inside(zlib_users: Path) -> None:
     """The loader and the C library are both glibc, and whoever asks for one soname does not mean the other."""
     loader = "ld-linux-x86-64.so.2"
     files = [str(zlib_users / "dynamic"), f"/lib64/{loader}"]
     if not os.path.exists(files[1]):
         raise Unavailable("this machine is no x86-64 one")
-    assert _ways(who("libc.so.6", files)) == {"dynamic": ["needed"]}
+    assert ways_in(who("libc.so.6", files)) == {"dynamic": ["needed"]}
 
 
 # --- Two versions of one library in one file --------------------------------------------------------------------------
