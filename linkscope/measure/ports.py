@@ -163,6 +163,8 @@ def knocking(port: int, addresses: Sequence[Address] = LOOPBACK) -> Iterator[lis
 class Knock:
     """A port of one address that is tried again and again, with as little as that can cost.
 
+    at: when the last try was over, by time.monotonic().
+
     A socket that was refused may connect again (Linux net/ipv4/af_inet.c, __inet_stream_connect: SS_UNCONNECTED after
     an error), so that a try is one system call, where a new socket with a timeout of Python's takes six, and four times
     as long. The kernel limits how long a connect may take (SO_SNDTIMEO, socket(7)).
@@ -171,15 +173,15 @@ class Knock:
     def __init__(self, port: int, address: Address) -> None:
         self._family, host = address
         self._target = (host, port)
-        self._socket: socket.socket | None = None
+        self._socket = self._new()
+        self.at = 0.0
 
     def answered(self) -> socket.socket | None:
         """A connection; None where nobody takes it."""
         tried = self._socket or self._new()
-        if tried is None:
-            return None
-        number = tried.connect_ex(self._target)
-        if number == errno.ECONNREFUSED:
+        number = tried.connect_ex(self._target) if tried else errno.EAFNOSUPPORT
+        self.at = time.monotonic()
+        if tried is None or number == errno.ECONNREFUSED:
             self._socket = tried
             return None
         self._socket = None

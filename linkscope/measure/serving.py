@@ -11,7 +11,9 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
 
 from linkscope.errors import Died, Failed, NotServing, ProcessUnreadable
 from linkscope.measure import ports
@@ -20,42 +22,57 @@ from linkscope.measure.launch import Ending, Prepared, nowhere, reap, spawn_apar
 from linkscope.measure.leftovers import Leftovers, children_of
 from linkscope.measure.memory import memory_of_all
 from linkscope.measure.observed import last_line
-from linkscope.measure.ports import Address
+from linkscope.measure.ports import Address, Knock
 
 _FINE = 0.02  # of the time that it takes: how exactly that is known
 _LONGEST = 0.02  # seconds between two tries to connect
 _DENSE = 0.001 / _FINE  # seconds from the start for which nothing is waited: poll(2) waits for a millisecond at least
-GRACE = 1.5  # seconds to end after SIGTERM
 _PAUSE = 0.0002  # seconds between two looks whether they have ended
 _LOOK, _ALIKE, _REST = 0.03, 3, 2.0  # seconds between looks, so many of which must be alike, within so many
 _PIECE = 1 << 14
 _KEPT = 4096  # bytes of standard error
 
 
+class Manner(msgspec.Struct, frozen=True):
+    """How a server is started, and ended. start: by what. addresses: on which it is tried as soon as it has started.
+
+    grace: seconds for which it may go on at its end when it has been asked to end.
+    """
+
+    start: Callable[[Prepared, tuple[int, int, int]], int] = spawn_apart
+    addresses: tuple[Address, ...] = ports.LOOPBACK
+    grace: float = 1.5
+
+
+_USUAL = Manner()
+
+
 class Running:
     """A server that was started. port: where it should take connections. ending: how it ended, None while it has not.
 
-    Standard input is empty, output is thrown away, and of the errors the end is kept, as `pause` reads it.
+    Standard input is empty, output is thrown away, and of the errors the end is kept, as `pause` reads it. What can be
+    made before it starts, or after it has answered, is not made between: that would be in its time.
     """
 
-    def __init__(self, command: Command, port: int, null: int) -> None:
+    def __init__(self, command: Command, port: int, null: int, manner: Manner) -> None:
         self.command = command
         self.port = port
         self.ending: Ending | None = None
+        self.knocks = [Knock(port, address) for address in manner.addresses]
         self._said = b""
         self._is_silent = False
+        self._watched: int | None = None
         prepared = Prepared(ports.told(command, port))
         self._errors, given = os.pipe()
         os.set_blocking(self._errors, False)
         self.started = time.monotonic()
         try:
-            self.pid = spawn_apart(prepared, (null, null, given))
+            self.pid = manner.start(prepared, (null, null, given))
         except BaseException:
-            os.close(self._errors)
+            self.close()
             raise
         finally:
             os.close(given)
-        self._watched = watched(self.pid)
 
     def pause(self, seconds: float) -> None:
         """Wait so long; what the server writes to its standard error is read meanwhile, and its end is noticed."""
@@ -67,11 +84,11 @@ class Running:
             if left <= 0:
                 return
             waited = [] if self._is_silent else [self._errors]
-            _readable([*waited, *([self._watched] if self.ending is None else [])], left)
+            _readable([*waited, *([self._end] if self.ending is None else [])], left)
 
     def notice(self) -> None:
         """Look whether it has ended."""
-        if self.ending is None and _readable([self._watched], 0):
+        if self.ending is None and _readable([self._end], 0):
             with contextlib.suppress(ChildProcessError):  # `Leftovers.alive` was a moment faster
                 self.ending = reap(self.pid)[0]
             self.ending = self.ending or Ending()
@@ -94,7 +111,17 @@ class Running:
     def close(self) -> None:
         """Give back what is open here."""
         os.close(self._errors)
-        os.close(self._watched)
+        if self._watched is not None:
+            os.close(self._watched)
+        for knock in self.knocks:
+            knock.close()
+
+    @property
+    def _end(self) -> int:
+        """A descriptor that becomes readable when it ends. Raises CannotRun."""
+        if self._watched is None:
+            self._watched = watched(self.pid)
+        return self._watched
 
     def _read(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -118,10 +145,10 @@ def _readable(descriptors: Sequence[int], seconds: float) -> bool:
 class Group:
     """The servers that run at one time, and whoever they have started."""
 
-    def __init__(self, leftovers: Leftovers, grace: float) -> None:
+    def __init__(self, leftovers: Leftovers, manner: Manner) -> None:
         self.servers: list[Running] = []
         self._leftovers = leftovers
-        self._grace = grace
+        self._grace = manner.grace
         self.ended_in_time = True
 
     def processes(self) -> list[int]:
@@ -139,32 +166,15 @@ class Group:
             return first
         return first | (set(children_of(os.getpid())) & set(processes))
 
-    def await_ready(self, seconds: float, addresses: Sequence[Address] = ports.LOOPBACK) -> list[float]:
+    def await_ready(self, seconds: float) -> list[float]:
         """Seconds from the start of each server until its port took the first connection, which is closed at once.
 
-        For 50 ms, within which most servers are there, the tries follow each other at once, and only on ADDRESSES; then
-        they come a fiftieth of the time apart that has gone by, 20 ms at most, on every address of this machine.
-        Raises Failed, Died and NotServing where that does not happen within SECONDS.
+        For 50 ms, within which most servers are there, the tries follow each other at once, on the addresses of the
+        manner alone; then they come a fiftieth of the time apart that has gone by, 20 ms at most, on every address of
+        this machine. Raises Failed, Died and NotServing where that does not happen within SECONDS.
         """
         deadline = time.monotonic() + seconds
-        return [self._at_once(server, addresses) or self._ready(server, deadline, seconds) for server in self.servers]
-
-    def _at_once(self, server: Running, addresses: Sequence[Address]) -> float | None:
-        """As `await_ready` has it; None where it takes too long for that.
-
-        Who shares a processor with the server lets it go first (sched_yield(2)).
-        """
-        with ports.knocking(server.port, addresses) as knocks:
-            while True:
-                for knock in knocks:
-                    connection = knock.answered()
-                    took = time.monotonic() - server.started
-                    if connection is not None:
-                        connection.close()
-                        return took
-                if took > _DENSE:
-                    return None
-                os.sched_yield()
+        return [_at_once(server) or self._ready(server, deadline, seconds) for server in self.servers]
 
     def _ready(self, server: Running, deadline: float, seconds: float) -> float:
         while True:
@@ -218,6 +228,20 @@ class Group:
         self._leftovers.end()
 
 
+def _at_once(server: Running) -> float | None:
+    """As `await_ready` has it; None where it takes too long for that."""
+    latest = server.started + _DENSE
+    while True:
+        for knock in server.knocks:
+            connection = knock.answered()
+            if connection is not None:
+                connection.close()
+                return knock.at - server.started
+        if server.knocks[-1].at > latest:
+            return None
+        os.sched_yield()  # who shares a processor with the server lets it go first
+
+
 def _resident(processes: Sequence[int]) -> int:
     """Bytes that they have in memory; 0 where that may not be read."""
     try:
@@ -227,16 +251,13 @@ def _resident(processes: Sequence[int]) -> int:
 
 
 @contextlib.contextmanager
-def running(command: Command, numbers: Sequence[int], leftovers: Leftovers, grace: float = GRACE) -> Iterator[Group]:
-    """A server on each of the ports NUMBERS, until the end of the block. Raises NotStarted, CannotRun.
-
-    grace: seconds for which it may go on at its end when it has been asked to end.
-    """
-    group = Group(leftovers, grace)
+def running(command: Command, numbers: Sequence[int], leftovers: Leftovers, manner: Manner = _USUAL) -> Iterator[Group]:
+    """A server on each of the ports NUMBERS, until the end of the block. Raises NotStarted, CannotRun."""
+    group = Group(leftovers, manner)
     with nowhere() as null:
         try:
             for port in numbers:
-                group.servers.append(Running(command, port, null))
+                group.servers.append(Running(command, port, null, manner))
             yield group
         finally:
             try:

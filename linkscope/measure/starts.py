@@ -11,10 +11,11 @@ import msgspec
 from linkscope.errors import RunFailed
 from linkscope.measure import ports
 from linkscope.measure.command import Bounds, Command
+from linkscope.measure.launch import spawn
 from linkscope.measure.leftovers import Leftovers, none_left
 from linkscope.measure.pagecache import read_anew
 from linkscope.measure.rounds import LEAST, MOST
-from linkscope.measure.serving import GRACE, running
+from linkscope.measure.serving import Manner, running
 from linkscope.measure.spread import FEWEST, spread
 
 WARM_UPS = 1
@@ -52,9 +53,9 @@ def start_rounds(
 
     PORT, bounds: as `serve` has them. rounds: how many; None: until the bounds of every median lie within 1 % of it, at
     least 20 and at most 1000, or until 5 seconds are over and there are at least 11, or a minute is over. One round
-    before these does not count: it tells on which address each server listens. progress: is called with the number of
-    rounds that are done, 0 before the first. The order in a round is one of chance, the same in every call, as
-    `run_rounds` has it.
+    before these does not count: in it a server has a session of its own and so no terminal, as in a trial, and it tells
+    on which address it listens. progress: is called with the number of rounds that are done, 0 before the first. The
+    order in a round is one of chance, the same in every call, as `run_rounds` has it.
 
     A server that fails is left out from then on, with its failure; the others go on. Raises NoPlaceForPort, PortTaken,
     CannotRun.
@@ -83,24 +84,23 @@ class _Starter:
         self._command = command
         self._port = port
         self._timeout = timeout
-        self._addresses = ports.LOOPBACK
-        self._grace = GRACE
+        self._manner: Manner | None = None
         self.seconds: list[float] = []
         self.failure: RunFailed | None = None
 
     def take(self, leftovers: Leftovers) -> None:
         """Start it once, and end it; after a failure no more."""
         numbers = ports.ports_for(self._command, self._port, 1)
+        manner = self._manner or Manner()
         try:
-            with running(self._command, numbers, leftovers, self._grace) as group:
-                self.seconds += group.await_ready(self._timeout, self._addresses)
-                if len(self._addresses) > 1:
-                    self._addresses = ports.answering(numbers[0]) or self._addresses
+            with running(self._command, numbers, leftovers, manner) as group:
+                self.seconds += group.await_ready(self._timeout)
+                addresses = manner.addresses if self._manner else ports.answering(numbers[0])
         except RunFailed as failure:
             self.failure = failure
             return
-        if not group.ended_in_time:  # it need not be asked again
-            self._grace = 0.0
+        # A group costs less than a session: launch.py. Who does not end when it is asked need not be asked again.
+        self._manner = Manner(spawn, addresses or ports.LOOPBACK, manner.grace if group.ended_in_time else 0.0)
 
 
 def _round(starters: Sequence[_Starter], number: int, leftovers: Leftovers) -> None:
