@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from linkscope.analysis.sought import of_soname
@@ -9,6 +10,8 @@ from linkscope.model.compare import MappedFile, Update
 from linkscope.model.inspect import Content
 
 _PLAIN = "generic"
+# Which project releases them tells no text inside: libraries of GCC, each from a folder of its source.
+_OF_GCC = re.compile(r"lib(gcc_s|stdc\+\+|gomp|atomic|quadmath|gfortran|itm|objc|ssp|(a|l|t|ub|hwa)san)\.so\.[\d.]+")
 
 
 def updates(files: Iterable[MappedFile], contents: Iterable[Content]) -> list[Update]:
@@ -24,7 +27,7 @@ def updates(files: Iterable[MappedFile], contents: Iterable[Content]) -> list[Up
 def _restarts(files: Sequence[MappedFile]) -> Iterator[Update]:
     """The files of one package are of one project: libm.so.6 comes with libc.so.6."""
     named = {file.path: file.soname or file.path.rpartition("/")[2] for file in files}
-    projects = {file.path: next((one.name for one in of_soname(named[file.path])), None) for file in files}
+    projects = {file.path: _project(named[file.path]) for file in files}
     by_package = {file.package: projects[file.path] for file in files if file.package and projects[file.path]}
     for file in files:
         project = projects[file.path] or (by_package.get(file.package) if file.package else None)
@@ -36,6 +39,10 @@ def _restarts(files: Sequence[MappedFile]) -> Iterator[Update]:
             package=file.package,
             version=None,
         )
+
+
+def _project(soname: str) -> str | None:
+    return "gcc" if _OF_GCC.fullmatch(soname) else next((one.name for one in of_soname(soname)), None)
 
 
 def _rebuilds(contents: Iterable[Content]) -> Iterator[Update]:
