@@ -1,4 +1,4 @@
-"""Digests of the files that an answer names."""
+"""Which files an answer names: their real paths, and their digests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _PIECE = 1 << 20
 
 
 class Digests:
-    """SHA-256 of files by the paths that an answer under ASSUMPTIONS has for them. Raises RootUnusable."""
+    """SHA-256 of files, and which of them are the same, by the paths that an answer under ASSUMPTIONS has for them.
+
+    Raises RootUnusable.
+    """
 
     def __init__(self, assumptions: Assumptions) -> None:
         self._system = system_for(assumptions)
@@ -28,6 +31,13 @@ class Digests:
             except (LinkScopeError, ValueError):
                 self._known[path] = None
         return self._known[path]
+
+    def real(self, path: str) -> str | None:
+        """The path without symlinks, as seen from inside; None where no file is, as of a member of a package."""
+        try:
+            return self._system.realpath(place(path, self._system).inside, "/")
+        except ValueError:  # a name out of a file
+            return None
 
 
 def _sha256(reader: Reader) -> str:

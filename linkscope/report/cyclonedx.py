@@ -1,7 +1,8 @@
 """Files and what is inside them as a CycloneDX 1.6 SBOM: what was found, what proves it, and what depends on what.
 
 Components are the files that were asked about, the libraries that their loader would map, and what is inside the
-files, each once, however many files hold it. Source: the CycloneDX 1.6 JSON reference; the package-url types.
+files, each once, however many files hold it, and by however many paths a file is met: those are its occurrences.
+Source: the CycloneDX 1.6 JSON reference; the package-url types.
 
 Two runs over the same files give the same bytes: the serial number is derived from the content (RFC 9562, UUID version
 5), and the time is SOURCE_DATE_EPOCH (reproducible-builds.org), or left out where that is not set.
@@ -17,6 +18,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.bom_ref import BomRef
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.component_evidence import (
     AnalysisTechnique,
@@ -37,20 +39,24 @@ from linkscope.report.escape import exact
 
 Digest = Callable[[str], str | None]
 """SHA-256 of the file at a path, in hexadecimal; None where it cannot be read."""
+RealPath = Callable[[str], str | None]
+"""The path of the same file without symlinks; None where nothing stands there, as for a member of a package."""
 
-# How each kind of evidence was come by, and LinkScope's own order of what it proves: no probabilities.
+# How each kind of evidence was come by, and LinkScope's own order of what it proves: no probabilities. The texts of a
+# library may have been copied without its code; all the more where that was looked for.
 _METHODS: dict[str, tuple[AnalysisTechnique, str]] = {
     "note": (AnalysisTechnique.MANIFEST_ANALYSIS, "1"),
     "go-buildinfo": (AnalysisTechnique.MANIFEST_ANALYSIS, "1"),
     "rust-audit": (AnalysisTechnique.MANIFEST_ANALYSIS, "1"),
     "fingerprint": (AnalysisTechnique.HASH_COMPARISON, "0.95"),
     "symbol": (AnalysisTechnique.BINARY_ANALYSIS, "0.9"),
-    "banner": (AnalysisTechnique.BINARY_ANALYSIS, "0.8"),
-    "rust-path": (AnalysisTechnique.BINARY_ANALYSIS, "0.7"),
-    "comment": (AnalysisTechnique.BINARY_ANALYSIS, "0.8"),
+    "banner": (AnalysisTechnique.BINARY_ANALYSIS, "0.6"),
+    "rust-path": (AnalysisTechnique.BINARY_ANALYSIS, "0.6"),
+    "comment": (AnalysisTechnique.BINARY_ANALYSIS, "0.6"),
     "bundle": (AnalysisTechnique.MANIFEST_ANALYSIS, "0.9"),
 }
 _OTHER = (AnalysisTechnique.BINARY_ANALYSIS, "0.5")
+_WITHOUT_CODE = "0.3"
 _TYPES = {"executable": ComponentType.APPLICATION, "shared-library": ComponentType.LIBRARY}
 # The types of package URLs that are not called as the ecosystem.
 _PURL_TYPES = {"go": "golang", "arch": "alpm", "pacman": "alpm"}
@@ -62,9 +68,9 @@ _SYSTEM = re.compile(r"\((\S+)\)$")  # how the evidence of a package note ends
 _EPOCH = re.compile(r"(\d+):(.+)")
 
 
-def render(files: Iterable[File], digest: Digest, version: str, epoch: int | None) -> str:
+def render(files: Iterable[File], digest: Digest, real: RealPath, version: str, epoch: int | None) -> str:
     """The whole SBOM of FILES. version: LinkScope's own. epoch: its time, seconds since 1970; None: it tells none."""
-    inventory = _Inventory(digest)
+    inventory = _Inventory(digest, real)
     for file in files:
         inventory.add(file)
     bom = Bom(
@@ -85,71 +91,94 @@ def render(files: Iterable[File], digest: Digest, version: str, epoch: int | Non
     return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
 
 
-class _Inventory:
-    """The components by their references, and the edges between them."""
+class _FilePart:
+    """One file on its way. paths: by which it was met, and those first that were asked about."""
 
-    def __init__(self, digest: Digest) -> None:
+    def __init__(self, name: str, kind: ComponentType) -> None:
+        self.name = name
+        self.kind = kind
+        self.file: File | None = None
+        self.asked: dict[str, None] = {}
+        self.mapped: dict[str, None] = {}
+        self.hashes: list[HashType] = []
+
+    @property
+    def reference(self) -> str:
+        """It is called as it was asked for, else by its real path."""
+        return f"file:{next(iter((*self.asked, *self.mapped)))}"
+
+    def component(self) -> Component:
+        """The file as a component."""
+        facts = _facts(self.file) if self.file is not None else ()
+        paths = dict.fromkeys((*self.asked, *self.mapped))
+        return Component(
+            type=self.kind,
+            name=self.name,
+            bom_ref=self.reference,
+            hashes=self.hashes,
+            evidence=ComponentEvidence(occurrences=[_occurrence(self.reference, path) for path in paths]),
+            properties=[Property(name=f"linkscope:{name}", value=value) for name, value in facts],
+        )
+
+
+class _Inventory:
+    """The files by their real paths, what is inside of them by its reference, and the edges between all of them."""
+
+    def __init__(self, digest: Digest, real: RealPath) -> None:
         self._digest = digest
-        self._files: dict[str, Component] = {}
-        self._contents: dict[str, tuple[Content, dict[str, list[Evidence]]]] = {}
-        self._edges: dict[str, set[str]] = {}
+        self._real = real
+        self._files: dict[str, _FilePart] = {}
+        self._contents: dict[str, dict[str, Content]] = {}
+        self._libraries: dict[str, set[str]] = {}
+        self._inside: dict[str, set[str]] = {}
 
     def add(self, file: File) -> None:
-        """A file that was asked about; it may be a library of an earlier one."""
+        """A file that was asked about; it may be a library of another one, or another one by another path."""
         path = exact(file.path, file.path_bytes)
-        reference = _file_reference(file.path)
-        self._files[reference] = Component(
-            type=_TYPES.get(file.kind, ComponentType.FILE),
-            name=file.path,
-            bom_ref=reference,
-            hashes=self._hashes(path),
-            evidence=ComponentEvidence(occurrences=[_occurrence(reference, file.path)]),
-            properties=[Property(name=f"linkscope:{name}", value=value) for name, value in _facts(file)],
-        )
-        edges = self._edges.setdefault(reference, set())
-        edges.update(self._library(entry) for entry in file.closure if entry.path is not None)
+        kind = _TYPES.get(file.kind, ComponentType.FILE)
+        key, part = self._part(path, file.path, kind)
+        if part.file is None:
+            part.name, part.kind, part.file = file.path, kind, file
+        part.asked[file.path] = None
+        libraries = self._libraries.setdefault(key, set())
+        libraries.update(self._library(entry) for entry in file.closure if entry.path is not None)
+        inside = self._inside.setdefault(key, set())
         for content in file.contents or ():
-            edges.add(self._content(content, file.path))
+            reference = _content_reference(content)
+            self._contents.setdefault(reference, {})[file.path] = content
+            inside.add(reference)
 
     def _library(self, entry: ClosureEntry) -> str:
-        """The reference of a library of a closure, which is entered unless it is there."""
+        """The key of a library of a closure."""
         path = entry.realpath or entry.path or entry.requested
-        reference = _file_reference(path)
-        if reference not in self._files:
-            self._files[reference] = Component(
-                type=ComponentType.LIBRARY,
-                name=entry.soname,
-                bom_ref=reference,
-                hashes=self._hashes(path),
-                evidence=ComponentEvidence(occurrences=[_occurrence(reference, path)]),
-            )
-        return reference
+        key, part = self._part(path, entry.soname, ComponentType.LIBRARY)
+        part.mapped[path] = None
+        return key
 
-    def _content(self, content: Content, path: str) -> str:
-        """The reference of what is inside the file at PATH, whose evidence is added to what was known of it."""
-        reference = _content_reference(content)
-        _, proofs = self._contents.setdefault(reference, (content, {}))
-        proofs.setdefault(path, []).extend(content.evidence)
-        return reference
-
-    def _hashes(self, path: str) -> list[HashType]:
-        digest = self._digest(path)
-        return [] if digest is None else [HashType(alg=HashAlgorithm.SHA_256, content=digest)]
+    def _part(self, path: str, name: str, kind: ComponentType) -> tuple[str, _FilePart]:
+        """The file at PATH with its key, entered unless it is there."""
+        key = self._real(path) or path
+        part = self._files.get(key)
+        if part is None:
+            part = self._files[key] = _FilePart(name, kind)
+            digest = self._digest(path)
+            part.hashes = [] if digest is None else [HashType(alg=HashAlgorithm.SHA_256, content=digest)]
+        return key, part
 
     def components(self) -> list[Component]:
         """All of them."""
-        held = (_component(reference, content, proofs) for reference, (content, proofs) in self._contents.items())
-        return [*self._files.values(), *held]
+        held = (_component(reference, found) for reference, found in self._contents.items())
+        return [*(part.component() for part in self._files.values()), *held]
 
     def dependencies(self) -> list[Dependency]:
         """Every component with those that it depends on; a file depends on its libraries, and on what is in it."""
-        parts = {component.bom_ref.value or "": component for component in self.components()}
+        edges: dict[str, list[str]] = {reference: [] for reference in self._contents}
+        for key, part in self._files.items():
+            libraries = {self._files[one].reference for one in self._libraries.get(key, ())}
+            edges[part.reference] = sorted(libraries | self._inside.get(key, set()))
         return [
-            Dependency(
-                ref=component.bom_ref,
-                dependencies=[Dependency(ref=parts[name].bom_ref) for name in sorted(self._edges.get(reference, ()))],
-            )
-            for reference, component in parts.items()
+            Dependency(ref=BomRef(reference), dependencies=[Dependency(ref=BomRef(name)) for name in names])
+            for reference, names in edges.items()
         ]
 
 
@@ -168,12 +197,17 @@ def _facts(file: File) -> Iterable[tuple[str, str]]:
             yield "packed", problem.message
 
 
-def _component(reference: str, content: Content, proofs: dict[str, list[Evidence]]) -> Component:
+def _component(reference: str, found: dict[str, Content]) -> Component:
+    """What is inside files. found: as it was found in each, by its path."""
+    content = next(iter(found.values()))
     purl = purl_of(content)
-    methods = {(evidence.kind, _proof(evidence)): _method(evidence) for found in proofs.values() for evidence in found}
-    field = IdentityField.NAME if purl is None else IdentityField.PURL
+    methods: dict[tuple[str, str], Method] = {}
+    for one in found.values():
+        for evidence in one.evidence:
+            key, method = (evidence.kind, _proof(evidence)), _method(evidence, one)
+            methods[key] = max(methods.get(key, method), method, key=lambda method: method.confidence or 0)
     identity = Identity(
-        field=field,
+        field=IdentityField.NAME if purl is None else IdentityField.PURL,
         confidence=max((method.confidence for method in methods.values()), default=None),
         concluded_value=content.name if purl is None else purl.to_string(),
         methods=methods.values(),
@@ -185,8 +219,13 @@ def _component(reference: str, content: Content, proofs: dict[str, list[Evidence
         purl=purl,
         bom_ref=reference,
         evidence=ComponentEvidence(
-            identity=[identity], occurrences=[_occurrence(reference, path) for path in sorted(proofs)]
+            identity=[identity], occurrences=[_occurrence(reference, path) for path in sorted(found)]
         ),
+        properties=[
+            Property(name="linkscope:code-not-found", value=f"{', '.join(one.absent_code)}: none of its code in {path}")
+            for path, one in sorted(found.items())
+            if one.absent_code
+        ],
     )
 
 
@@ -195,8 +234,9 @@ def _occurrence(reference: str, path: str) -> Occurrence:
     return Occurrence(location=path, bom_ref=f"{reference} in {path}")
 
 
-def _method(evidence: Evidence) -> Method:
+def _method(evidence: Evidence, content: Content) -> Method:
     technique, confidence = _METHODS.get(evidence.kind, _OTHER)
+    confidence = _WITHOUT_CODE if content.absent_code else confidence
     return Method(technique=technique, confidence=Decimal(confidence), value=_proof(evidence))
 
 
@@ -237,10 +277,6 @@ def _system_of(content: Content) -> str | None:
         if found is not None:
             return found[1].lower()
     return None
-
-
-def _file_reference(path: str) -> str:
-    return f"file:{path}"
 
 
 def _content_reference(content: Content) -> str:

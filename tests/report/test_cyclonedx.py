@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from linkscope.model.inspect import Content, Evidence
@@ -48,7 +49,7 @@ def _valid(text: str) -> dict[str, Any]:
 
 
 def _rendered(*files: Any, epoch: int | None = None) -> str:
-    return render(files, lambda path: hashlib.sha256(path.encode()).hexdigest(), "1.0", epoch)
+    return render(files, lambda path: hashlib.sha256(path.encode()).hexdigest(), lambda _: None, "1.0", epoch)
 
 
 BANNER = Evidence(kind="banner", text="deflate 1.2.13 Copyright")
@@ -105,6 +106,45 @@ def test_what_two_files_hold_is_one_component_with_both_occurrences() -> None:
     assert edges == {"file:one": [part["bom-ref"]], "file:two": [part["bom-ref"]], part["bom-ref"]: None}
 
 
+def test_a_file_that_is_met_by_several_paths_is_one_component(linkscope: Linkscope, tmp_path: Path) -> None:
+    """As a library of the program, by its soname's symlink, and by its own name."""
+    app = linked(tmp_path / "app", "#include <zlib.h>\nint main(void) { return *zlibVersion(); }\n", ["-lz"])
+    judge = subprocess.run(["ldd", app], capture_output=True, text=True, check=True).stdout
+    (link,) = (words[2] for words in map(str.split, judge.splitlines()) if words[0] == "libz.so.1")
+    real = str(Path(link).resolve())
+    assert real != link
+    whole = [
+        linkscope("inspect", "--format", "cyclonedx", *paths) for paths in (("app", link, real), (link, real, "app"))
+    ]
+    for ran in whole:
+        document = _valid(ran.stdout.decode())
+        digest = hashlib.sha256(Path(real).read_bytes()).hexdigest()
+        (part,) = (part for part in document["components"] if digest in str(part.get("hashes")))
+        assert part["bom-ref"] == f"file:{link}"
+        assert sorted(one["location"] for one in part["evidence"]["occurrences"]) == sorted({link, real})
+        edges = {edge["ref"]: edge.get("dependsOn", []) for edge in document["dependencies"]}
+        assert part["bom-ref"] in edges["file:app"]
+        assert set(edges) == {part["bom-ref"] for part in document["components"]}
+        (zlib,) = (part for part in document["components"] if part.get("purl", "").startswith("pkg:generic/zlib"))
+        assert [one["location"] for one in zlib["evidence"]["occurrences"]] == sorted((link, real))
+
+
+def _confidence(*contents: Content) -> tuple[str, list[str]]:
+    files = [program([], path=f"app{number}", contents=[content]) for number, content in enumerate(contents)]
+    (part,) = (part for part in _valid(_rendered(*files))["components"] if part["name"] == "zlib")
+    (identity,) = part["evidence"]["identity"]
+    return identity["confidence"], [one["value"] for one in part.get("properties", [])]
+
+
+def test_texts_alone_prove_less_than_code_and_least_where_that_was_looked_for() -> None:
+    text = _content("zlib", "1.2.13", "generic", BANNER)
+    absent = msgspec.structs.replace(text, absent_code=["1.2.11", "1.3.1"])
+    (alone, _), (both, _), (least, said) = _confidence(text), _confidence(ZLIB), _confidence(absent)
+    assert least < alone < both
+    assert said == ["1.2.11, 1.3.1: none of its code in app0"]
+    assert _confidence(absent, ZLIB) == (both, said)
+
+
 @pytest.mark.parametrize(
     ("content", "purl"),
     [
@@ -151,7 +191,7 @@ def test_the_time_is_what_the_build_says(linkscope: Linkscope, fixture_file: Fix
 
 
 def test_a_file_that_cannot_be_read_has_no_digest_and_names_out_of_files_do_no_harm() -> None:
-    text = render([hostile('\x1b[31m"\n<x> \u202e\U0001f600')], lambda _: None, "1.0", None)
+    text = render([hostile('\x1b[31m"\n<x> \u202e\U0001f600')], lambda _: None, lambda _: None, "1.0", None)
     assert all("hashes" not in part for part in _valid(text)["components"])
 
 
