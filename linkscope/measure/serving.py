@@ -7,6 +7,7 @@ process ends at once, is found too.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -23,13 +24,15 @@ from linkscope.measure.leftovers import Leftovers, children_of
 from linkscope.measure.memory import memory_of_all
 from linkscope.measure.observed import last_line
 from linkscope.measure.ports import Address, Knock
+from linkscope.measure.trial import name_of
+from linkscope.process import procfs
 
 _FINE = 0.02  # of the time that it takes: how exactly that is known
 _LONGEST = 0.02  # seconds between two tries to connect
 _DENSE = 0.001 / _FINE  # seconds from the start for which nothing is waited: poll(2) waits for a millisecond at least
 _PAUSE = 0.0002  # seconds between two looks whether they have ended
 _LOOK, _ALIKE, _REST = 0.03, 3, 2.0  # seconds between looks, so many of which must be alike, within so many
-_PIECE = 1 << 14
+_PIPE = 1 << 20  # bytes that a server may write to its standard error before anybody reads them
 _KEPT = 4096  # bytes of standard error
 
 
@@ -63,8 +66,7 @@ class Running:
         self._is_silent = False
         self._watched: int | None = None
         prepared = Prepared(ports.told(command, port))
-        self._errors, given = os.pipe()
-        os.set_blocking(self._errors, False)
+        self._errors, given = _wide_pipe()
         self.started = time.monotonic()
         try:
             self.pid = manner.start(prepared, (null, null, given))
@@ -99,7 +101,7 @@ class Running:
         if ending.status:
             return Failed(self.command.path, ending.status, line)
         if ending.signal:
-            return Died(self.command.path, ending.signal, signal.Signals(ending.signal).name, line)
+            return Died(self.command.path, ending.signal, name_of(ending.signal), line)
         said = f": {line}" if line else ""
         return NotServing(self.command.path, f"has ended, and takes no connections on port {self.port}{said}")
 
@@ -124,14 +126,27 @@ class Running:
         return self._watched
 
     def _read(self) -> None:
+        """What is there; not what comes meanwhile, which may have no end."""
         with contextlib.suppress(BlockingIOError):
-            while piece := os.read(self._errors, _PIECE):
-                self._said = (self._said + piece)[-_KEPT:]
-            self._is_silent = True  # nobody can write there any more
+            piece = os.read(self._errors, _PIPE)
+            self._said = (self._said + piece)[-_KEPT:]
+            self._is_silent = not piece  # nobody can write there any more
 
     def _last_line(self) -> str:
         self._read()
         return last_line(self._said)
+
+
+def _wide_pipe() -> tuple[int, int]:
+    """A pipe in whose writer's way nobody is while nobody reads; reading does not wait.
+
+    A usual pipe takes 64 KiB, and so does this one where the user has too many of them already (pipe(7)).
+    """
+    reads, writes = os.pipe()
+    os.set_blocking(reads, False)
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(writes, fcntl.F_SETPIPE_SZ, _PIPE)
+    return reads, writes
 
 
 def _readable(descriptors: Sequence[int], seconds: float) -> bool:
@@ -199,7 +214,9 @@ class Group:
     def settle(self) -> bool:
         """Wait until neither who is there nor how much memory they have changes any more; whether that came.
 
-        Three looks, 30 ms apart, have to be alike, within 2 s. Raises what `Running.failure` has where a server ends.
+        Three looks, 30 ms apart, have to be alike, and nobody computes at the last of them: on a busy machine a server
+        may still wait for a processor, to do what it was woken for. Who computes still after 2 s does so always, and
+        being alike is enough. Raises what `Running.failure` has where a server ends.
         """
         deadline = time.monotonic() + _REST
         seen: list[tuple[list[int], int]] = []
@@ -210,9 +227,9 @@ class Group:
             if not processes:
                 raise self.servers[0].failure()
             seen.append((processes, _resident(processes)))
-            if len(seen) >= _ALIKE and all(one == seen[-1] for one in seen[-_ALIKE:]):
+            if _are_alike(seen) and not any(map(_computes, processes)):
                 return True
-        return False
+        return _are_alike(seen)
 
     def end(self) -> None:
         """SIGTERM to each, or to the daemon that it has become, and after a while SIGKILL to whoever has not ended."""
@@ -240,6 +257,19 @@ def _at_once(server: Running) -> float | None:
         if server.knocks[-1].at > latest:
             return None
         os.sched_yield()  # who shares a processor with the server lets it go first
+
+
+def _are_alike(looks: Sequence[object]) -> bool:
+    """Whether the last ones are."""
+    return len(looks) >= _ALIKE and all(one == looks[-1] for one in looks[-_ALIKE:])
+
+
+def _computes(pid: int) -> bool:
+    """Whether any thread of a process runs, or would if there were a processor for it (proc_pid_stat(5), state R)."""
+    try:
+        return any(procfs.stat(int(thread)).state == "running" for thread in procfs.names_in(pid, "task"))
+    except ProcessUnreadable:  # it, or a thread of it, has just gone
+        return True
 
 
 def _resident(processes: Sequence[int]) -> int:

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +99,18 @@ def test_connections_that_the_server_closes_are_told_of(fixture_file: FixtureFil
     assert found.notes == ["with 2 open connections: the server has closed 2 of them again before memory was read"]
 
 
+def test_a_server_that_has_not_done_yet_what_a_connection_asks_for_is_waited_for() -> None:
+    """It computes for a while before it forks, as it takes a while on a machine that is busy with something else."""
+    lines = (
+        "import os, socket, sys, time; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1);"
+        "s.bind(('127.0.0.1', int(sys.argv[1]))); s.listen(); s.accept()[0].close(); c = s.accept()[0];"
+        "until = time.process_time() + 0.4\nwhile time.process_time() < until: pass\nos.fork(); c.recv(1)"
+    )
+    found = _serve(Path(sys.executable), "-S", "-c", lines, "{port}", connections=(1,))
+    assert [one.role for one in found.server.processes] == ["parent", "child"]
+    assert left() == []
+
+
 # --- What serves, and what does not -----------------------------------------------------------------------------------
 
 
@@ -185,6 +198,15 @@ def test_a_server_that_complains_at_length_is_listened_to(fixture_file: FixtureF
     """More than fits into a pipe, before it listens."""
     script = f"head -c 300000 /dev/zero >&2; exec {fixture_file('runs/server-static')} -p {{port}}"
     assert [one.role for one in _serve(Path("/bin/sh"), "-c", script).server.processes] == ["parent"] + ["child"] * 3
+
+
+def test_a_server_that_complains_without_end_has_no_more_time_than_another() -> None:
+    """Faster than it can be read."""
+    before = time.monotonic()
+    with pytest.raises(NotServing):
+        serve(command("/bin/sh", "-c", "exec cat /dev/zero >&2", "{port}"), None, (1,), Bounds(timeout=0.5), (1,), 1)
+    assert time.monotonic() - before < 15
+    assert left() == []
 
 
 def test_a_server_that_may_not_be_read_has_no_figures_and_the_reason(

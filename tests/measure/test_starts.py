@@ -154,6 +154,12 @@ def test_a_server_that_is_ready_late_is_told_within_some_hundredths(server: Path
     assert min(found.seconds) < 0.22
 
 
+def test_complaints_cost_a_server_no_time(server: Path) -> None:
+    """More than fits into a usual pipe, before it listens: nobody lets it wait until they are read."""
+    found = start_rounds([_script(server, "head -c 300000 /dev/zero >&2")], None, BOUNDS, 11).servers[0]
+    assert min(found.seconds) < 0.045
+
+
 def test_it_is_ready_not_before_it_listens_itself(tmp_path: Path) -> None:
     """The server writes down how long after its own first line it listens, by the same clock."""
     lines = (
