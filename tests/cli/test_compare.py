@@ -368,6 +368,7 @@ def test_files_alone_import_nothing_that_runs_or_draws(hello: list[Path], layout
     assert not {name for name in loaded if name.startswith("linkscope.measure.")} - {
         "linkscope.measure.verdict",
         "linkscope.measure.criteria",
+        "linkscope.measure.crossing",
         "linkscope.measure.reasons",
         "linkscope.measure.suggestions",
     }
