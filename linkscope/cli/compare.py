@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from linkscope.analysis.compare import compare
 from linkscope.analysis.request import Assumptions, Running
@@ -30,14 +31,33 @@ if TYPE_CHECKING:
 _EXAMPLES = examples(
     "linkscope compare ./app-static ./app-dynamic",
     "linkscope compare --run ./app-static ./app-dynamic -- --version",
+    "linkscope compare --run --input data.json ./jq-static ./jq-dynamic -- .",
     "linkscope compare --run --serve auto ./server-a ./server-b -- -p {port}",
     "linkscope compare --run --plot app.svg --format markdown ./app-*",
 )
 _AS_RUN = Running()
 _MOST_COPIES = 1024
 _MOST_PORT = 65535
+_MOST_CODE = 255  # wait(2)
 _PLOTTER = "matplotlib"
+_PICTURES = (".svg", ".png", ".pdf")
 _LONGEST = 86400  # seconds: a day
+_FOR_RUN, _FOR_SERVE = ("--run", "which starts the programs"), ("--serve", "which says where the programs serve")
+# What has no meaning without another option, and what has none with it.
+_NEEDED = {
+    "--runs": _FOR_RUN,
+    "--copies": _FOR_RUN,
+    "--timeout": _FOR_RUN,
+    "--input": _FOR_RUN,
+    "--accept": _FOR_RUN,
+    "--connections": _FOR_SERVE,
+    "--serve": _FOR_RUN,
+    "ARGS": _FOR_RUN,
+}
+_NOT_WITH = {
+    "--input": ("--serve", "a server reads from its connections"),
+    "--accept": ("--serve", "a server does not end by itself"),
+}
 
 
 class _Comparing(Command):
@@ -55,11 +75,20 @@ class _Comparing(Command):
 
 
 def _numbers(_context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    """The whole numbers of `1,4,16`, in their order, each once."""
+    """The numbers of `1,4,16`, in their order, each once."""
+    return _whole(value, range(1, _MOST_COPIES + 1), "1,4,16", parameter)
+
+
+def _codes(_context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    """The exit codes of `0,1`, as above."""
+    return _whole(value, range(_MOST_CODE + 1), "0,1", parameter)
+
+
+def _whole(value: str, bounds: range, example: str, parameter: click.Parameter) -> tuple[int, ...]:
     words = value.split(",")
-    if not all(word.isascii() and word.isdecimal() and 1 <= int(word) <= _MOST_COPIES for word in words):
+    if not all(word.isascii() and word.isdecimal() and int(word) in bounds for word in words):
         raise click.BadParameter(
-            f"{value!r} is no list of whole numbers from 1 to {_MOST_COPIES}, as 1,4,16 is.", param=parameter
+            f"{value!r} is no list of whole numbers from {bounds[0]} to {bounds[-1]}, as {example} is.", param=parameter
         )
     return tuple(sorted({int(word) for word in words}))
 
@@ -80,6 +109,14 @@ def _seconds(_context: click.Context, parameter: click.Parameter, value: float) 
     return value
 
 
+def _picture(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The name of a picture of a kind that can be drawn."""
+    path = not_empty(context, parameter, value)
+    if path is not None and not path.lower().endswith(_PICTURES):
+        raise click.BadParameter(f"{path!r} ends neither in .svg nor in .png or .pdf.", param=parameter)
+    return path
+
+
 def _list(numbers: Iterable[int]) -> str:
     return ",".join(map(str, numbers))
 
@@ -87,12 +124,14 @@ def _list(numbers: Iterable[int]) -> str:
 @click.command(cls=_Comparing, epilog=_EXAMPLES)
 @click.argument("paths", metavar="A B...", nargs=-1, shell_complete=files)
 @formats("text", "json", "markdown")
-@click.option("--run", is_flag=True, help="Start the programs, many times, and measure them.")
+@click.option("--run", is_flag=True, help="Start the programs, many times (see --runs), and measure them.")
 @click.option(
     "--runs",
     metavar="N",
     type=click.IntRange(min=1),
-    help="With --run: so many runs of each program; by default as many as make the medians certain.",
+    help="With --run: so many rounds, in each of which every program runs once; by default 11 at least, and as many as "
+    "make the medians certain. A first run, warm-ups, counters and copies come on top: as it is, a slow program is "
+    "started about 60 times, and a quick one up to 1200 times. How often is told beforehand.",
 )
 @click.option(
     "--copies",
@@ -112,6 +151,23 @@ def _list(numbers: Iterable[int]) -> str:
     help="With --run: a program that takes longer is ended, and is an error.",
 )
 @click.option(
+    "--input",
+    "source",
+    metavar="FILE",
+    callback=not_empty,
+    shell_complete=files,
+    help="With --run: what each run reads from its standard input, from the start of FILE. Otherwise that is empty.",
+)
+@click.option(
+    "--accept",
+    "accepted",
+    metavar="CODES",
+    callback=_codes,
+    default=_list(_AS_RUN.accepted),
+    show_default=True,
+    help="With --run: the exit codes that are a good end, such as 0,1 of grep and diff.",
+)
+@click.option(
     "--serve",
     metavar="PORT",
     callback=_port,
@@ -127,7 +183,11 @@ def _list(numbers: Iterable[int]) -> str:
     help="With --serve: how many connections are open at once when memory is looked at.",
 )
 @click.option(
-    "--plot", metavar="FILE", callback=not_empty, shell_complete=files, help="Draw the figures into FILE, an SVG."
+    "--plot",
+    metavar="FILE",
+    callback=_picture,
+    shell_complete=files,
+    help="Draw the figures into FILE, whose name ends in .svg, .png or .pdf.",
 )
 @click.option(
     "--store",
@@ -146,6 +206,8 @@ def command(
     runs: int | None,
     copies: tuple[int, ...],
     timeout: float,
+    source: str | None,
+    accepted: tuple[int, ...],
     serve: int | None,
     connections: tuple[int, ...],
     plot: str | None,
@@ -159,23 +221,33 @@ def command(
     Without --run nothing is started, and the figures are those of the files: sizes and what they consist of, what would
     be mapped, relocations, what an update of a library means, on which systems it starts. With --run each program is
     started, with ARGS: time, page faults, memory of one copy and of many. A difference that is within the noise is
-    called a tie. No process of a run is left behind.
+    called a tie. No process of a run is left behind; but what a program does to files, it does as often as it is
+    started.
 
     Exit code: 0, or 2 if something could not be analysed, or a program failed, hung or left processes behind.
     """
     if len(paths) < 2:
         raise click.UsageError("Name two programs at least, to be compared.")
-    if not run and (serve is not None or arguments):
-        raise click.UsageError("--serve and ARGS are for --run, which starts the programs.")
+    _refuse_misfits(_given(arguments))
     if run:
         _refuse_other_places(assumptions)
+    if source is not None:
+        _refuse_unreadable(source)
     if plot is not None:
-        refuse_losses([plot], paths)
+        refuse_losses([plot], [*paths, *([] if source is None else [source])])
         _refuse_vain_work(plot)
     running = None
     if run:
         running = Running(
-            arguments=arguments, rounds=runs, copies=copies, timeout=timeout, serve=serve, connections=connections
+            arguments=arguments,
+            input=source,
+            accepted=accepted,
+            rounds=runs,
+            copies=copies,
+            timeout=timeout,
+            serve=serve,
+            connections=connections,
+            estimated=lambda estimate: tell(f"{estimate}\n"),
         )
         tell(f"linkscope runs {', '.join(quoted(path) for path in paths)}, many times\n")
     with doing() as told:
@@ -184,6 +256,34 @@ def command(
     if plot is not None:
         _draw(document, plot)
     return exit_codes.FAILED if document.errors else exit_codes.FINE
+
+
+def _given(arguments: tuple[str, ...]) -> set[str]:
+    """The options of the command line, by their names there, and ARGS."""
+    context = click.get_current_context()
+    options = {
+        parameter.opts[0]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    }
+    return options | {"ARGS"} if arguments else options
+
+
+def _refuse_misfits(given: Collection[str]) -> None:
+    """Options that would have no effect are a mistake."""
+    for option, (needed, why) in _NEEDED.items():
+        if option in given and needed not in given:
+            raise click.UsageError(f"{option} is for {needed}, {why}.")
+    for option, (other, why) in _NOT_WITH.items():
+        if option in given and other in given:
+            raise click.UsageError(f"{option} does not go with {other}: {why}.")
+
+
+def _refuse_unreadable(source: str) -> None:
+    """What could not be read by the programs either. Raises FileUnreadable."""
+    from linkscope.measure.feeding import opened  # without --run nothing of measuring is needed
+
+    os.close(opened(source))
 
 
 def _refuse_other_places(assumptions: Assumptions) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from statistics import median
-
 from linkscope.errors import NotStarted
 from linkscope.measure import launch
 from linkscope.measure.command import Bounds, Command
@@ -13,28 +11,31 @@ from linkscope.measure.feeding import fed
 from linkscope.measure.launch import Prepared
 from linkscope.measure.leftovers import none_left
 
-PAIRS = 20  # of runs, whose difference is some 50 us apart from pair to pair
+PAIRS = 20
 
 
 def overhead(command: Command, bounds: Bounds, pairs: int = PAIRS) -> float:
     """Seconds that measuring adds to each run, from before it is started until the next one could be.
 
-    The median over PAIRS of runs, a measured and a bare one (posix_spawn(3) and waitpid(2), as a shell does), rounded
-    to nanoseconds. It does not depend on the program, but is lost in the noise of one that takes long: ask it of the
-    quickest. Most of it lies outside of what is measured as the program's time. Raises NotStarted, CannotRun, and
-    FileUnreadable of its input.
+    The least that one of PAIRS measured runs takes more than the least that one of as many bare ones takes, which are
+    posix_spawn(3) and waitpid(2), as a shell does; rounded to nanoseconds. What disturbs a run makes it longer, by far
+    more than measuring does, and so those that take least are those to compare. It does not depend on the program, but
+    is lost in the noise of one that takes long, and may be negative then: ask it of the quickest. Most of it lies
+    outside of what is measured as the program's time. Raises NotStarted, CannotRun, and FileUnreadable of its input.
     """
     prepared = Prepared(command)
-    differences = []
+    measured, bare = [], []
     with none_left() as leftovers, launch.nowhere() as null:
         for number in range(pairs):
-            first = _bare(prepared, null) if number % 2 else 0.0
+            if number % 2:
+                bare.append(_bare(prepared, null))
             before = time.monotonic()
             launch.run(prepared, null, bounds.timeout)
             leftovers.end()
-            measured = time.monotonic() - before
-            differences.append(measured - (first or _bare(prepared, null)))
-    return round(median(differences), 9)
+            measured.append(time.monotonic() - before)
+            if not number % 2:
+                bare.append(_bare(prepared, null))
+    return round(min(measured) - min(bare), 9)
 
 
 def _bare(prepared: Prepared, null: int) -> float:

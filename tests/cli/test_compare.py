@@ -2,12 +2,16 @@
 
 import json
 import os
+import random
+import re
 import shutil
 import struct
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import jsonschema
@@ -41,17 +45,17 @@ esac
 """
 # Each with what is said of it.
 _NASTY = {
-    "fails": "ends with exit code 3: no such thing",
+    "fails": "ends with exit code 3: no such thing (if that is how it should end: --accept 3)",
     "hangs": "does not end within 1 s (it waits, and hardly computes",
     "computes": "does not end within 1 s (it computed for ",
     "terminal": "needs a terminal: ",
-    "input": "needs something to read: ",
+    "input": "where there is nothing it ends with exit code 1 (--input FILE gives it that)",
     "writes": "writes more than 16 MiB",
     "leaves": "ends and leaves a process behind: sleep (",
     "daemon": "ends and leaves ",
     "dies": "is killed by signal 11 (SIGSEGV)",
     "deletes": "cannot be started: no such file or directory, after a first run that ended well",
-    "fifth": "ends with exit code 1, after a first run that ended well",
+    "fifth": "exit code 1, after a first run that ended well (if that is how it should end: --accept 0,1)",
     "closed": "cannot be started: permission denied (the file is not executable)",
     "foreign": "cannot be started: exec format error",
     "script": "is a script for /bin/sh, not an ELF file",
@@ -135,16 +139,161 @@ def test_without_run_nothing_is_measured_and_nothing_is_started(
     assert not any(str(path) in line for line in started for path in programs)
 
 
-def test_what_is_run_is_said_before(linkscope: Linkscope, hello: list[Path]) -> None:
+def test_what_is_run_is_said_before_and_how_often_and_how_long_that_takes(
+    linkscope: Linkscope, hello: list[Path]
+) -> None:
     ran = linkscope("compare", *SHORT, *hello)
-    assert ran.stderr.decode() == f"linkscope runs {hello[0]}, {hello[1]}, many times\n"
+    first, second = ran.stderr.decode().splitlines()
+    assert first == f"linkscope runs {hello[0]}, {hello[1]}, many times"
+    assert re.fullmatch(r"each is started about \d+ times, which takes some \d+ s", second)
+
+
+def test_how_often_it_says_is_how_often_each_is_started(linkscope: Linkscope, tmp_path: Path) -> None:
+    """The programs count themselves."""
+    _shells(tmp_path, "one", "two")
+    words = ("--run", "--runs", "3", "--copies", "1,2", "--format", "json", "one", "two")
+    ran = linkscope("compare", *words, "--", "-c", "echo >> $0.runs")
+    counted = max(len((tmp_path / f"{name}.runs").read_text()) for name in ("one", "two"))
+    foreseen = re.search(r"about (\d+) times", ran.stderr.decode())
+    assert json.loads(ran.stdout)["measurement"]["starts"] == counted
+    assert foreseen is not None
+    assert counted / 2 <= int(foreseen[1]) <= counted * 2
+
+
+def test_a_slow_program_takes_about_as_long_as_it_says(linkscope: Linkscope, tmp_path: Path) -> None:
+    """A busy machine makes it longer, and what is left out for a slow one shorter."""
+    for name in ("one", "two"):
+        shutil.copy(os.path.realpath("/bin/sleep"), tmp_path / name)
+    start = time.monotonic()
+    ran = linkscope("compare", "--run", "--copies", "1,4", "--runs", "11", "one", "two", "--", "0.1")
+    took = time.monotonic() - start
+    foreseen = re.search(r"takes some (\d+) s", ran.stderr.decode())
+    assert foreseen is not None
+    assert 11 * 2 * 0.1 < int(foreseen[1]) < 9
+    assert int(foreseen[1]) / 2 < took < int(foreseen[1]) + 15
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ("1", ["one run says nothing of the spread", "one round is too few to call a program faster: that takes 11"]),
+        ("7", ["low and high of 7 rounds are the least and the most", "7 rounds are too few to call a program faster"]),
+        ("8", ["8 rounds are too few to call a program faster"]),
+        ("11", []),
+    ],
+)
+def test_what_few_runs_do_not_say_is_a_note(
+    linkscope: Linkscope, hello: list[Path], runs: str, said: list[str]
+) -> None:
+    """Eight is the least number of which half to the power of it is no more than 0.5 %, on either side."""
+    words = ("--run", "--runs", runs, "--copies", "1", "--format", "json")
+    notes = json.loads(linkscope("compare", *words, *hello).stdout)["measurement"]["notes"]
+    found = [note for note in notes if "spread" in note or "rounds" in note or "round is" in note]
+    assert len(found) == len(said)
+    assert all(one in note for one, note in zip(said, found, strict=True))
+
+
+def test_times_are_told_in_nanoseconds(linkscope: Linkscope, hello: list[Path]) -> None:
+    """As the clock does; the mean of two such times would have a digit more."""
+    words = ("--run", "--runs", "12", "--copies", "1", "--format", "json")
+    document = json.loads(linkscope("compare", *words, *hello).stdout, parse_float=str)
+    figures = [document["measurement"]["overhead"] or "0"]
+    for program in document["programs"]:
+        run = program["run"]
+        figures += [run["user"], run["system"], *run["seconds"].values()]
+    assert all(isinstance(figure, str) for figure in figures)
+    assert all(len(f"{Decimal(figure):f}".partition(".")[2]) <= 9 for figure in figures), figures
+
+
+# --- What programs read, and how they end -----------------------------------------------------------------------------
+
+
+def test_a_filter_reads_the_whole_file_in_each_run(linkscope: Linkscope, tmp_path: Path) -> None:
+    """It fails if it reads anything else, and /proc has the name of what it reads."""
+    _shells(tmp_path, "one", "two")
+    (tmp_path / "words").write_text("some words\n")
+    script = 'test "$(readlink /proc/$$/fd/0) $(cat)" = "$PWD/words some words"'
+    words = (*SHORT, "--input", "words", "--format", "json", "one", "two", "--", "-c", script)
+    document = json.loads(linkscope("compare", *words).stdout)
+    assert document["errors"] == []
+    assert document["measurement"]["input"] == "words"
+    assert all(program["run"] for program in document["programs"])
+
+
+def test_the_time_of_a_filter_is_that_by_hand_with_the_same_input(
+    linkscope: Linkscope, tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """The least of a few, since a busy machine makes each longer; without the file it would be a tenth."""
+    for name in ("one", "two"):
+        shutil.copy(os.path.realpath(require_tool("xz")), tmp_path / name)
+    (tmp_path / "words").write_bytes(random.Random(1).randbytes(60_000))
+    by_hand = min(_by_hand(tmp_path / "one", tmp_path / "words") for _ in range(5))
+    words = ("--run", "--runs", "5", "--copies", "1", "--input", "words", "--format", "json", "one", "two", "--", "-c")
+    document = json.loads(linkscope("compare", *words).stdout)
+    least = min(program["run"]["seconds"]["low"] for program in document["programs"])
+    assert by_hand / 2 < least < by_hand * 2
+    assert _by_hand(tmp_path / "one", Path(os.devnull)) < by_hand / 3
+
+
+def _by_hand(program: Path, source: Path) -> float:
+    with open(source, "rb") as opened:
+        start = time.monotonic()
+        subprocess.run([program, "-c"], stdin=opened, stdout=subprocess.DEVNULL, check=True)
+        return time.monotonic() - start
+
+
+def test_a_filter_may_write_more_than_others_of_a_large_file(linkscope: Linkscope, tmp_path: Path) -> None:
+    """16 MiB are the bound of what nobody gave anything to read."""
+    for name in ("one", "two"):
+        shutil.copy(os.path.realpath("/bin/cat"), tmp_path / name)
+    (tmp_path / "large").write_bytes(bytes(17 << 20))
+    words = ("--run", "--runs", "1", "--copies", "1", "--input", "large", "--format", "json", "one", "two")
+    assert json.loads(linkscope("compare", *words).stdout)["errors"] == []
+
+
+@pytest.mark.parametrize(("accepted", "wrong"), [("0", "two"), ("1", "one"), ("1,255", "one"), ("0,1", "")])
+def test_the_codes_that_are_accepted_are_a_good_end_and_no_others(
+    linkscope: Linkscope, tmp_path: Path, accepted: str, wrong: str
+) -> None:
+    """grep(1) has 0 where it finds something, and 1 where it does not; here each is one of two programs."""
+    _shells(tmp_path, "one", "two")
+    words = ("--run", "--runs", "2", "--copies", "1,2", "--accept", accepted, "--format", "json", "one", "two")
+    ran = linkscope("compare", *words, "--", "-c", "case $0 in one) exit 0 ;; two) exit 1 ;; esac")
+    document = json.loads(ran.stdout)
+    assert [error["path"] for error in document["errors"]] == [wrong] * bool(wrong)
+    assert ran.returncode == (2 if wrong else 0)
+    assert document["measurement"]["accepted"] == [int(code) for code in accepted.split(",")]
+    differ = "not all end with the same exit code, and may have done different things: one with 0, two with 1"
+    assert (differ in document["measurement"]["notes"]) == (not wrong)
+    assert not any("while they are held" in note for note in document["measurement"]["notes"])
+
+
+def test_which_codes_to_accept_is_told_with_those_that_are_accepted_already(
+    linkscope: Linkscope, tmp_path: Path
+) -> None:
+    _shells(tmp_path, "one", "two")
+    for options, said in ((), "--accept 4)"), (("--accept", "0,2"), "--accept 0,2,4)"):
+        ran = linkscope("compare", "--run", *options, "one", "two", "--", "-c", "exit 4")
+        assert ran.stderr.decode().count(f"ends with exit code 4 (if that is how it should end: {said}") == 2
+
+
+def test_what_ends_as_shells_and_loaders_do_who_start_nothing_is_not_to_be_accepted(
+    linkscope: Linkscope, tmp_path: Path
+) -> None:
+    _shells(tmp_path, "one", "two")
+    ran = linkscope("compare", "--run", "one", "two", "--", "-c", "no-such-program")
+    assert "ends with exit code 127: " in ran.stderr.decode()
+    assert "--accept" not in ran.stderr.decode()
 
 
 def test_the_cost_of_measuring_is_told_in_text_and_in_json(linkscope: Linkscope, hello: list[Path]) -> None:
-    """It is less than what a program takes that imports Python, and more than nothing."""
-    document = json.loads(linkscope("compare", *SHORT, "--format", "json", *hello).stdout)
-    assert -0.001 < document["measurement"]["overhead"] < 0.02
-    assert "measuring adds " in linkscope("compare", *SHORT, *hello).stdout.decode()
+    """It is less than what a program takes that imports Python, and more than nothing, or lost in what disturbs."""
+    words = ("--run", "--runs", "20", "--copies", "1")
+    told = json.loads(linkscope("compare", *words, "--format", "json", *hello).stdout)["measurement"]
+    lost = "what measuring adds to a run is lost in the noise of this machine"
+    assert lost in told["notes"] if told["overhead"] is None else 0 < told["overhead"] < 0.02
+    shown = linkscope("compare", *words, *hello).stdout.decode()
+    assert "measuring adds " in shown or lost in shown
 
 
 def test_a_file_that_is_named_twice_ties_with_itself(linkscope: Linkscope, hello: list[Path]) -> None:
@@ -189,10 +338,11 @@ def test_a_reason_is_one_line_on_standard_error_in_text(linkscope: Linkscope, tm
     _shells(tmp_path, "good", "fails", "better")
     ran = linkscope("compare", *SHORT, "good", "fails", "better", "absent", "--", "-c", _BY_NAME)
     assert ran.returncode == 2
-    assert ran.stderr.decode().splitlines() == [
-        "linkscope runs good, fails, better, absent, many times",
+    before, _, *reasons = ran.stderr.decode().splitlines()
+    assert before == "linkscope runs good, fails, better, absent, many times"
+    assert reasons == [
         "linkscope: absent: no such file or directory",
-        "linkscope: fails: ends with exit code 3: no such thing",
+        "linkscope: fails: ends with exit code 3: no such thing (if that is how it should end: --accept 3)",
     ]
     assert "exec to exit" in ran.stdout.decode()
 
@@ -210,8 +360,25 @@ def test_where_no_file_can_be_compared_that_is_all_that_is_said(linkscope: Links
 _REFUSED = [
     (("good",), "Name two programs at least"),
     ((), "Name two programs at least"),
-    (("good", "good", "--", "--version"), "ARGS are for --run"),
-    (("--serve", "8080", "good", "good"), "--serve and ARGS are for --run"),
+    (("good", "good", "--", "--version"), "ARGS is for --run, which starts the programs"),
+    (("--serve", "8080", "good", "good"), "--serve is for --run, which starts the programs"),
+    (("--runs", "20", "good", "good"), "--runs is for --run"),
+    (("--copies", "1,4,16", "good", "good"), "--copies is for --run"),
+    (("--timeout", "10", "good", "good"), "--timeout is for --run"),
+    (("--input", "good", "good", "good"), "--input is for --run"),
+    (("--accept", "0", "good", "good"), "--accept is for --run"),
+    (("--connections", "1,8", "good", "good"), "--connections is for --serve, which says where the programs serve"),
+    (("--run", "--connections", "1", "good", "good"), "--connections is for --serve"),
+    (("--run", "--serve", "auto", "--input", "good", "good", "good"), "--input does not go with --serve"),
+    (("--run", "--serve", "auto", "--accept", "1", "good", "good"), "--accept does not go with --serve"),
+    (("--run", "--input", "absent", "good", "good"), "absent: no such file or directory"),
+    (("--run", "--input", ".", "good", "good"), ".: is a directory"),
+    (("--run", "--input", "", "good", "good"), "empty"),
+    (("--run", "--input", "/dev/fd/0", "good", "good"), "/dev/fd/0: cannot be read from its start again"),
+    (("--run", "--accept", "256", "good", "good"), "'256' is no list of whole numbers from 0 to 255, as 0,1 is"),
+    (("--run", "--accept", "", "good", "good"), "'' is no list of whole numbers from 0 to 255"),
+    (("--plot", "x", "good", "good"), "'x' ends neither in .svg nor in .png or .pdf"),
+    (("--run", "--plot", "x.jpg", "good", "good"), "'x.jpg' ends neither in .svg nor in .png or .pdf"),
     (("--run", "--serve", "0", "good", "good"), "'0' is no port"),
     (("--run", "--serve", "65536", "good", "good"), "'65536' is no port"),
     (("--run", "--serve", "http", "good", "good"), "'http' is no port"),
@@ -222,7 +389,7 @@ _REFUSED = [
     (("--run", "--copies", "-1", "good", "good"), "'-1' is no list of whole numbers"),
     (("--run", "--copies", "many", "good", "good"), "'many' is no list of whole numbers"),
     (("--run", "--copies", "1000000", "good", "good"), "is no list of whole numbers from 1 to 1024"),
-    (("--run", "--connections", "1.5", "good", "good"), "is no list of whole numbers"),
+    (("--run", "--serve", "auto", "--connections", "1.5", "good", "good"), "is no list of whole numbers"),
     (("--run", "--runs", "0", "good", "good"), "0 is not in the range"),
     (("--run", "--timeout", "0", "good", "good"), "0 is no number of seconds"),
     (("--run", "--timeout", "-1", "good", "good"), "-1 is no number of seconds"),
@@ -232,10 +399,11 @@ _REFUSED = [
     (("--plot", "", "good", "good"), "empty"),
     (("--format", "yaml", "good", "good"), "'yaml' is not one of"),
     (("--run", "--serve", "auto", "good", "good"), "write {port} among its arguments"),
-    (("--plot", "good", "good", "absent"), "good: is not written over"),
-    (("--plot", "link", "good", "absent"), "link: is not written over"),
+    (("--plot", "good.svg", "good.svg", "absent"), "good.svg: is not written over"),
+    (("--plot", "link.svg", "good", "absent"), "link.svg: is not written over"),
+    (("--run", "--input", "words.svg", "--plot", "words.svg", "good", "absent"), "words.svg: is not written over"),
     (("--run", "--plot", "nowhere/x.svg", "good", "good"), "nowhere/x.svg: no such file or directory"),
-    (("--run", "--plot", ".", "good", "good"), ".: is a directory"),
+    (("--run", "--plot", "folder.svg", "good", "good"), "folder.svg: is a directory"),
 ]
 
 
@@ -244,7 +412,10 @@ def test_what_is_asked_wrongly_is_told_in_one_line(
     linkscope: Linkscope, tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
     good = _shells(tmp_path, "good")[0]
-    (tmp_path / "link").symlink_to("good")
+    (tmp_path / "link.svg").symlink_to("good")
+    shutil.copy(good, tmp_path / "good.svg")
+    (tmp_path / "folder.svg").mkdir()
+    (tmp_path / "words.svg").write_text("words")
     before = good.read_bytes()
     ran = linkscope("compare", *words)
     last = ran.stderr.decode().splitlines()[-1]

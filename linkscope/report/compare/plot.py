@@ -5,6 +5,7 @@ Importing it raises ModuleNotFoundError where matplotlib is not installed, which
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -38,8 +39,16 @@ _TIE = {"arrowstyle": "-", "alpha": 0.5, "linewidth": 0.7, "shrinkA": 2, "shrink
 _APART = 0.19  # inches from a name to the next: closer ones would be read as one
 _BELOW, _FOOT = 0.5, 0.24  # inches from a panel to its legend, and for the caption
 _UNITS = ((1024.0**3, "GiB"), (1024.0**2, "MiB"))
+# What each format says of its origin; the day on which it was drawn is left out.
+_FORMATS: dict[str, dict[str, str | None]] = {
+    ".svg": {"Date": None, "Creator": "LinkScope"},
+    ".png": {"Software": "LinkScope"},
+    ".pdf": {"CreationDate": None, "Creator": "LinkScope"},
+}
 _LOOK: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and is drawn with the reader's fonts
+    "pdf.fonttype": 42,  # TrueType: as above
+    "savefig.dpi": 150,  # of a PNG
     "svg.hashsalt": "linkscope",  # what belongs together has the same names each time
     "text.parse_math": False,  # a dollar in a name is a dollar
     "font.family": "sans-serif",
@@ -74,9 +83,9 @@ Panel = Callable[["Axes", Sequence[_Subject]], None]
 
 
 def draw(document: CompareDocument, path: str) -> None:
-    """Writes the picture to PATH as SVG, the same bytes for the same document. Without --run it is of sizes alone.
+    """Writes the picture to PATH, in the format of its suffix (_FORMATS), the same bytes for the same document.
 
-    Raises OSError where PATH cannot be written.
+    Without --run it is of sizes alone. Raises OSError where PATH cannot be written.
     """
     subjects = _subjects(document.programs)
     panels = [panel for panel in (_start, _memory, _size) if panel is _size or _has(document.programs, panel)]
@@ -93,7 +102,8 @@ def draw(document: CompareDocument, path: str) -> None:
         for axes, panel in zip(places, panels, strict=True):
             panel(axes, subjects)
         figure.text(0.008, 0.06 / height, _caption(document.measurement), color=_FAINT, fontsize=8)
-        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": "LinkScope"})
+        suffix = os.path.splitext(path)[1].lower()
+        figure.savefig(path, format=suffix.removeprefix("."), metadata=_FORMATS[suffix])
 
 
 def _height(programs: int) -> float:

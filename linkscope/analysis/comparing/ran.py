@@ -1,0 +1,265 @@
+"""Programs that are compared and end by themselves: each tried, all run in turn, then what has runs of its own."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+
+import msgspec
+
+from linkscope.analysis.request import Running
+from linkscope.errors import Failed, Hangs, NeedsInput, NotHeld, ProcessUnreadable, RunFailed
+from linkscope.measure.command import Bounds, Command
+from linkscope.measure.copies import copies
+from linkscope.measure.counters import counts
+from linkscope.measure.overhead import overhead
+from linkscope.measure.peak import peak_rss
+from linkscope.measure.plan import Cost, Plan, planned
+from linkscope.measure.rounds import Rounds, Runs, run_rounds
+from linkscope.measure.spread import FEWEST, spread
+from linkscope.measure.trial import trial
+from linkscope.model.compare import Copies, Program, ProgramRun, Spread
+from linkscope.model.quantities import size
+
+Told = Callable[[str], None]
+_FAR_MORE, _NOTABLE = 1.5, 1 << 20  # times the memory at the end, and bytes more: what is worth a note
+_FOR_BOUNDS = 8  # values, of which 99 % can be had: see `spread`
+_SHELLS_OWN = (126, 127)  # of shells, and of ld.so(8): something could not be started, or not be loaded
+_EXPANDS = 16  # times what it reads, or 16 MiB: more output than that has no end
+_NANO = 9  # decimals
+
+
+class RanAll(msgspec.Struct):
+    """What was measured of programs, by their numbers: each has either a run, and its times, or a reason for none.
+
+    seconds: from start to end, in the order of the rounds. notes: what could not be measured, and why. overhead:
+    seconds that measuring adds to each run. starts: of the one that was started most often.
+    """
+
+    runs: dict[int, ProgramRun]
+    seconds: dict[int, list[float]]
+    reasons: dict[int, str]
+    notes: list[str]
+    rounds: int = 0
+    warm_ups: int = 0
+    overhead: float | None = None
+    starts: int = 0
+
+
+def run_all(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> RanAll:
+    """PROGRAMS, which are started with COMMANDS. Raises CannotRun, and FileUnreadable of what they are to read.
+
+    told: is called with what is being done.
+    """
+    runner = _Runner(programs, commands, running, told)
+    runner.run()
+    return runner.found
+
+
+class _Runner:
+    """One call of `run_all`, and what it has found so far."""
+
+    def __init__(self, programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> None:
+        self._programs = programs
+        self._commands = commands
+        self._running = running
+        self._bounds = _bounds(running)
+        self._told = told
+        self._starts = [0] * len(commands)
+        self.found = RanAll({}, {}, {}, [])
+
+    def run(self) -> None:
+        """All of it, as often as is planned once the time of each is known."""
+        costs = {number: cost for number in range(len(self._commands)) if (cost := self._try(number)) is not None}
+        if not costs:
+            return
+        plan = planned(list(costs.values()), self._running.copies, self._running.rounds)
+        self._running.estimated(_estimate(plan))
+        runs = self._run_in_turn(list(costs), plan)
+        if runs:
+            # The first run may have waited for the disk; by now it is known better what fits.
+            again = planned([_cost(one) for one in runs.values()], self._running.copies, self._running.rounds)
+            for number, one in runs.items():
+                self._measure(number, one, again)
+            self._measure_overhead(again.pairs)
+        self.found.starts = max(self._starts)
+
+    def _try(self, number: int) -> Cost | None:
+        """What its first run took; None where it did not come to a good end."""
+        self._told(f"{self._programs[number].path}: a first run")
+        self._starts[number] += 1
+        try:
+            seen = trial(self._commands[number], self._bounds)
+        except RunFailed as failure:
+            self.found.reasons[number] = failure.reason + self._next_step(failure)
+            return None
+        return Cost(seen.seconds, seen.processor)
+
+    def _run_in_turn(self, numbers: Sequence[int], plan: Plan) -> dict[int, Runs]:
+        """The rounds, of those with NUMBERS; without one that failed in the middle."""
+        self._told("a round to warm up" if plan.warm_ups == 1 else f"{plan.warm_ups} rounds to warm up")
+        commands = [self._commands[number] for number in numbers]
+        found = run_rounds(
+            commands, self._bounds, self._running.rounds, plan.warm_ups, lambda done: self._told(_round(done, plan))
+        )
+        self.found.rounds, self.found.warm_ups = found.rounds, found.warm_ups
+        good: dict[int, Runs] = {}
+        for number, runs in zip(numbers, found.programs, strict=True):
+            self._starts[number] += found.warm_ups + len(runs.samples)
+            if runs.failure is None:
+                good[number] = runs
+            else:
+                self._failed_later(number, runs.failure)
+        self.found.notes += _remarks(found, [self._programs[number].path for number in numbers])
+        return good
+
+    def _measure(self, number: int, runs: Runs, plan: Plan) -> None:
+        """What has runs of its own, and all figures of one program."""
+        self._told(f"{self._programs[number].path}: memory of {self._running.copies[-1]} copies at most")
+        try:
+            self.found.runs[number] = self._of(number, runs, plan)
+            self.found.seconds[number] = runs.seconds
+        except RunFailed as failure:
+            self._failed_later(number, failure)
+
+    def _of(self, number: int, runs: Runs, plan: Plan) -> ProgramRun:
+        """Raises RunFailed and CannotRun."""
+        command = self._commands[number]
+        counted = counts(command, self._bounds, plan.counted)
+        memory = copies(command, self._running.copies, self._bounds, plan.repeats)
+        peak = self._peak(number)
+        self._starts[number] += plan.counted + memory.starts
+        self.found.notes += counted.notes
+        self._note(number, [*memory.notes, *_given_back(memory.copies, peak)])
+        return ProgramRun(
+            seconds=_in_nanoseconds(spread(runs.seconds)),
+            user=round(median(sample.user for sample in runs.samples), _NANO),
+            system=round(median(sample.system for sample in runs.samples), _NANO),
+            minor_faults=counted.minor_faults,
+            major_faults=counted.major_faults,
+            instructions=counted.instructions,
+            peak_rss=peak,
+            copies=memory.copies,
+            one_more_copy=memory.one_more_copy,
+            memory_noise=memory.noise,
+        )
+
+    def _peak(self, number: int) -> int | None:
+        self._starts[number] += 1
+        try:
+            return peak_rss(self._commands[number], self._bounds)
+        except (NotHeld, ProcessUnreadable) as error:
+            self._note(number, [f"the most memory that it has is not told: {error.reason}"])
+            return None
+
+    def _measure_overhead(self, pairs: int) -> None:
+        """By the quickest program, whose own time varies least."""
+        if not self.found.runs:
+            return
+        if not pairs:
+            self.found.notes.append("what measuring adds to a run is lost in the noise of programs that take so long")
+            return
+        quickest = min(self.found.runs, key=lambda number: median(self.found.seconds[number]))
+        self._told("what measuring adds")
+        self._starts[quickest] += 2 * pairs
+        try:
+            added = overhead(self._commands[quickest], self._bounds, pairs)
+        except RunFailed as failure:  # it ran well until now
+            self.found.notes.append(f"what measuring adds is not told: {failure.path} {failure.reason}")
+            return
+        if added > 0:
+            self.found.overhead = added
+        else:
+            self.found.notes.append("what measuring adds to a run is lost in the noise of this machine")
+
+    def _note(self, number: int, notes: Sequence[str]) -> None:
+        self.found.notes += [f"{self._programs[number].path}: {note}" for note in notes]
+
+    def _failed_later(self, number: int, failure: RunFailed) -> None:
+        """Its first run has ended well, which is told; of what hangs then, the failure itself says it."""
+        said = "" if isinstance(failure, Hangs) else ", after a first run that ended well"
+        self.found.reasons[number] = failure.reason + said + self._next_step(failure, self._running.accepted)
+
+    def _next_step(self, failure: RunFailed, seen: Sequence[int] = ()) -> str:
+        """By which option it would be measured after all. seen: codes with which it has ended as well."""
+        if isinstance(failure, NeedsInput):
+            return " (--input FILE gives it that)"
+        if not isinstance(failure, Failed) or failure.status in _SHELLS_OWN:
+            return ""
+        wished = () if self._running.accepted == Running().accepted else self._running.accepted
+        codes = ",".join(map(str, sorted({*wished, *seen, failure.status})))
+        return f" (if that is how it should end: --accept {codes})"
+
+
+# --- What is said -----------------------------------------------------------------------------------------------------
+
+
+def _estimate(plan: Plan) -> str:
+    """How often each is started, and how long all of it takes."""
+    minutes, seconds = math.ceil(plan.seconds / 60), max(1, math.ceil(plan.seconds))
+    time = f"{minutes} min" if minutes > 2 else f"{seconds} s"
+    if plan.fewest_starts == plan.most_starts:
+        return f"each is started about {plan.most_starts} times, which takes some {time}"
+    return f"each is started about {plan.fewest_starts} to {plan.most_starts} times, which takes {time} at most"
+
+
+def _round(done: int, plan: Plan) -> str:
+    """Which round comes now, and how many there are."""
+    which = min(done + 1, plan.most)
+    if plan.least == plan.most:
+        return f"round {which} of {plan.most}"
+    return f"round {which} of at least {plan.least}" if which <= plan.least else f"round {which} of at most {plan.most}"
+
+
+def _remarks(found: Rounds, paths: Sequence[str]) -> Iterator[str]:
+    """What so few rounds do not say, and whether the programs may have done different things."""
+    if all(runs.failure for runs in found.programs):
+        return
+    if found.rounds == 1:
+        yield "one run says nothing of the spread"
+    elif found.rounds < _FOR_BOUNDS:
+        yield (
+            f"low and high of {found.rounds} rounds are the least and the most that was measured: where a median lies "
+            f"with a confidence of 99 % takes {_FOR_BOUNDS}"
+        )
+    if found.rounds < FEWEST:
+        few = "one round is" if found.rounds == 1 else f"{found.rounds} rounds are"
+        yield f"{few} too few to call a program faster: that takes {FEWEST}"
+    codes = [sorted({sample.ending.status or 0 for sample in runs.samples}) for runs in found.programs]
+    if len({code for each in codes for code in each}) > 1:
+        ends = ", ".join(f"{path} with {' and '.join(map(str, each))}" for path, each in zip(paths, codes, strict=True))
+        yield f"not all end with the same exit code, and may have done different things: {ends}"
+
+
+def _given_back(figures: Sequence[Copies], peak: int | None) -> Iterator[str]:
+    """A note where memory at the end of the program says little of what it took before."""
+    at_end = next((one.rss for one in figures if one.count == 1), None)
+    if at_end is not None and peak is not None and peak > max(_FAR_MORE * at_end, at_end + _NOTABLE):
+        yield f"it had {size(peak)} at most, and {size(at_end)} at its end, which is when memory is read"
+
+
+# --- Figures ----------------------------------------------------------------------------------------------------------
+
+
+def _bounds(running: Running) -> Bounds:
+    """With room for what a filter makes of a large file."""
+    output = Bounds().output if running.input is None else max(Bounds().output, _EXPANDS * _length(running.input))
+    return Bounds(timeout=running.timeout, output=output)
+
+
+def _length(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # whoever reads it will say so
+        return 0
+
+
+def _cost(runs: Runs) -> Cost:
+    return Cost(median(runs.seconds), median(sample.user + sample.system for sample in runs.samples))
+
+
+def _in_nanoseconds(found: Spread) -> Spread:
+    """Rounded to what the clock tells: the mean of two values has a digit more."""
+    return Spread(median=round(found.median, _NANO), low=round(found.low, _NANO), high=round(found.high, _NANO))

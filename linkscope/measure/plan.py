@@ -1,0 +1,95 @@
+"""How often everything is run, so that it does not take too long: planned once each program has run, and so its time
+is known.
+
+A quick program is run so often that chance has little to say. With a slow one that would take minutes: it gets the
+rounds that a comparison takes, and of everything else what fits into a few seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import msgspec
+
+from linkscope.measure import copies, counters, overhead, rounds
+from linkscope.measure.spread import FEWEST
+
+_FOR_WARM_UPS, _FOR_COUNTERS, _FOR_COPIES, _FOR_OVERHEAD = 1.0, 1.0, 3.0, 1.0  # seconds
+# What holding copies takes beyond their own time (observed): seconds for each time, and for each copy.
+_HOLDING, _COPYING = 0.01, 0.005
+_SPAWNING = 0.0002  # seconds of a run that are none of the program's
+_TOLD_APART = 0.1  # seconds of a program in which what measuring adds is not lost: it is less than a thousandth
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What one run of a program takes, in seconds. processor: of it computed, by whoever of its processes."""
+
+    seconds: float
+    processor: float
+
+    def together(self, count: int) -> float:
+        """Seconds until COUNT copies that are started at once have all come to their end."""
+        shared = self.processor * count / len(os.sched_getaffinity(0))
+        return max(self.seconds, shared) + _HOLDING + _COPYING * count
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How many runs of which kind. least, most: rounds; warm_ups: rounds before that. counted: runs for the counters.
+
+    repeats: how often each number of copies is looked at. pairs: of runs by which the overhead is found; 0: it is not.
+    seconds: what all of it takes, about, or at most where LEAST and MOST are apart. fewest_starts, most_starts: of each
+    program, with its first run, about.
+    """
+
+    warm_ups: int
+    least: int
+    most: int
+    counted: int
+    repeats: int
+    pairs: int
+    seconds: float
+    fewest_starts: int
+    most_starts: int
+
+
+def planned(costs: Sequence[Cost], counts: Sequence[int], wanted: int | None) -> Plan:
+    """A plan for at least one program.
+
+    counts: how many copies there are at once. wanted: so many rounds; nothing else is repeated more often then, except
+    that copies are looked at twice at least. None: as many rounds as make the medians certain.
+    """
+    each = sum(cost.seconds + _SPAWNING for cost in costs)
+    quickest = min(cost.seconds for cost in costs)
+    copying = sum(cost.together(count) for cost in costs for count in counts)
+    often = rounds.MOST if wanted is None else wanted
+    warm_ups = _fitting(_FOR_WARM_UPS, each, min(often, rounds.WARM_UPS))
+    counted = _fitting(_FOR_COUNTERS, each, min(often, counters.REPEAT))
+    repeats = max(copies.LEAST, _fitting(_FOR_COPIES, copying, min(often, copies.REPEAT)))
+    pairs = _fitting(_FOR_OVERHEAD, 2 * (quickest + _SPAWNING), min(often, overhead.PAIRS))
+    if quickest > _TOLD_APART:
+        pairs = 0
+    least, most = _rounds(each) if wanted is None else (wanted, wanted)
+    others = 2 + warm_ups + counted + repeats * sum(counts) + 2 * pairs
+    return Plan(
+        warm_ups=warm_ups,
+        least=least,
+        most=most,
+        counted=counted,
+        repeats=repeats,
+        pairs=pairs,
+        seconds=(warm_ups + most + counted + 1) * each + repeats * copying + 2 * pairs * quickest,
+        fewest_starts=others + least,
+        most_starts=others + most,
+    )
+
+
+def _fitting(seconds: float, each: float, most: int) -> int:
+    """How many that take EACH fit into SECONDS, MOST at most; one in any case."""
+    return max(1, min(most, int(seconds / each)))
+
+
+def _rounds(each: float) -> tuple[int, int]:
+    """The fewest rounds and the most, where nobody says how many: see `rounds.run_rounds`."""
+    most = max(FEWEST, min(rounds.MOST, int(rounds.BUDGET / each) + 1))
+    return min(rounds.LEAST, most), most
