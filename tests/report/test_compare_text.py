@@ -14,7 +14,7 @@ from linkscope.report.compare.figures import whole
 from linkscope.report.compare.text import render
 from linkscope.report.page import Page, cells
 from tests.report.checks import hostile_text
-from tests.report.comparisons import document, five, hostile, program, run, server, static, verdict
+from tests.report.comparisons import MEASUREMENT, document, five, hostile, program, run, server, static, verdict
 
 _PARTS = (
     "The files",
@@ -95,6 +95,16 @@ def test_what_one_more_copy_costs_is_told_and_what_of_it_is_its_own() -> None:
     text = _text(document([program("a", run=run(copies=copies, one_more_copy=60_000)), program("b")]))
     assert _row(text, "one more copy") == [size(60_000), "–"]
     assert _row(text, "its own") == [size(50_000), "–"]
+
+
+def test_how_often_and_with_what_each_was_started_is_told() -> None:
+    measurement = msgspec.structs.replace(MEASUREMENT, starts=1_234, input="a file", accepted=[0, 1])
+    programs = [program("a", run=run()), program("b", run=run())]
+    text = _text(document(programs, measurement=measurement))
+    assert '40 rounds after 3 warm-ups · each started 1,234 times at most · with -n "two words" < "a file" ·' in text
+    assert "· exit codes taken as a good end: 0, 1 ·" in text
+    assert "exit codes" not in _text(document(programs))
+    assert "each started" not in _text(document(programs))
 
 
 def test_what_of_memory_is_anonymous_stands_below_the_sums_on_which_verdicts_rest() -> None:

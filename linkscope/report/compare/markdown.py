@@ -10,7 +10,7 @@ from linkscope.model.quantities import duration, size
 from linkscope.report.compare import consequences, figures, parts
 from linkscope.report.compare.names import called
 from linkscope.report.compare.sidebyside import Row
-from linkscope.report.compare.text import criterion_called
+from linkscope.report.compare.text import accepted_codes, criterion_called
 from linkscope.report.escape import exact, quoted
 from linkscope.report.lines import clipped
 from linkscope.report.markup import code, inert, sentence
@@ -92,9 +92,14 @@ def _how_measured(measurement: Measurement) -> str:
     said = []
     if measurement.rounds:
         said.append(f"{measurement.rounds} rounds after {measurement.warm_ups} to warm up")
-    if measurement.arguments:
-        arguments = " ".join(quoted(argument) for argument in measurement.arguments)
-        said.append(f"with {code(clipped(arguments, _PATH))}")
+    if measurement.starts is not None:
+        said.append(f"each started {measurement.starts:,} times at most")
+    words = [quoted(argument) for argument in measurement.arguments]
+    if measurement.input is not None:
+        words.append(f"< {quoted(measurement.input)}")
+    if words:
+        said.append(f"with {code(clipped(' '.join(words), _PATH))}")
+    said += accepted_codes(measurement)
     if measurement.overhead is not None:
         said.append(f"measuring adds {duration(measurement.overhead)} to a run")
     said += [inert(one) for one in (measurement.kernel, measurement.cpu) if one]

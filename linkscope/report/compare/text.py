@@ -87,12 +87,24 @@ def _how_measured(measurement: Measurement, page: Page) -> Iterator[list[Span]]:
     said = []
     if measurement.rounds:
         said.append(f"{_times(measurement.rounds, 'round')} after {_times(measurement.warm_ups, 'warm-up')}")
-    if measurement.arguments:
-        said.append(f"with {' '.join(quoted(escape(argument)) for argument in measurement.arguments)}")
+    if measurement.starts is not None:
+        said.append(f"each started {measurement.starts:,} times at most")
+    words = [quoted(escape(argument)) for argument in measurement.arguments]
+    if measurement.input is not None:
+        words.append(f"< {quoted(escape(measurement.input))}")
+    if words:
+        said.append(f"with {' '.join(words)}")
+    said += accepted_codes(measurement)
     if measurement.overhead is not None:
         said.append(f"measuring adds {duration(measurement.overhead)} to a run")
     said += [measurement.kernel, measurement.cpu]
     yield from flow([(one, "") for one in said if one], page, [(" " * INDENT, "")], [], " · ")
+
+
+def accepted_codes(measurement: Measurement) -> list[str]:
+    """A sentence on the exit codes that were a good end, if others than 0 were."""
+    codes = measurement.accepted
+    return [] if codes == [0] else [f"exit codes taken as a good end: {', '.join(map(str, codes))}"]
 
 
 def _times(count: int, what: str) -> str:
