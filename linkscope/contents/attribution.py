@@ -6,7 +6,7 @@ bytes (`regions`), among libraries that hold the same code (`claims`), and among
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ import msgspec
 
 from linkscope.contents import claims, regions
 from linkscope.contents.claims import Claim
+from linkscope.contents.fingerprints import Release
+from linkscope.contents.known import Extent, Extents
 from linkscope.contents.matcher import executable_ranges, matches
 from linkscope.contents.regions import COMMON, Known
 from linkscope.contents.releases import LinkedLibrary, releases
@@ -31,10 +33,11 @@ if TYPE_CHECKING:
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """The known code of a file, and what of that each library explains."""
+    """The known code of a file, and what of that each library explains. extents: of all libraries that are known."""
 
     known: Known
     claims: list[Claim]
+    extents: Extents
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -49,14 +52,14 @@ class Found(msgspec.Struct, frozen=True):
         return sum(library.size for library in self.libraries)
 
 
-def linked_in(reader: Reader, image: Image, packs: Sequence[Pack]) -> Found:
+def linked_in(reader: Reader, image: Image, packs: Sequence[Pack], told: Container[str] = ()) -> Found:
     """The libraries whose code is in the file's executable bytes, as far as the packs know them.
 
+    told: the names of those that its texts or symbols prove: then one source file of them is enough.
     Raises MalformedElf, FileUnreadable, and what the packs raise.
     """
     size = _executable_size(reader, image)
-    there = explained(reader, image, packs)
-    versions = _versions(machine_name(image.machine), packs) if there.claims else {}
+    there = explained(reader, image, packs, told)
     around = _surroundings(there, image)
     libraries = [
         library
@@ -64,7 +67,7 @@ def linked_in(reader: Reader, image: Image, packs: Sequence[Pack]) -> Found:
         for library in releases(
             claim,
             there.known.archives,
-            versions.get(claim.library, set()),
+            {release.version for release in there.extents[claim.library]},
             around,
             shared=kind(reader, image) != "executable",
         )
@@ -72,10 +75,12 @@ def linked_in(reader: Reader, image: Image, packs: Sequence[Pack]) -> Found:
     return Found(size, tuple(sorted(libraries, key=lambda library: (-library.size, library.name))))
 
 
-def explained(reader: Reader, image: Image, packs: Sequence[Pack]) -> Explained:
-    """Where code of which library stands in the file. Raises as `linked_in` does."""
-    known = regions.known(matches(reader, image, packs), machine_name(image.machine), packs)
-    return Explained(known, list(claims.claims(known.regions, known.archives)))
+def explained(reader: Reader, image: Image, packs: Sequence[Pack], told: Container[str] = ()) -> Explained:
+    """Where code of which library stands in the file. told, and what it raises: as of `linked_in`."""
+    architecture = machine_name(image.machine)
+    known = regions.known(matches(reader, image, packs), architecture, packs)
+    extents = _extents(architecture, packs) if known.regions else {}
+    return Explained(known, list(claims.claims(known.regions, known.archives, extents, told)), extents)
 
 
 def _surroundings(there: Explained, image: Image) -> Surroundings:
@@ -99,10 +104,13 @@ def _executable_size(reader: Reader, image: Image) -> int:
     return sections if 0 < sections <= segments else segments
 
 
-def _versions(architecture: str, packs: Sequence[Pack]) -> dict[str, set[str | None]]:
-    """The versions of each library that the packs know."""
-    versions: dict[str, set[str | None]] = {}
+def _extents(architecture: str, packs: Sequence[Pack]) -> Extents:
+    """What all packs know of each library; of a release that several have, as much as the one that has most."""
+    found: dict[str, dict[Release, Extent]] = {}
     for pack in packs:
-        for name, known in pack.versions(architecture).items():
-            versions.setdefault(name, set()).update(known)
-    return versions
+        for name, releases_known in pack.extents(architecture).items():
+            there = found.setdefault(name, {})
+            for release, extent in releases_known.items():
+                before = there.get(release)
+                there[release] = extent if before is None or before.size < extent.size else before
+    return found

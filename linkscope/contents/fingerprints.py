@@ -52,6 +52,14 @@ class Signature(msgspec.Struct, frozen=True):
     shared: bool = False
 
 
+class Release(msgspec.Struct, frozen=True):
+    """A release of a library, as `Archive` says it: the same one may be built by several distributions."""
+
+    version: str | None
+    package_version: str | None
+    distribution: str | None
+
+
 class Archive(msgspec.Struct, frozen=True, kw_only=True):
     """The fingerprints of one archive, and where it is from.
 
@@ -81,6 +89,11 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
     def called(self) -> str:
         """The upstream project; where that is not known, the package or the archive itself."""
         return self.library or self.package or self.name
+
+    @property
+    def release(self) -> Release:
+        """Which release of the library it is of."""
+        return Release(self.version, self.package_version, self.distribution)
 
 
 class _Tally(msgspec.Struct):

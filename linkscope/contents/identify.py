@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -44,7 +44,6 @@ def inside(reader: Reader, image: Image, file: File, packs: Sequence[Pack] = ())
     if image.type not in (c.ET_EXEC, c.ET_DYN) or image.debug or packed(reader, image):
         return Inside([])
     build = golang.go_build(reader, image)
-    found = _found(reader, image, packs)
     told = [
         *_c_library(reader, image, file),
         *embedded.contents(reader, image),
@@ -55,6 +54,7 @@ def inside(reader: Reader, image: Image, file: File, packs: Sequence[Pack] = ())
         *bundles.contents(reader, image),
         *packagenote.contents(packagenote.package_notes(reader, image)),
     ]
+    found = _found(reader, image, packs, told)
     if found is None:
         return Inside(forks.settled(together(told)))
     from linkscope.contents import fingerprinted
@@ -71,14 +71,14 @@ def identify(reader: Reader, image: Image, file: File, packs: Sequence[Pack] = (
     return inside(reader, image, file, packs).contents
 
 
-def _found(reader: Reader, image: Image, packs: Sequence[Pack]) -> Found | None:
-    """What is found by fingerprints; None where no pack has any for the machine."""
+def _found(reader: Reader, image: Image, packs: Sequence[Pack], told: Iterable[Content]) -> Found | None:
+    """What is found by fingerprints, with what was TOLD before; None where no pack has any for the machine."""
     architecture = machine_name(image.machine)
     if not any(pack.codes(architecture) is not None for pack in packs):
         return None
     from linkscope.contents.attribution import linked_in
 
-    return linked_in(reader, image, packs)
+    return linked_in(reader, image, packs, {one.name for one in told if one.ecosystem == "generic"})
 
 
 def _c_library(reader: Reader, image: Image, file: File) -> list[Content]:

@@ -10,14 +10,13 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from linkscope.contents.blocks import COLUMNS, Block, BlockDamaged, block
 from linkscope.contents.fingerprints import Archive
-from linkscope.contents.known import Codes, Place
+from linkscope.contents.known import Codes, Extents, Place, extents
 from linkscope.contents.libraries import upstream_version
 from linkscope.errors import FileUnreadable, StoreUnusable
 
@@ -99,7 +98,7 @@ class _Loaded(msgspec.Struct, frozen=True):
     starts: list[int]
     codes: Codes
     archives: dict[tuple[int, int], int]
-    versions: dict[str, set[str | None]]
+    extents: Extents
 
 
 class Store:
@@ -147,10 +146,10 @@ class Store:
         """What the store says of archives that `places` named, in their order, without their signatures."""
         return [self._archives[number] for number in numbers]
 
-    def versions(self, architecture: str) -> Mapping[str, AbstractSet[str | None]]:
-        """The versions of each library for that architecture, by `Archive.called`; read with the fingerprints."""
+    def extents(self, architecture: str) -> Extents:
+        """All releases of all libraries for that architecture; read with the fingerprints."""
         loaded = self._of(architecture)
-        return {} if loaded is None else loaded.versions
+        return {} if loaded is None else loaded.extents
 
     def filed(self) -> list[Filed]:
         """Every archive, in the order of library, version, package, distribution, architecture and name."""
@@ -207,18 +206,17 @@ class Store:
         blocks = [_block(connection, number) for number in numbers]
         order = {number: at for at, number in enumerate(numbers)}
         archives: dict[tuple[int, int], int] = {}
-        versions: dict[str, set[str | None]] = {}
         rows = f"SELECT block, place, id, {', '.join(_FIELDS)} FROM archives WHERE architecture = ?"
         for of, place, number, *fields in connection.execute(rows, (architecture,)):
             if of not in order:
                 raise BlockDamaged
             archives[order[of], place] = number
-            archive = self._archives[number] = _archive(fields)
-            versions.setdefault(archive.called, set()).add(archive.version)
+            self._archives[number] = _archive(fields)
         starts = [0]
         for one in blocks:
             starts.append(starts[-1] + len(one.codes.lengths))
-        return _Loaded(blocks, starts[:-1], _joined([one.codes for one in blocks]), archives, versions)
+        there = extents(self._archives[number] for number in archives.values())
+        return _Loaded(blocks, starts[:-1], _joined([one.codes for one in blocks]), archives, there)
 
     def _placed(self, loaded: _Loaded) -> Any:
         from bisect import bisect_right

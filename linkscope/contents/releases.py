@@ -8,7 +8,7 @@ import msgspec
 
 from linkscope.contents import doubts
 from linkscope.contents.claims import Claim
-from linkscope.contents.fingerprints import Archive
+from linkscope.contents.fingerprints import Archive, Release
 from linkscope.contents.linked import LinkedArchive, linked_archives, size_of
 from linkscope.contents.regions import PROOF, Number, Region, proof
 from linkscope.contents.surroundings import Surroundings
@@ -31,17 +31,10 @@ class LinkedLibrary(msgspec.Struct, frozen=True):
     doubt: str | None = None
 
 
-_Release = tuple[str | None, str | None, str | None]
-
-
-def _release(archive: Archive) -> _Release:
-    return archive.version, archive.package_version, archive.distribution
-
-
 class _Part(msgspec.Struct, frozen=True):
     """What one release of a library explains: the numbers of the regions. fits: the versions that explain as much."""
 
-    release: _Release
+    release: Release
     regions: set[int]
     fits: tuple[str, ...]
 
@@ -66,7 +59,7 @@ def releases(
     for part in parts:
         own = [regions[number] for number in sorted(part.regions)]
         rest = [regions[number] for number in left] if part is parts[0] else []
-        release = {number: archive for number, archive in mine.items() if _release(archive) == part.release}
+        release = {number: archive for number, archive in mine.items() if archive.release == part.release}
         linked = linked_archives(own, release)
         case = doubts.Case(own, rest, part.fits, release, linked, versions, around, shared)
         doubt = doubts.first(case)
@@ -85,17 +78,17 @@ def releases(
 
 def _parts(regions: Sequence[Region], archives: Mapping[Number, Archive]) -> tuple[list[_Part], set[int]]:
     """The releases that are there, the one that explains most first, and the regions that none of them explains."""
-    claims: dict[_Release, set[int]] = {}
+    claims: dict[Release, set[int]] = {}
     for number, region in enumerate(regions):
         for holder in region.holders:
             if holder.archive in archives:
-                claims.setdefault(_release(archives[holder.archive]), set()).add(number)
+                claims.setdefault(archives[holder.archive].release, set()).add(number)
     left = set(range(len(regions)))
     parts: list[_Part] = []
     while left:
         fixed = {release: sum(regions[n].fixed for n in claimed & left) for release, claimed in claims.items()}
         best = max(fixed, key=lambda release: fixed[release])
-        equal = (release[0] for release in fixed if fixed[release] == fixed[best])
+        equal = (release.version for release in fixed if fixed[release] == fixed[best])
         part = _Part(best, claims[best] & left, tuple(dict.fromkeys(version for version in equal if version)))
         if parts and not _is_second_copy(regions, part, parts, archives):
             break
@@ -116,9 +109,9 @@ def _is_second_copy(
     return proof(twice) >= PROOF
 
 
-def _sections(region: Region, release: _Release, archives: Mapping[Number, Archive]) -> Iterator[tuple[str, str, str]]:
+def _sections(region: Region, release: Release, archives: Mapping[Number, Archive]) -> Iterator[tuple[str, str, str]]:
     """The names of archive, member and section under which a release has the region's code."""
     for holder in region.holders:
         archive = archives.get(holder.archive)
-        if archive is not None and _release(archive) == release:
+        if archive is not None and archive.release == release:
             yield archive.name, holder.member, holder.section

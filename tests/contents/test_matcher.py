@@ -4,8 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -156,7 +155,7 @@ class _Synthetic:
     def archives(self, numbers: Sequence[int]) -> Sequence[Archive]:
         raise AssertionError(numbers)
 
-    def versions(self, architecture: str) -> Mapping[str, AbstractSet[str | None]]:
+    def extents(self, architecture: str) -> known.Extents:
         raise AssertionError(architecture)
 
 
