@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -234,14 +235,21 @@ CRITERIA: tuple[Criterion, ...] = (
         apart=_exactly(_relocations),
         because=reasons.of_mapping,
     ),
-    _memory("memory", "takes the least memory (PSS) while it serves", _serving, _noise_serving),
+    _memory(
+        "memory",
+        "takes the least memory (PSS) while it serves",
+        _serving,
+        _noise_serving,
+        reasons.of_serving,
+        partial(reasons.less_anonymous, figure=reasons.anonymous_serving),
+    ),
     _memory(
         "memory",
         "takes the least memory (PSS) when one copy runs",
         _pss_alone,
         _noise_alone,
         reasons.of_memory,
-        reasons.less_anonymous,
+        partial(reasons.less_anonymous, figure=reasons.anonymous_alone),
     ),
     _memory(
         "memory-copies",

@@ -91,23 +91,50 @@ def _files(count: int) -> str:
 
 
 def of_memory(best: Program, other: Program) -> str:
-    """What of it is of no file, which may be less than the better one has; where that is not told, what is shared."""
-    mine, theirs, copies = _anonymous(best), _anonymous(other), alone(other)
-    if theirs is None:
-        private = copies.private if copies else 0
-        return f"of which {size(private)} are shared with no other process" if private else ""
+    """What of one copy's memory is of no file; where that is not told, what is shared with nobody."""
+    copies = alone(other)
+    if copies is None or copies.anonymous is not None:
+        return _anonymous(best, other, anonymous_alone)
+    return f"of which {size(copies.private)} are shared with no other process" if copies.private else ""
+
+
+def of_serving(best: Program, other: Program) -> str:
+    """What of a server's memory is of no file."""
+    return _anonymous(best, other, anonymous_serving)
+
+
+def anonymous_alone(program: Program) -> int | None:
+    """Bytes of one copy that are of no file; None where that is not told."""
+    copies = alone(program)
+    return copies.anonymous if copies else None
+
+
+def anonymous_serving(program: Program) -> int | None:
+    """Bytes of all processes of a server that are of no file; None where that is not told."""
+    server = program.run.server if program.run else None
+    told = [process.anonymous for process in server.processes if process.anonymous is not None] if server else []
+    return sum(told) if server and told and len(told) == len(server.processes) else None
+
+
+def _anonymous(best: Program, other: Program, figure: Callable[[Program], int | None]) -> str:
+    """What of it is of no file, which may be less than the better one has."""
+    mine, theirs = figure(best), figure(other)
+    if not theirs:
+        return ""
     if mine is not None and mine - theirs > _NOTABLE * mine:
         return (
             f"though of that only {size(theirs)} are anonymous, and here {size(mine)}: the rest are pages of files, "
             "which the kernel can drop and read again"
         )
-    return f"of which {size(theirs)} are anonymous, the rest pages of files" if theirs else ""
+    return f"of which {size(theirs)} are anonymous, the rest pages of files"
 
 
-def less_anonymous(best: Program, behind: Sequence[Program], names: dict[str, str]) -> str:
+def less_anonymous(
+    best: Program, behind: Sequence[Program], names: dict[str, str], figure: Callable[[Program], int | None]
+) -> str:
     """Who farther behind than the next has the least memory of no file, where that is less than the best one has."""
-    mine = _anonymous(best)
-    told = [(found, one) for one in behind if (found := _anonymous(one)) is not None]
+    mine = figure(best)
+    told = [(found, one) for one in behind if (found := figure(one)) is not None]
     if mine is None or not told:
         return ""
     least, one = min(told, key=lambda each: each[0])
@@ -117,11 +144,6 @@ def less_anonymous(best: Program, behind: Sequence[Program], names: dict[str, st
         f"; but {names[one.path]} has the least that is anonymous, {size(least)} against {size(mine)}: the rest are "
         "pages of files, which the kernel can drop and read again"
     )
-
-
-def _anonymous(program: Program) -> int | None:
-    copies = alone(program)
-    return copies.anonymous if copies else None
 
 
 def of_copies(best: Program, other: Program) -> str:

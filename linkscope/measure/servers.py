@@ -19,7 +19,7 @@ from linkscope.measure import ports
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.copies import CopiesMeasured, Taken, measured
 from linkscope.measure.leftovers import children_of, none_left
-from linkscope.measure.memory import memory_of_all
+from linkscope.measure.memory import memory_of, memory_of_all
 from linkscope.measure.serving import Group, running
 from linkscope.model.compare import Copies, Server, ServerProcess
 from linkscope.process import procfs
@@ -160,6 +160,7 @@ def _read(pids: Sequence[int], first: int) -> list[ServerProcess]:
     for pid in pids:
         try:
             pairs = read_smaps(procfs.living_thread(procfs.stat(pid)))
+            anonymous = memory_of(pid).anonymous
         except NotPermitted:
             raise
         except ProcessUnreadable:
@@ -173,6 +174,7 @@ def _read(pids: Sequence[int], first: int) -> list[ServerProcess]:
                 private=whole.private,
                 private_memory=whole.copy_on_write.private_memory,
                 shared=whole.copy_on_write.shared,
+                anonymous=anonymous,
             )
         )
     return sorted(found, key=lambda process: process.role, reverse=True)

@@ -125,7 +125,10 @@ class Copies(Document, frozen=True, kw_only=True):
 
 
 class ServerProcess(Document, frozen=True, kw_only=True):
-    """One process of a server while connections are open. shared: of its private memory, what fork left in common."""
+    """One process of a server while connections are open. shared: of its private memory, what fork left in common.
+
+    anonymous: what of pss is of no file, as in Copies.
+    """
 
     role: Literal["parent", "child"]
     rss: int
@@ -133,6 +136,7 @@ class ServerProcess(Document, frozen=True, kw_only=True):
     private: int
     private_memory: int
     shared: int
+    anonymous: int | None = None
 
 
 class Server(Document, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from linkscope.measure.copies import copies
 from linkscope.measure.held import held_at_exit
 from linkscope.measure.leftovers import none_left
 from linkscope.measure.memory import Memory, memory_of
+from linkscope.measure.servers import serve
 from linkscope.model.compare import Copies
 from linkscope.process import procfs
 from tests.measure.marked import command
@@ -70,6 +71,15 @@ def test_what_is_read_of_a_file_is_not_anonymous(fixture_file: FixtureFile, tmp_
     assert found.anonymous is not None
     assert found.pss - found.anonymous > 8 * MIB
     assert found.anonymous < MIB
+
+
+def test_of_a_server_what_its_processes_have_in_common_counts_once(fixture_file: FixtureFile) -> None:
+    """Of 16 MiB of the parent each of three children has written to 4, and has these for itself."""
+    server = command(fixture_file("runs/server-static"), "-p", "{port}", "-m", "16", "-w", "4")
+    found = serve(server, None, (3,), BOUNDS, (1,), 1).server
+    assert len(found.processes) == 4
+    assert all(one.anonymous is not None and one.anonymous <= one.pss + 4 * KIB for one in found.processes)
+    assert abs(sum(one.anonymous or 0 for one in found.processes) - (16 + 3 * 4) * MIB) < MIB
 
 
 def test_a_kernel_that_does_not_say_what_is_anonymous_leaves_it_untold(monkeypatch: pytest.MonkeyPatch) -> None:

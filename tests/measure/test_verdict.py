@@ -1,9 +1,10 @@
 """Which program is better, from figures that are set by hand: what is said of them follows from them alone."""
 
+import msgspec
 import pytest
 
 from linkscope.measure.verdict import verdict
-from linkscope.model.compare import Part, Reach
+from linkscope.model.compare import Part, ProgramRun, Reach, Server, ServerProcess
 from tests.measure.compared import KIB, by_name, program, static, timed, with_memory
 
 
@@ -139,6 +140,21 @@ def test_who_has_the_least_that_cannot_be_given_back_is_named_wherever_it_stands
         message = by_name(verdict(compared))["memory"].message
         assert "of which 92 KiB are anonymous, the rest pages of files; the last is" in message
         assert f"{end}kernel can drop and read again" in message
+
+
+def test_so_it_is_of_servers_over_all_their_processes() -> None:
+    def serving(pss: int, anonymous: int | None) -> ProgramRun:
+        process = ServerProcess(
+            role="parent", rss=pss, pss=pss * KIB, private=1, private_memory=1, shared=1,
+            anonymous=None if anonymous is None else anonymous * KIB,
+        )  # fmt: skip
+        server = Server(port=1, ready=0.001, connections=1, processes=[process] * 2, one_more_connection=None)
+        return msgspec.structs.replace(timed(0.001), seconds=None, server=server)
+
+    found = by_name(verdict([program("a", run=serving(100, 50)), program("b", run=serving(300, 20))]))
+    assert "200 KiB against 600 KiB of b (0.33 x), though of that only 40 KiB are anonymous" in found["memory"].message
+    untold = by_name(verdict([program("a", run=serving(100, 50)), program("b", run=serving(300, None))]))
+    assert untold["memory"].message.endswith("200 KiB against 600 KiB of b (0.33 x)")
 
 
 def test_where_the_kernel_does_not_say_what_is_anonymous_it_is_told_what_nobody_else_has() -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from linkscope.model.compare import Copies, Part
+from linkscope.model.compare import Copies, Part, ProgramRun
 from linkscope.model.inspect import Libc
 from linkscope.model.quantities import size
 from linkscope.report.compare import chart
@@ -185,6 +185,19 @@ def test_a_server_is_told_by_its_processes() -> None:
     assert _row(text, "each child") == [size(100_000)] * 2
     assert _row(text, "as forked") == ["50 %"] * 2
     assert _row(text, "one connection") == [size(89_000)] * 2
+
+
+def test_what_of_a_server_is_anonymous_is_told_if_it_is_of_each_process() -> None:
+    def serving(*anonymous: int | None) -> ProgramRun:
+        one = server(len(anonymous) - 1)
+        processes = [
+            msgspec.structs.replace(process, anonymous=found)
+            for process, found in zip(one.processes, anonymous, strict=True)
+        ]
+        return run(seconds=None, copies=[], server=msgspec.structs.replace(one, processes=processes))
+
+    text = _text(document([program("a", run=serving(1024, 2048)), program("b", run=serving(1024, None))]))
+    assert _row(text, "anonymous") == ["3 KiB", "–"]
 
 
 def test_major_faults_are_told_where_there_are_any() -> None:

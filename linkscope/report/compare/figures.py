@@ -245,6 +245,13 @@ def _serving(program: Program) -> float | None:
     return sum(process.pss for process in server.processes) if server else None
 
 
+def _anonymous(program: Program) -> float | None:
+    """Of all processes of a server; None where that is not told of each."""
+    server = program.run.server if program.run else None
+    told = [process.anonymous for process in server.processes] if server else []
+    return None if not told or None in told else sum(one or 0 for one in told)
+
+
 def _still_shared(program: Program) -> float | None:
     """Of what the children may write to, the share that is still one with their parent's, as a number up to 1."""
     children = _processes(program, "child")
@@ -285,6 +292,7 @@ _SERVER = (
     _Line("first answer", _of_server("ready"), duration, "start"),
     _Line("connections", _of_server("connections"), whole),
     _Line("PSS, serving", _serving, _bytes, "memory"),
+    _Line("  anonymous", _anonymous, _bytes),
     _Line("  the parent", _typical("parent", "pss"), _bytes),
     _Line("  each child", _typical("child", "pss"), _bytes),
     _Line("    its own", _typical("child", "private"), _bytes),
