@@ -37,8 +37,10 @@ def given_back(stream: TextIO) -> Iterator[None]:
             signal.signal(signal.SIGTSTP, stop)
         try:
             yield
-        except (OutputFailed, BrokenPipeError):
-            if ending.number is not None:
+        except BaseException as error:
+            # A signal comes between any two steps, also of who hides the cursor and of who shows it again at the end.
+            _send(stream, _SHOW)
+            if ending.number is not None and isinstance(error, OutputFailed | BrokenPipeError):
                 raise Ended(ending.number) from None  # the terminal has hung up: it needs nothing more
             raise
         finally:

@@ -7,8 +7,9 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,9 @@ _SHOWN, _HIDDEN = b"\x1b[?25h", b"\x1b[?25l"
 
 
 @contextlib.contextmanager
-def _on_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", Callable[[bytes], bytes]]]:
+def _on_a_terminal(
+    *arguments: str, command: Sequence[str] = COMMAND
+) -> Iterator[tuple["subprocess.Popen[bytes]", Callable[[bytes], bytes]]]:
     """The program on a terminal that it can be stopped from, and how to read what that shows until it has shown this.
 
     b"": until the program has ended.
@@ -173,7 +176,7 @@ def _on_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]",
         return shown
 
     process = subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*command, *arguments],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -197,6 +200,38 @@ def test_whoever_ends_it_leaves_a_terminal_with_its_cursor(number: signal.Signal
         process.send_signal(number)  # as timeout(1) does: to the process, and to its group
         shown = read(b"")
         assert process.wait(DEADLINE) == 128 + number
+    assert shown.rindex(_SHOWN) > shown.rindex(_HIDDEN)
+    assert b"Traceback" not in shown
+
+
+# The program, which gets a signal whenever a method of rich's is called, before that does anything.
+_AT_A_MOMENT = """
+import os, signal, sys
+from linkscope.cli import main
+from rich.console import Console
+from rich.live import Live
+owner, name = globals()[sys.argv[1]], sys.argv[2]
+method = getattr(owner, name)
+def hit(self, *words):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return method(self, *words)
+setattr(owner, name, hit)
+del sys.argv[1:3]
+main.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [("Live", "_enable_redirect_io"), ("Live", "process_renderables"), ("Live", "stop"), ("Console", "clear_live")],
+    ids=["just-hidden", "while-it-writes", "before-it-is-shown", "while-it-is-shown"],
+)
+def test_a_signal_at_any_moment_leaves_a_terminal_with_its_cursor(moment: tuple[str, str]) -> None:
+    """The last two come as it ends by itself."""
+    command = [sys.executable, "-c", _AT_A_MOMENT, *moment]
+    with _on_a_terminal("pid", str(os.getpid()), "--watch", "60", "--count", "1", command=command) as (process, read):
+        shown = read(b"")
+        assert process.wait(DEADLINE) == 128 + signal.SIGTERM
     assert shown.rindex(_SHOWN) > shown.rindex(_HIDDEN)
     assert b"Traceback" not in shown
 
