@@ -97,6 +97,7 @@ class Reach(Document, frozen=True, kw_only=True):
 class Spread(Document, frozen=True, kw_only=True):
     """The median of many measurements. low, high: where it lies with a confidence of 99 %, whatever the distribution.
 
+    Of fewer than 8, which cannot give that, they are the smallest and the largest.
     Source: order statistics, the binomial bounds of a median.
     """
 
