@@ -8,6 +8,7 @@ import pytest
 
 from linkscope.contents.installed import Installed
 from linkscope.loader.root import Root
+from tests.contents.test_databases import dpkg
 from tests.elf.samples import LIBRARIES, elf_files, spread, tool
 from tests.oracle.availability import Unavailable
 from tests.packages import makers
@@ -36,36 +37,26 @@ def test_the_owner_of_a_library_is_the_one_that_dpkg_names() -> None:
 
 
 def test_what_was_asked_once_is_known(tmp_path: Path) -> None:
-    info = tmp_path / "var/lib/dpkg/info"
-    info.mkdir(parents=True)
-    (info / "libz1:amd64.list").write_text("/.\n/lib\n/lib/libz.so.1.2\n")
+    dpkg(tmp_path, libz1=["/lib", "/lib/libz.so.1.2"])
     known = _installed(tmp_path)
     assert known.of(["/usr/lib/libz.so.1.2"]) == {"/usr/lib/libz.so.1.2": "libz1"}
-    (info / "libz1:amd64.list").unlink()
+    (tmp_path / "var/lib/dpkg/info/libz1:amd64.list").unlink()
     assert known.of(["/usr/lib/libz.so.1.2", "/lib/other"]) == {"/usr/lib/libz.so.1.2": "libz1", "/lib/other": None}
 
 
 @pytest.mark.parametrize("path", ["/lib/libz.so.1", "/lib/libz.so.1.2.3", "/x/lib/libz.so.1.2", "/lib"])
 def test_only_whole_paths_count(path: str, tmp_path: Path) -> None:
     """Of a folder many packages are the owner; nobody asks for one, and the first is as good as any."""
-    info = tmp_path / "var/lib/dpkg/info"
-    info.mkdir(parents=True)
-    (info / "libz1.list").write_text("/.\n/lib\n/lib/libz.so.1.2\n")
+    dpkg(tmp_path, libz1=["/lib", "/lib/libz.so.1.2"])
     assert _installed(tmp_path).of([path])[path] == ("libz1" if path == "/lib" else None)
 
 
-def test_what_is_diverted_is_the_package_s_that_diverts_it(tmp_path: Path) -> None:
-    """As dpkg-divert(1) writes it: the path, its new place, and for whom; `:` is an administrator's own."""
-    info = tmp_path / "var/lib/dpkg/info"
-    info.mkdir(parents=True)
-    (info / "mesa.list").write_text("/.\n/usr/lib/libGL.so.1\n/usr/lib/libEGL.so.1\n")
-    (info / "nvidia.list").write_text("/.\n/usr/lib/libGL.so.1\n")
-    (tmp_path / "var/lib/dpkg/diversions").write_text(
-        "/usr/lib/libGL.so.1\n/usr/lib/mesa-diverted/libGL.so.1\nnvidia\n"
-        "/usr/lib/libEGL.so.1\n/usr/lib/libEGL.so.1.distrib\n:\n"
-    )
-    found = _installed(tmp_path).of(["/usr/lib/libGL.so.1", "/usr/lib/libEGL.so.1"])
-    assert found == {"/usr/lib/libGL.so.1": "nvidia", "/usr/lib/libEGL.so.1": "mesa"}
+def test_what_is_diverted_is_the_package_s_that_diverts_it_and_lies_elsewhere(tmp_path: Path) -> None:
+    gl = "/usr/lib/libGL.so.1"
+    dpkg(tmp_path, mesa=[gl], nvidia=[gl])
+    (tmp_path / "var/lib/dpkg/diversions").write_text(f"{gl}\n/usr/lib/mesa/libGL.so.1\nnvidia\n")
+    found = _installed(tmp_path).of([gl, "/usr/lib/mesa/libGL.so.1"])
+    assert found == {gl: "nvidia", "/usr/lib/mesa/libGL.so.1": "mesa"}
 
 
 def test_the_owner_is_the_one_that_rpm_names(tmp_path: Path) -> None:

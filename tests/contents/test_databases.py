@@ -1,0 +1,114 @@
+"""The packages that are installed: each database as the tool itself has written it, and what it lists is the judge."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from linkscope.contents.databases import Package, installed_packages
+from linkscope.loader.root import Root
+from tests.elf.samples import tool
+from tests.oracle import rpms
+from tests.oracle.availability import Unavailable
+from tests.packages import makers
+
+_FILES = 600  # so that a header does not fit into one page
+
+
+def _read(root: Path) -> tuple[list[Package], list[str]]:
+    problems: list[str] = []
+    return list(installed_packages(Root(os.fspath(root)), problems)), problems
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package of many files, the names of which are long."""
+    folder = tmp_path_factory.mktemp("rpm")
+    for number in range(_FILES):
+        place = folder / f"tree/etc/of-a-folder-with-a-long-name-{number % 7}/file-{number:05}.conf"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("")
+    (folder / "tree/usr/bin").mkdir(parents=True)
+    shutil.copy(shutil.which("true") or "/bin/true", folder / "tree/usr/bin/app")
+    return makers.rpm(folder / "tree", folder / "app.rpm")
+
+
+@pytest.mark.parametrize("form", rpms.FORMS)
+@pytest.mark.parametrize("place", ["var/lib/rpm", "usr/lib/sysimage/rpm"])
+def test_rpms_database_is_read_in_each_of_its_forms(form: str, place: str, package: Path, tmp_path: Path) -> None:
+    names = rpms.installed(tmp_path / place, form, package)
+    assert len(names) > _FILES
+    ((found,), problems) = _read(tmp_path)
+    assert problems == []
+    assert sorted(found.files) == sorted(names)
+    assert (found.metadata.name, found.metadata.version) == ("app", "1:2.0-3")
+
+
+@pytest.fixture(scope="module", params=rpms.FORMS)
+def database(request: pytest.FixtureRequest, package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a database of each form."""
+    folder = tmp_path_factory.mktemp("whole") / "var/lib/rpm"
+    rpms.installed(folder, request.param, package)
+    return folder / rpms.FORMS[request.param][1]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1), byte=st.integers(0, 255), cut=st.booleans())
+def test_a_damaged_database_of_rpm_is_a_problem_or_read(
+    share: float, byte: int, cut: bool, database: Path, tmp_path: Path
+) -> None:
+    data = bytearray(database.read_bytes())
+    at = int(share * (len(data) - 1))
+    if cut:
+        del data[at:]
+    else:
+        data[at] = byte
+    folder = tmp_path / "var/lib/rpm"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / database.name).write_bytes(data)
+    found, problems = _read(tmp_path)
+    assert len(found) <= 1
+    assert all("cannot be read" in problem and "\n" not in problem for problem in problems)
+
+
+def test_the_packages_of_this_machine_are_those_that_dpkg_lists() -> None:
+    if shutil.which("dpkg-query") is None:
+        raise Unavailable("dpkg-query is not here")
+    found, _ = _read(Path("/"))
+    rows = tool("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Architecture} ${Version}\n").splitlines()
+    listed = {tuple(row.split()[1:]) for row in rows if row.startswith("installed ")}
+    assert listed
+    assert {(one.metadata.name, one.metadata.architecture, one.metadata.version) for one in found} == listed
+    for one in found[:: max(1, len(found) // 10)]:
+        files = set(tool("dpkg-query", "-L", one.metadata.name or "").splitlines())
+        assert files.issuperset(path for path in one.files if path in files)
+        assert len(files.intersection(one.files)) > 0.9 * len(one.files)
+
+
+def dpkg(root: Path, **packages: list[str]) -> None:
+    """A database as dpkg writes it."""
+    info = root / "var/lib/dpkg/info"
+    info.mkdir(parents=True)
+    for name, files in packages.items():
+        (info / f"{name}:amd64.list").write_text("\n".join(("/.", *files, "")))
+    (root / "var/lib/dpkg/status").write_text(
+        "\n\n".join(f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64" for name in packages)
+    )
+
+
+def test_what_is_diverted_lies_elsewhere_and_the_path_is_the_diverting_package_s(tmp_path: Path) -> None:
+    """As dpkg-divert(1) writes it: the path, its new place, and for whom; `:` is an administrator's own."""
+    gl, egl = "/usr/lib/libGL.so.1", "/usr/lib/libEGL.so.1"
+    dpkg(tmp_path, mesa=["/usr", gl, egl], nvidia=[gl], wrapper=["/usr"])
+    (tmp_path / "var/lib/dpkg/diversions").write_text(
+        f"{gl}\n/usr/lib/mesa/libGL.so.1\nnvidia\n{egl}\n{egl}.distrib\n:\n/usr/bin/x\n/usr/bin/x.orig\nwrapper\n"
+    )
+    found = {one.metadata.name: set(one.files) - {"/.", "/usr"} for one in _read(tmp_path)[0]}
+    assert found == {
+        "mesa": {"/usr/lib/mesa/libGL.so.1", f"{egl}.distrib"},
+        "nvidia": {gl},
+        "wrapper": {"/usr/bin/x"},  # made when it was installed
+    }
