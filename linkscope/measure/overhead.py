@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+
 from linkscope.errors import NotStarted
 from linkscope.measure import launch
 from linkscope.measure.command import Bounds, Command

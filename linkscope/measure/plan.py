@@ -15,7 +15,7 @@ import msgspec
 from linkscope.measure import copies, counters, overhead, rounds
 from linkscope.measure.spread import FEWEST
 
-_FOR_WARM_UPS, _FOR_COUNTERS, _FOR_COPIES, _FOR_OVERHEAD = 1.0, 1.0, 3.0, 1.0  # seconds
+_FOR_WARM_UPS, _FOR_COUNTERS, _FOR_COPIES, _FOR_OVERHEAD = 1.0, 1.0, 4.0, 1.0  # seconds
 # What holding copies takes beyond their own time (observed): seconds for each time, and for each copy.
 _HOLDING, _COPYING = 0.01, 0.005
 _SPAWNING = 0.0002  # seconds of a run that are none of the program's

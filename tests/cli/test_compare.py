@@ -1,7 +1,9 @@
 """`linkscope compare`, the whole command: its formats, its exit codes, what it refuses, and what it never starts."""
 
+import contextlib
 import json
 import os
+import pty
 import random
 import re
 import shutil
@@ -158,6 +160,27 @@ def test_how_often_it_says_is_how_often_each_is_started(linkscope: Linkscope, tm
     assert json.loads(ran.stdout)["measurement"]["starts"] == counted
     assert foreseen is not None
     assert counted / 2 <= int(foreseen[1]) <= counted * 2
+
+
+def test_who_waits_at_a_terminal_sees_what_is_done_and_how_much_there_is(tmp_path: Path) -> None:
+    """The sign of life is drawn about each tenth of a second, and lines above it stay."""
+    for name in ("one", "two"):
+        shutil.copy(os.path.realpath("/bin/sleep"), tmp_path / name)
+    ours, theirs = pty.openpty()
+    words = ("compare", "--run", "--runs", "4", "--copies", "1", "--format", "json", "one", "two", "--", "0.12")
+    process = subprocess.Popen(
+        [*COMMAND, *words], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs, env=environment(TERM="xterm")
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the other side is closed
+        while piece := os.read(ours, 1 << 16):
+            shown += piece
+    os.close(ours)
+    assert process.wait(60) == 0
+    text = shown.decode()
+    said = [text.index(one) for one in ("many times", "one: a first run", "each is started about ", "round 2 of 4")]
+    assert said == sorted(said)
 
 
 def test_a_slow_program_takes_about_as_long_as_it_says(linkscope: Linkscope, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -71,6 +72,31 @@ def test_the_bytes_are_the_same_in_another_process_whatever_its_user_has_set(tmp
     svg = _svg(five(), tmp_path)
     assert (tmp_path / "other.svg").read_text() == svg
     assert not re.search(r"20\d\d-\d\d-\d\d", svg)
+
+
+@pytest.mark.parametrize("suffix", ["png", "PDF"])
+def test_other_formats_are_what_file_calls_them_and_the_same_each_time(
+    tmp_path: Path, require_tool: Callable[[str], str], suffix: str
+) -> None:
+    """file(1) knows them by what is in them. A picture that is all one colour would be a fraction of the size."""
+    drawn = []
+    for number in range(2):
+        plot.draw(five(), str(tmp_path / f"{number}.{suffix}"))
+        drawn.append((tmp_path / f"{number}.{suffix}").read_bytes())
+    said = subprocess.run(
+        [require_tool("file"), "--brief", tmp_path / f"0.{suffix}"], capture_output=True, text=True, check=True
+    ).stdout
+    assert said.startswith({"png": "PNG image data, 2160 x", "PDF": "PDF document"}[suffix])
+    assert drawn[0] == drawn[1]
+    assert len(drawn[0]) > 20_000
+
+
+def test_the_text_of_a_pdf_is_text(tmp_path: Path) -> None:
+    """Its fonts are TrueType (FontFile2 of ISO 32000-1, 9.9), which can be searched and copied, and not outlines."""
+    plot.draw(five(), str(tmp_path / "out.pdf"))
+    content = (tmp_path / "out.pdf").read_bytes()
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
 
 
 @settings(max_examples=5, deadline=None)
