@@ -27,7 +27,6 @@ from linkscope.process.family.sockets import SocketTables
 from linkscope.process.mappings import read_smaps
 from linkscope.process.usage import process_memory
 
-CONNECTIONS = (1, 4)
 COPIES = (1, 4, 16)
 REPEAT = 3
 
@@ -36,13 +35,15 @@ class Served(msgspec.Struct, frozen=True):
     """What was measured of a server. server: while the most connections were open.
 
     copies: of the server while it waits, without connections. noise, one_more_copy: as `CopiesMeasured` has them; noise
-    is also that of `server`, with any number of connections. notes: what could not be measured, and why.
+    is also that of `server`, with any number of connections. starts: of the server, for all of it. notes: what could
+    not be measured, and why.
     """
 
     server: Server
     copies: list[Copies]
     one_more_copy: int | None
     noise: int
+    starts: int
     notes: list[str]
 
 
@@ -95,6 +96,7 @@ def serve(
         copies=together.copies,
         one_more_copy=together.one_more_copy,
         noise=max(together.noise, *noise),
+        starts=repeat + together.starts,
         notes=list(dict.fromkeys([*_notes(rounds), *together.notes, *_still_taken(port)])),
     )
 

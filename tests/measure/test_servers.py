@@ -183,13 +183,17 @@ def test_a_server_that_does_not_end_when_asked_is_killed_and_told_of(fixture_fil
     assert left() == []
 
 
-def test_an_interrupt_leaves_nothing_behind(fixture_file: FixtureFile) -> None:
+@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.3, 0.6, 1.0])
+def test_an_interrupt_leaves_nothing_behind(seconds: float, fixture_file: FixtureFile) -> None:
+    """Whenever it comes: while it starts, while connections are open, while copies wait."""
+    server = command(fixture_file("runs/server-static"), "-p", "{port}", "-d", "-i")
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         with pytest.raises(KeyboardInterrupt):
-            _served(fixture_file, "-l", "60000")
+            serve(server, None, (1, 3), BOUNDS, (1, 4))
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert left() == []
 

@@ -93,7 +93,11 @@ def _served(programs: Sequence[Program], commands: Sequence[Command], running: R
     found = serve_all(programs, commands, running, told)
     reasons = {number: failure.reason for number, failure in found.failures.items()}
     measurement = msgspec.structs.replace(
-        _asked(running), rounds=found.rounds, warm_ups=found.warm_ups, notes=found.notes
+        _asked(running),
+        rounds=found.rounds,
+        warm_ups=found.warm_ups,
+        starts=found.most_starts,
+        notes=found.notes,
     )
     return _Found(found.runs, found.starts, reasons, measurement)
 
