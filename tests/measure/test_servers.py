@@ -165,7 +165,7 @@ def test_copies_of_a_server_wait_each_on_its_own_port(fixture_file: FixtureFile)
     assert [(one.count, one.moment) for one in found.copies] == [(1, "serving"), (4, "serving")]
     assert 32 * MIB < found.copies[1].private < 34 * MIB
     assert found.one_more_copy is not None
-    assert 8 * MIB < found.one_more_copy < 8.5 * MIB
+    assert 8 * MIB - STARTS < found.one_more_copy < 8.5 * MIB  # others may run the same file meanwhile
 
 
 def test_with_one_port_only_one_copy_is_measured_and_a_note_says_so(fixture_file: FixtureFile) -> None:

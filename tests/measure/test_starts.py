@@ -1,6 +1,5 @@
 """Servers that are started in turn, for the time until they take connections."""
 
-import itertools
 import os
 import random
 import signal
@@ -18,8 +17,8 @@ from linkscope.measure import ports
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.launch import spawn
 from linkscope.measure.leftovers import Leftovers, none_left
-from linkscope.measure.ports import LOOPBACK, Knock
-from linkscope.measure.serving import Manner, running
+from linkscope.measure.ports import LOOPBACK
+from linkscope.measure.serving import Manner, Running, running
 from linkscope.measure.starts import WARM_UPS, start_rounds
 from tests.measure.marked import command, left
 
@@ -174,18 +173,20 @@ def test_it_is_ready_not_before_it_listens_itself(tmp_path: Path) -> None:
     assert all(ours > theirs for ours, theirs in zip(found.servers[0].seconds, said, strict=True))
 
 
-def test_the_first_tries_follow_each_other_at_once(server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server is ready within a millisecond, and a wait of poll(2) is one at least."""
-    tries: list[float] = []
-    answered = Knock.answered
+def test_between_the_first_tries_nothing_is_waited(server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most servers are ready within a millisecond, and a wait of poll(2) is one at least; later it is a fiftieth."""
+    waited: list[tuple[float, float]] = []
+    pause = Running.pause
 
-    def counted(knock: Knock) -> socket.socket | None:
-        tries.append(time.monotonic())
-        return answered(knock)
+    def seen(one: Running, seconds: float) -> None:
+        waited.append((time.monotonic() - one.started, seconds))
+        pause(one, seconds)
 
-    monkeypatch.setattr(Knock, "answered", counted)
-    start_rounds([command(server, "-p", "{port}", "-l", "15")], None, BOUNDS, 1)
-    assert min(later - earlier for earlier, later in itertools.pairwise(tries)) < 0.0002
+    monkeypatch.setattr(Running, "pause", seen)
+    start_rounds([command(server, "-p", "{port}", "-l", "100")], None, BOUNDS, 1)
+    assert waited
+    assert min(at for at, _ in waited) >= 0.05
+    assert all(seconds <= 0.02 * at for at, seconds in waited)
 
 
 def test_a_server_on_the_other_loopback_address_is_no_later(server: Path) -> None:
