@@ -14,8 +14,6 @@ import msgspec
 
 from linkscope.contents import claims, regions
 from linkscope.contents.claims import Claim
-from linkscope.contents.fingerprints import Release
-from linkscope.contents.known import Extent, Extents
 from linkscope.contents.matcher import executable_ranges, matches
 from linkscope.contents.regions import COMMON, Known
 from linkscope.contents.releases import LinkedLibrary, releases
@@ -33,11 +31,10 @@ if TYPE_CHECKING:
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """The known code of a file, and what of that each library explains. extents: of all libraries that are known."""
+    """The known code of a file, and what of that each library explains."""
 
     known: Known
     claims: list[Claim]
-    extents: Extents
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -60,6 +57,7 @@ def linked_in(reader: Reader, image: Image, packs: Sequence[Pack], told: Contain
     """
     size = _executable_size(reader, image)
     there = explained(reader, image, packs, told)
+    versions = _versions(machine_name(image.machine), packs) if there.claims else {}
     around = _surroundings(there, image)
     libraries = [
         library
@@ -67,7 +65,7 @@ def linked_in(reader: Reader, image: Image, packs: Sequence[Pack], told: Contain
         for library in releases(
             claim,
             there.known.archives,
-            {release.version for release in there.extents[claim.library]},
+            versions.get(claim.library, set()),
             around,
             shared=kind(reader, image) != "executable",
         )
@@ -77,10 +75,8 @@ def linked_in(reader: Reader, image: Image, packs: Sequence[Pack], told: Contain
 
 def explained(reader: Reader, image: Image, packs: Sequence[Pack], told: Container[str] = ()) -> Explained:
     """Where code of which library stands in the file. told, and what it raises: as of `linked_in`."""
-    architecture = machine_name(image.machine)
-    known = regions.known(matches(reader, image, packs), architecture, packs)
-    extents = _extents(architecture, packs) if known.regions else {}
-    return Explained(known, list(claims.claims(known.regions, known.archives, extents, told)), extents)
+    known = regions.known(matches(reader, image, packs), machine_name(image.machine), packs)
+    return Explained(known, list(claims.claims(known.regions, known.archives, told)))
 
 
 def _surroundings(there: Explained, image: Image) -> Surroundings:
@@ -104,13 +100,10 @@ def _executable_size(reader: Reader, image: Image) -> int:
     return sections if 0 < sections <= segments else segments
 
 
-def _extents(architecture: str, packs: Sequence[Pack]) -> Extents:
-    """What all packs know of each library; of a release that several have, as much as the one that has most."""
-    found: dict[str, dict[Release, Extent]] = {}
+def _versions(architecture: str, packs: Sequence[Pack]) -> dict[str, set[str | None]]:
+    """The versions of each library that the packs know."""
+    versions: dict[str, set[str | None]] = {}
     for pack in packs:
-        for name, releases_known in pack.extents(architecture).items():
-            there = found.setdefault(name, {})
-            for release, extent in releases_known.items():
-                before = there.get(release)
-                there[release] = extent if before is None or before.size < extent.size else before
-    return found
+        for name, known in pack.versions(architecture).items():
+            versions.setdefault(name, set()).update(known)
+    return versions

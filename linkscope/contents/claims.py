@@ -12,16 +12,14 @@ import msgspec
 
 from linkscope.contents.copied import is_collection, is_runtime, source_of
 from linkscope.contents.fingerprints import Archive
-from linkscope.contents.known import Extents
 from linkscope.contents.regions import COMMON, PADDING, PROOF, Number, Region, proof
 
-# What is copied from project to project is a source file, and a member is one: code of a single one shows that it is
-# there, and not whose it is. It does where the member is such a part of the library that whoever copied it has the
-# library (1 of its members, or of its bytes, in this number), or this part of an archive. Measured over 1,214 programs
-# and libraries of a Debian 12: what single members accused wrongly were parts of 1/26 and less (strutils.c of
-# util-linux, RIPEMD-160 of nettle, a file that glib's tools generate), and zlib's crc32.o is one of 15 to 19.
+# What is copied from project to project is a source file, and a member of an archive is one: code of a single one
+# shows that it is there, and not whose it is. It does where the member is such a part of an archive that whoever copied
+# it has the library: 1 of its members, or of its bytes, in this number. Over 1,214 programs and libraries of a Debian
+# 12, what single members accused wrongly were parts of 1/24 and less (strutils.c of util-linux, RIPEMD-160 of nettle, a
+# file that glib's tools generate); zlib's crc32.o is one of 15 members.
 _PART = 20
-_MOST_OF_AN_ARCHIVE = 0.5
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -34,13 +32,12 @@ class Claim(msgspec.Struct, frozen=True):
 def claims(
     regions: Sequence[Region],
     archives: Mapping[Number, Archive],
-    extents: Extents,
     told: Container[str] = (),
 ) -> Iterator[Claim]:
     """A claim for each library that is proven by the regions, which are given by their start.
 
     Where two are proven by the same bytes, the smaller one is named: the other one carries a copy.
-    extents: of all that is known. told: libraries that the file's texts or symbols prove.
+    told: libraries that the file's texts or symbols prove.
     """
     wanted: dict[str, list[int]] = {}
     sizes: dict[str, int] = {}
@@ -60,7 +57,7 @@ def claims(
         rows = list(_in_company([regions[number] for number in numbers if number in left]))
         claim = Claim(best, tuple(region for row in rows for region in row))
         own = {number: archive for number, archive in archives.items() if archive.called == best}
-        if best in told or _has_several_sources(rows, own) or _is_enough(claim, own, extents):
+        if best in told or _has_several_sources(rows, own) or _is_enough(claim, own):
             yield claim
             left.difference_update(numbers)
 
@@ -105,18 +102,14 @@ def _is_firm(region: Region) -> bool:
     return region.telling and region.fixed > COMMON
 
 
-def _is_enough(claim: Claim, own: Mapping[Number, Archive], extents: Extents) -> bool:
+def _is_enough(claim: Claim, own: Mapping[Number, Archive]) -> bool:
     """Whether what is there of one source file alone says whose it is. own: the archives of the library."""
     sizes: dict[Number, int] = {}
     for region in claim.regions:
         for number in {holder.archive for holder in region.holders if holder.archive in own}:
             sizes[number] = sizes.get(number, 0) + region.length
-    if any(is_runtime(own[number].name) for number in sizes):
-        return True
-    if is_collection(claim.library):
-        return False
     return any(
-        size >= _MOST_OF_AN_ARCHIVE * own[number].size or extent.members <= _PART or size * _PART >= extent.size
+        is_runtime(own[number].name)
+        or (not is_collection(own[number].name) and (size * _PART >= own[number].size or own[number].members <= _PART))
         for number, size in sizes.items()
-        for extent in [extents[claim.library][own[number].release]]
     )

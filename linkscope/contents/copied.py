@@ -15,11 +15,8 @@ _FILE = os.path.join(os.path.dirname(__file__), "copied.toml")
 _MEMBER = re.compile(r"(?:lib[\w+-]*?_la-)?(.+?)\.(?:o|lo|ao|c\.o)")
 
 
-class _Libraries(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    collections: frozenset[str]
-
-
 class _Archives(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    collections: frozenset[str]
     runtimes: frozenset[str]
 
 
@@ -28,7 +25,6 @@ class _Copied(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     everywhere: dict[str, str]
     borrowed: dict[str, str]
-    libraries: _Libraries
     archives: _Archives
 
 
@@ -49,9 +45,9 @@ def source_of(member: str) -> str:
     return member if named is None else named[1]
 
 
-def is_collection(library: str) -> bool:
-    """Whether the library is a collection of single files, so that one of them alone is nobody's in particular."""
-    return library in _table().libraries.collections
+def is_collection(archive: str) -> bool:
+    """Whether the archive of that name is a collection of files, of which one alone is nobody's in particular."""
+    return archive in _table().archives.collections
 
 
 def is_runtime(archive: str) -> bool:

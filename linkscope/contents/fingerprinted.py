@@ -52,9 +52,9 @@ def with_absent_code(told: Sequence[Content], architecture: str, packs: Sequence
     """
     wanted = {one.name for one in told if one.proof == "text" and one.ecosystem == "generic"}
     known: dict[str, set[str]] = {}
-    for there in [pack.extents(architecture) for pack in packs] if wanted else ():
+    for there in [pack.versions(architecture) for pack in packs] if wanted else ():
         for name in wanted.intersection(there):
-            known.setdefault(name, set()).update(release.version for release in there[name] if release.version)
+            known.setdefault(name, set()).update(filter(None, there[name]))
     found = {one.name for one in told if one.proof == "code"}
     return [
         msgspec.structs.replace(one, absent_code=_near(one.version, known.get(one.name, set())))

@@ -6,12 +6,13 @@ each code once and asks afterwards which archives hold what was found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from linkscope.contents.fingerprints import Archive, Release
+from linkscope.contents.fingerprints import Archive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,27 +45,6 @@ class Place(msgspec.Struct, frozen=True):
     shared: bool = False
 
 
-class Extent(msgspec.Struct, frozen=True):
-    """How much all archives of a release have together. members: with code; size: the bytes of that."""
-
-    members: int
-    size: int
-
-
-Extents = Mapping[str, Mapping[Release, Extent]]
-"""The releases of each library, by `Archive.called`."""
-
-
-def extents(archives: Iterable[Archive]) -> Extents:
-    """How much there is of each library in the archives, which are of one architecture."""
-    found: dict[str, dict[Release, Extent]] = {}
-    for one in archives:
-        there = found.setdefault(one.called, {})
-        before = there.get(one.release, Extent(0, 0))
-        there[one.release] = Extent(before.members + one.members, before.size + one.size)
-    return found
-
-
 class Pack(Protocol):
     """One collection of archives' fingerprints, open."""
 
@@ -80,5 +60,5 @@ class Pack(Protocol):
     def archives(self, numbers: Sequence[int]) -> Sequence[Archive]:
         """What the pack says of archives, in their order, without the signatures (an empty tuple)."""
 
-    def extents(self, architecture: str) -> Extents:
-        """All releases of all libraries that the pack knows for an architecture."""
+    def versions(self, architecture: str) -> Mapping[str, AbstractSet[str | None]]:
+        """The versions of each library that the pack knows for an architecture, by `Archive.called`."""

@@ -10,13 +10,14 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from linkscope.contents.blocks import COLUMNS, Block, BlockDamaged, block
 from linkscope.contents.fingerprints import Archive
-from linkscope.contents.known import Codes, Extents, Place, extents
+from linkscope.contents.known import Codes, Place
 from linkscope.contents.libraries import upstream_version
 from linkscope.errors import FileUnreadable, StoreUnusable
 
@@ -98,7 +99,7 @@ class _Loaded(msgspec.Struct, frozen=True):
     starts: list[int]
     codes: Codes
     archives: dict[tuple[int, int], int]
-    extents: Extents
+    versions: dict[str, set[str | None]]
 
 
 class Store:
@@ -146,10 +147,10 @@ class Store:
         """What the store says of archives that `places` named, in their order, without their signatures."""
         return [self._archives[number] for number in numbers]
 
-    def extents(self, architecture: str) -> Extents:
-        """All releases of all libraries for that architecture; read with the fingerprints."""
+    def versions(self, architecture: str) -> Mapping[str, AbstractSet[str | None]]:
+        """The versions of each library for that architecture, by `Archive.called`; read with the fingerprints."""
         loaded = self._of(architecture)
-        return {} if loaded is None else loaded.extents
+        return {} if loaded is None else loaded.versions
 
     def filed(self) -> list[Filed]:
         """Every archive, in the order of library, version, package, distribution, architecture and name."""
@@ -206,17 +207,18 @@ class Store:
         blocks = [_block(connection, number) for number in numbers]
         order = {number: at for at, number in enumerate(numbers)}
         archives: dict[tuple[int, int], int] = {}
+        versions: dict[str, set[str | None]] = {}
         rows = f"SELECT block, place, id, {', '.join(_FIELDS)} FROM archives WHERE architecture = ?"
         for of, place, number, *fields in connection.execute(rows, (architecture,)):
             if of not in order:
                 raise BlockDamaged
             archives[order[of], place] = number
-            self._archives[number] = _archive(fields)
+            archive = self._archives[number] = _archive(fields)
+            versions.setdefault(archive.called, set()).add(archive.version)
         starts = [0]
         for one in blocks:
             starts.append(starts[-1] + len(one.codes.lengths))
-        there = extents(self._archives[number] for number in archives.values())
-        return _Loaded(blocks, starts[:-1], _joined([one.codes for one in blocks]), archives, there)
+        return _Loaded(blocks, starts[:-1], _joined([one.codes for one in blocks]), archives, versions)
 
     def _placed(self, loaded: _Loaded) -> Any:
         from bisect import bisect_right

@@ -3,7 +3,8 @@
 import functools
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
@@ -61,8 +62,12 @@ class MemoryPack:
     def archives(self, numbers: Sequence[int]) -> Sequence[Archive]:
         return [msgspec.structs.replace(self._whole[number], signatures=()) for number in numbers]
 
-    def extents(self, architecture: str) -> known.Extents:
-        return known.extents(archive for archive in self._whole if archive.architecture == architecture)
+    def versions(self, architecture: str) -> Mapping[str, AbstractSet[str | None]]:
+        there: dict[str, set[str | None]] = {}
+        for archive in self._whole:
+            if archive.architecture == architecture:
+                there.setdefault(archive.called, set()).add(archive.version)
+        return there
 
 
 def read(path: Path, **labels: str) -> list[Archive]:

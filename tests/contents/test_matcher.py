@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import msgspec
@@ -155,7 +156,7 @@ class _Synthetic:
     def archives(self, numbers: Sequence[int]) -> Sequence[Archive]:
         raise AssertionError(numbers)
 
-    def extents(self, architecture: str) -> known.Extents:
+    def versions(self, architecture: str) -> Mapping[str, AbstractSet[str | None]]:
         raise AssertionError(architecture)
 
 

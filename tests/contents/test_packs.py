@@ -13,8 +13,7 @@ import pytest
 import zstandard
 
 from linkscope.contents import exchange, learning, packs
-from linkscope.contents.fingerprints import Archive, Release, Signature
-from linkscope.contents.known import Extent
+from linkscope.contents.fingerprints import Archive, Signature
 from linkscope.contents.learning import Labels, Refused
 from linkscope.contents.packs import Learnt, Store, default_store
 from linkscope.elf.reader import open_reader
@@ -145,7 +144,7 @@ def test_a_search_is_given_every_code_once_a_block_and_every_place_of_it(store: 
         assert rows[s.digest] == (s.anchor, s.anchor_at, s.check, s.check_at, s.length, s.changeable)
 
 
-def test_the_releases_that_are_known_come_with_the_code_and_are_not_asked_for_again(store: Store) -> None:
+def test_the_versions_that_are_known_come_with_the_code_and_are_not_asked_for_again(store: Store) -> None:
     """A run asks for them with every file."""
     given = [("foo", "1"), ("foo", "2"), ("foo", "2"), ("bar", None)]
     for number, (library, version) in enumerate(given):
@@ -154,10 +153,8 @@ def test_the_releases_that_are_known_come_with_the_code_and_are_not_asked_for_ag
         store.add([Learnt(one.origin, archive), made_up(f"unnamed{number}", 900 + 50 * number)])
     assert store.codes("x86_64") is not None
     Path(store.path).unlink()
-    some, more, most = Extent(7, 1 << 33), Extent(14, 1 << 34), Extent(28, 1 << 35)
-    first, second, none = (Release(version, None, None) for version in ("1", "2", None))
-    assert store.extents("x86_64") == {"foo": {first: some, second: more}, "bar": {none: some}, "ä": {none: most}}
-    assert store.extents("aarch64") == {}
+    assert store.versions("x86_64") == {"foo": {"1", "2"}, "bar": {None}, "ä": {None}}
+    assert store.versions("aarch64") == {}
 
 
 def test_nothing_is_known_of_another_machine(store: Store) -> None:
