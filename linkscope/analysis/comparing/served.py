@@ -47,14 +47,16 @@ def serve_all(programs: Sequence[Program], commands: Sequence[Command], running:
     in_turn = started.warm_ups + started.rounds
     found = ServedAll({}, {}, {}, [], started.rounds, started.warm_ups, most_starts=in_turn)
     if any(one.failure is None for one in started.servers) and started.rounds < FEWEST:
-        found.notes.append(f"{started.rounds} rounds are too few to call a server faster: that takes {FEWEST}")
+        few = "one round is" if started.rounds == 1 else f"{started.rounds} rounds are"
+        found.notes.append(f"{few} too few to call a server faster: that takes {FEWEST}")
     for_itself = [0]
     for number, (command, starts) in enumerate(zip(commands, started.servers, strict=True)):
+        if starts.failure is not None:
+            found.failures[number] = starts.failure
+            continue
         path = programs[number].path
-        told(f"{path}: serves, with {running.connections[-1]} connections at most")
+        told(f"{path}: memory while it serves, connections open: {running.connections[-1]} at most")
         try:
-            if starts.failure is not None:
-                raise starts.failure
             served = serve(command, port, running.connections, bounds, running.copies)
         except RunFailed as failure:
             found.failures[number] = failure
