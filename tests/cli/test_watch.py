@@ -151,6 +151,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
 
 
 _SHOWN, _HIDDEN = b"\x1b[?25h", b"\x1b[?25l"
+_BEHIND = b"(the end)"
 
 
 @contextlib.contextmanager
@@ -159,20 +160,27 @@ def _on_a_terminal(
 ) -> Iterator[tuple["subprocess.Popen[bytes]", Callable[[bytes], bytes]]]:
     """The program on a terminal that it can be stopped from, and how to read what that shows until it has shown this.
 
-    b"": until the program has ended.
+    b"": until the program has ended. The terminal is open here as well: what has been written to one that nobody has
+    open any more may be there or not, but what is written behind it comes behind it.
     """
     ours, theirs = pty.openpty()
     shown = b""
 
-    def read(wanted: bytes) -> bytes:
+    def read_more(seconds: float) -> bool:
         nonlocal shown
-        with contextlib.suppress(OSError):  # Linux's way to say that the other side is closed
-            while not wanted or wanted not in shown:
-                assert select.select([ours], [], [], DEADLINE)[0], shown
-                piece = os.read(ours, 1 << 16)
-                if not piece:
-                    break
-                shown += piece
+        if there_is := bool(select.select([ours], [], [], seconds)[0]):
+            shown += os.read(ours, 1 << 16)
+        return there_is
+
+    def read(wanted: bytes) -> bytes:
+        deadline = time.monotonic() + DEADLINE
+        while not (wanted and wanted in shown) and process.poll() is None:
+            read_more(0.05)
+            assert time.monotonic() < deadline, shown
+        if process.returncode is not None:
+            os.write(theirs, _BEHIND)
+            while _BEHIND not in shown:
+                assert read_more(DEADLINE), shown
         return shown
 
     process = subprocess.Popen(
@@ -183,12 +191,12 @@ def _on_a_terminal(
         env=environment(TERM="xterm", NO_COLOR="1", COLUMNS="200"),
         process_group=0,  # with a parent in another group of the session, so that SIGTSTP stops it
     )
-    os.close(theirs)
     try:
         yield process, read
     finally:
         process.kill()
         process.wait(DEADLINE)
+        os.close(theirs)
         os.close(ours)
 
 
