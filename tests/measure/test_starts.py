@@ -1,11 +1,14 @@
 """Servers that are started in turn, for the time until they take connections."""
 
+import itertools
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -19,6 +22,7 @@ from linkscope.measure.launch import spawn
 from linkscope.measure.leftovers import Leftovers, none_left
 from linkscope.measure.ports import LOOPBACK
 from linkscope.measure.serving import Manner, Running, running
+from linkscope.measure.spread import differ
 from linkscope.measure.starts import WARM_UPS, start_rounds
 from tests.measure.marked import command, left
 
@@ -134,6 +138,23 @@ def test_an_interrupt_leaves_nothing_behind(server: Path) -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert left() == []
+
+
+def test_a_copy_of_a_server_ties_with_it_and_what_differs_never_changes_sides(
+    fixture_file: FixtureFile, tmp_path: Path
+) -> None:
+    names = ("static", "dynamic-pie", "musl-static")
+    paths = [fixture_file(f"compare/server-{name}") for name in names]
+    paths.append(Path(shutil.copy(paths[0], tmp_path / "the-same")))
+    sides: dict[tuple[int, int], set[int]] = defaultdict(set)
+    for _ in range(3):
+        found = start_rounds([command(path, "-p", "{port}") for path in paths], None, BOUNDS, 40).servers
+        for one, other in itertools.combinations(range(len(paths)), 2):
+            difference = differ(found[one].seconds, found[other].seconds)
+            sides[one, other].add((difference.ratio > 1) - (difference.ratio < 1) if difference.is_real else 0)
+    assert sides[0, 3] == {0}
+    assert all(len(each - {0}) < 2 for each in sides.values())
+    assert 1 not in sides[0, 1]
 
 
 # --- Until it is ready ------------------------------------------------------------------------------------------------
