@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import stat
 import time
@@ -21,10 +22,10 @@ from linkscope.model.compare import Copies
 from linkscope.model.quantities import size
 
 Moment = Literal["exit", "serving"]
-REPEAT, LEAST = 5, 2  # without a second time nothing is known of the noise
+REPEAT, LEAST = 5, 2  # of the fewest copies: without a second time nothing is known of the noise
 _PAGE = os.sysconf("SC_PAGESIZE")
 _NOTABLE = 0.1  # of a figure: what is worth a note
-_BUDGET = 2.0  # seconds for the repetitions of one number of copies, if there have been two
+_BUDGET = 2.0  # seconds for the repetitions of one number of copies
 # How far five values lie apart over how far fewer do, on the average, of a normal distribution (Tippett, On the Extreme
 # Individuals and the Range of Samples, Biometrika 17, 1925): two say little of what a third would be.
 _WIDER = {2: 2.06, 3: 1.37, 4: 1.13}
@@ -62,10 +63,11 @@ class CopiesMeasured(msgspec.Struct, frozen=True):
 def copies(command: Command, counts: Sequence[int], bounds: Bounds, repeat: int = REPEAT) -> CopiesMeasured:
     """The memory of COUNTS copies of a program at once, each held at the end of its life (`held`).
 
-    A number is measured REPEAT times, or twice and then as often as fits into two seconds. What cannot be measured has
-    no figure, and a note with the reason: where ptrace(2) is not permitted, where copies wait for one another, or would
-    take more memory than there is. Raises NotStarted, CannotRun, and FileUnreadable of its input. The program should
-    have run before, so that its files are in the page cache.
+    A number is measured REPEAT times, or as often as fits into two seconds, but the smallest of them twice; a number
+    that was measured once has the noise of so many times the smallest. What cannot be measured has no figure, and a
+    note with the reason: where ptrace(2) is not permitted, where copies wait for one another, or would take more memory
+    than there is. Raises NotStarted, CannotRun, and FileUnreadable of its input. The program should have run before, so
+    that its files are in the page cache.
     """
     found = measured(
         lambda count: _taken(command, count, bounds), counts, "exit", bounds.timeout, repeat, command.accepted
@@ -93,15 +95,15 @@ def measured(
         try:
             _check_room(count, taken)
             starts += count
-            taken[count] = _several(take, count, seconds, repeat)
+            taken[count] = _several(take, count, seconds, repeat, 1 if taken else LEAST)
         except NotStarted:
             raise
         except (NotHeld, RunFailed, ProcessUnreadable) as error:
             notes.append(f"the memory of {_called(count)} at once is not told: {error.reason}")
             break
         starts += count * (len(taken[count]) - 1)
-    figures = [_medians(count, takes, moment) for count, takes in taken.items()]
-    noise = {one.count: one.noise for one in figures}
+    noise = _noises(taken)
+    figures = [_medians(count, takes, moment, noise[count]) for count, takes in taken.items()]
     return CopiesMeasured(
         copies=figures,
         one_more_copy=cost_of_one_more(figures),
@@ -157,11 +159,19 @@ def _noise_of_one_more(noise: dict[int, int]) -> int:
     return -(-(noise[few] + noise[many]) // (many - few))
 
 
-def _several(take: Callable[[int], Taken], count: int, seconds: float, repeat: int) -> list[Taken]:
-    """Several takes, fewer where they last long, but two."""
+def times(seconds: float, repeat: int, least: int) -> int:
+    """How often a number of copies is measured that takes SECONDS each time: as long as the two seconds are not over.
+
+    repeat, least: as often at most, and at least.
+    """
+    return min(repeat, max(least, math.ceil(_BUDGET / seconds)))
+
+
+def _several(take: Callable[[int], Taken], count: int, seconds: float, repeat: int, least: int) -> list[Taken]:
+    """Several takes, fewer where they last long: see `times`."""
     deadline = time.monotonic() + min(seconds, _BUDGET)
     found = [take(count)]
-    while len(found) < repeat and (len(found) < LEAST or time.monotonic() < deadline):
+    while len(found) < repeat and (len(found) < least or time.monotonic() < deadline):
         found.append(take(count))
     return found
 
@@ -186,7 +196,7 @@ def _taken(command: Command, count: int, bounds: Bounds) -> Taken:
         return Taken(memory_of_all(pids | others), tuple(copy.status for copy in held), len(others))
 
 
-def _medians(count: int, takes: Sequence[Taken], moment: Moment) -> Copies:
+def _medians(count: int, takes: Sequence[Taken], moment: Moment, noise: int) -> Copies:
     """The median of each figure over the takes."""
 
     def of(figure: Callable[[Memory], int]) -> int:
@@ -200,9 +210,18 @@ def _medians(count: int, takes: Sequence[Taken], moment: Moment) -> Copies:
         private=of(lambda memory: memory.private),
         page_tables=of(lambda memory: memory.page_tables),
         anonymous=of(lambda memory: memory.anonymous or 0) if told else None,
-        noise=_noise([one.memory.pss for one in takes]),
+        noise=noise,
         moment=moment,
     )
+
+
+def _noises(taken: dict[int, list[Taken]]) -> dict[int, int]:
+    """The noise of each number of copies; of what was measured once that of so many times the fewest."""
+    found = {count: _noise([one.memory.pss for one in takes]) for count, takes in taken.items()}
+    fewest = min(found, default=1)
+    return {
+        count: noise if len(taken[count]) > 1 else found[fewest] * count // fewest for count, noise in found.items()
+    }
 
 
 def _noise(values: Sequence[int]) -> int:

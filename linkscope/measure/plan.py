@@ -56,21 +56,21 @@ class Plan(msgspec.Struct, frozen=True):
 def planned(costs: Sequence[Cost], counts: Sequence[int], wanted: int | None) -> Plan:
     """A plan for at least one program.
 
-    counts: how many copies there are at once. wanted: so many rounds; nothing else is repeated more often then, except
-    that copies are looked at twice at least. None: as many rounds as make the medians certain.
+    counts: how many copies there are at once, in ascending order. wanted: so many rounds; nothing else is repeated more
+    often then, except that the fewest copies are looked at twice. None: as many rounds as make the medians certain.
     """
     each = sum(cost.seconds + _SPAWNING for cost in costs)
     quickest = min(cost.seconds for cost in costs)
-    copying = sum(cost.together(count) for cost in costs for count in counts)
     often = rounds.MOST if wanted is None else wanted
     warm_ups = _fitting(_FOR_WARM_UPS, each, min(often, rounds.WARM_UPS))
     counted = _fitting(_FOR_COUNTERS, each, min(often, counters.REPEAT))
-    repeats = max(copies.LEAST, _fitting(_FOR_COPIES, copying, min(often, copies.REPEAT)))
+    repeats = _repeats(costs, counts, min(often, copies.REPEAT))
+    copying = [_copying(cost, counts, repeats) for cost in costs]
     pairs = _fitting(_FOR_OVERHEAD, 2 * (quickest + _SPAWNING), min(often, overhead.PAIRS))
     if quickest > _TOLD_APART:
         pairs = 0
     least, most = _rounds(each) if wanted is None else (wanted, wanted)
-    others = 2 + warm_ups + counted + repeats * sum(counts) + 2 * pairs
+    others = 2 + warm_ups + counted + max(starts for _, starts in copying) + 2 * pairs
     return Plan(
         warm_ups=warm_ups,
         least=least,
@@ -78,7 +78,7 @@ def planned(costs: Sequence[Cost], counts: Sequence[int], wanted: int | None) ->
         counted=counted,
         repeats=repeats,
         pairs=pairs,
-        seconds=(warm_ups + most + counted + 1) * each + repeats * copying + 2 * pairs * quickest,
+        seconds=(warm_ups + most + counted + 1) * each + sum(seconds for seconds, _ in copying) + 2 * pairs * quickest,
         fewest_starts=others + least,
         most_starts=others + most,
     )
@@ -87,6 +87,25 @@ def planned(costs: Sequence[Cost], counts: Sequence[int], wanted: int | None) ->
 def _fitting(seconds: float, each: float, most: int) -> int:
     """How many that take EACH fit into SECONDS, MOST at most; one in any case."""
     return max(1, min(most, int(seconds / each)))
+
+
+def _repeats(costs: Sequence[Cost], counts: Sequence[int], most: int) -> int:
+    """How often each number of copies can be looked at, MOST at most, and the fewest of them twice."""
+    for repeats in range(most, copies.LEAST, -1):
+        if sum(_copying(cost, counts, repeats)[0] for cost in costs) <= _FOR_COPIES:
+            return repeats
+    return copies.LEAST
+
+
+def _copying(cost: Cost, counts: Sequence[int], repeats: int) -> tuple[float, int]:
+    """What COUNTS copies of one program take, in ascending order, each looked at so often: seconds, and starts."""
+    seconds, starts = 0.0, 0
+    for count in counts:
+        each = cost.together(count)
+        times = copies.times(each, repeats, copies.LEAST if count == counts[0] else 1)
+        seconds += times * each
+        starts += times * count
+    return seconds, starts
 
 
 def _rounds(each: float) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
+from types import SimpleNamespace
 
 import msgspec
 import psutil
@@ -23,6 +24,7 @@ from linkscope.measure.copies import (
     measured,
     own_memory,
     tells_apart,
+    times,
 )
 from linkscope.measure.held import held_at_exit
 from linkscope.measure.leftovers import none_left
@@ -212,16 +214,32 @@ def test_how_often_the_program_was_started_is_what_was_taken() -> None:
     assert found.starts == 63
 
 
-def test_what_takes_long_is_repeated_once() -> None:
-    """Without that there is no noise, and everything would be told apart."""
+def test_of_what_takes_long_the_fewest_are_repeated_and_the_others_have_the_noise_of_so_many() -> None:
+    """Without any noise everything would be told apart."""
     asked = []
+
+    def take(count: int) -> Taken:
+        asked.append(count)
+        return Taken(Memory(pss=1000 * count + 10 * len(asked)), (0,))
+
+    found = measured(take, [2, 4, 8], "exit", 0.0, 5)
+    assert asked == [2, 2, 4, 8]
+    assert [one.noise for one in found.copies] == [21, 42, 84]
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.3, 0.7, 1.5, 2.1, 50.0])
+def test_how_often_is_what_is_foreseen(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """By a clock that goes on while a number is looked at, and only then."""
+    asked: list[int] = []
 
     def take(count: int) -> Taken:
         asked.append(count)
         return Taken(Memory(pss=1), (0,))
 
-    measured(take, [1, 2], "exit", 0.0, 5)
-    assert asked == [1, 1, 2, 2]
+    clock = SimpleNamespace(monotonic=lambda: seconds * len(asked))
+    monkeypatch.setattr("linkscope.measure.copies.time", clock)
+    measured(take, [1, 2], "exit", 60, 4)
+    assert asked == [1] * times(seconds, 4, 2) + [2] * times(seconds, 4, 1)
 
 
 def test_a_program_is_not_told_apart_from_itself_and_from_one_that_takes_more_it_is(fixture_file: FixtureFile) -> None:

@@ -42,7 +42,7 @@ def test_a_slow_program_gets_the_rounds_of_a_comparison_and_little_else() -> Non
 @pytest.mark.parametrize("seconds", [0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0])
 @pytest.mark.parametrize("programs", [1, 2, 6])
 def test_beyond_the_rounds_of_a_comparison_nothing_takes_long(seconds: float, programs: int) -> None:
-    """Some ten seconds, or what is done once of everything, and of copies twice."""
+    """Some ten seconds, or what is done once of everything, and of copies twice at most."""
     costs = [Cost(seconds, 0.0)] * programs
     once = 3 * seconds * programs + 2 * sum(cost.together(count) for cost in costs for count in COPIES)
     plan = planned(costs, COPIES, None)
@@ -57,6 +57,13 @@ def test_who_says_how_many_rounds_gets_these_and_no_more_of_anything_else(wanted
     assert plan.least == plan.most == wanted
     assert max(plan.warm_ups, plan.counted, plan.pairs) <= wanted
     assert plan.repeats <= max(wanted, holding.LEAST)
+
+
+def test_many_copies_that_compute_are_looked_at_once() -> None:
+    """Sixteen of 0.6 s on two processors take 5 s."""
+    cores = len(os.sched_getaffinity(0))
+    plan = planned([Cost(0.6, 0.6)] * 2, (1, 8 * cores), None)
+    assert plan.most_starts == 1 + 1 + FEWEST + 1 + 1 + 2 + 8 * cores
 
 
 def test_programs_that_compute_share_the_processors() -> None:
