@@ -115,8 +115,8 @@ def _balance(compared: _Compared) -> Iterator[str]:
         rivals = list(reversed(equal.values()))
         yield f"No one is best by all {len(verdicts)} criteria: {'; '.join(_each_for(rivals, places, compared))}."
         return
-    ahead = [one for one in compared.programs if places[one.path] == places[best.path]]
-    said = f"{listed([names[one.path] for one in ahead], len(ahead))} {'is' if len(ahead) == 1 else 'are'} first"
+    ahead = list(dict.fromkeys(names[one.path] for one in compared.programs if places[one.path] == places[best.path]))
+    said = f"{listed(ahead, len(ahead))} {'is' if len(ahead) == 1 else 'are'} first"
     behind = [one for one in verdicts if one.criterion not in places[best.path]]
     if not behind:
         tied = ", alone or in a tie," if any(one.tied for one in verdicts) else ""
