@@ -58,7 +58,7 @@ def suggestions(
 def _first_places(verdicts: Sequence[Verdict]) -> dict[str, list[CriterionName]]:
     first: dict[str, list[CriterionName]] = {}
     for one in verdicts:
-        for path in one.tied or ([one.better] if one.better is not None else []):
+        for path in dict.fromkeys(one.tied or ([one.better] if one.better is not None else [])):
             first.setdefault(path, []).append(one.criterion)
     return first
 

@@ -118,6 +118,7 @@ def test_where_two_are_first_equally_often_each_is_told_with_what_speaks_for_it(
 def test_one_file_that_stands_there_twice_is_told(paths: tuple[str, str], said: str) -> None:
     programs = [program(path, sha256="0" * 64) for path in paths]
     assert suggestions(programs, verdict(programs))[0] == said
+    assert suggestions(programs, verdict(programs))[1].startswith("Nothing speaks for any of them")
     beside = suggestions([*programs, program("more", size=17 * KIB, sha256="2" * 64)], verdict(programs))
     assert beside[1].startswith(f"{' and '.join(sorted(set(paths)))} {'is' if len(set(paths)) == 1 else 'are'} first")
     others = [program("a", sha256="0" * 64), program("b", sha256="1" * 64), program("c"), program("d")]
