@@ -85,7 +85,7 @@ class Holding:
             return Held(matches, self._file.path if packed else None)
         if look is None or self._what.names == frozenset():
             return Held(matches)
-        return Held(matches, by_texts=not look.code and self._file.kind in _WITH_CODE, unknown=look.unknown)
+        return Held(matches, by_texts=not look.by_code and self._file.kind in _WITH_CODE, unknown=look.unknown)
 
     def _itself(self, other: Version | None) -> Iterator[Match]:
         """The file is the library, or has it inside. OTHER: the version of another one of the project."""
@@ -137,7 +137,7 @@ class Holding:
         what, insides = self._what, self._insides
         if not what.by_project or any(map(what.tells, insides.of_path(path, self._system) or ())):
             return False
-        return what.is_another(soname, insides.whole.of_path(path, self._system) or [])
+        return what.is_another(soname, insides.of_everything.of_path(path, self._system) or [])
 
     def _version(self, realpath: str | None, soname: str) -> Version:
         held = self._insides.of_path(realpath, self._system) if realpath else None

@@ -49,14 +49,14 @@ _USUAL = Search()
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What was found in one file. code: whether its machine code was looked at, and not its texts and symbols alone.
+    """What was found in one file. by_code: whether its machine code was looked at, not its texts and symbols alone.
 
     unknown: the bytes of that code which no library accounts for that is known; 0 where it was not looked at.
     unpacked: whether all that is about what was packed into the file. failure: why that could not be worked out.
     """
 
     contents: list[Content]
-    code: bool = False
+    by_code: bool = False
     unknown: int = 0
     unpacked: bool = False
     failure: LinkScopeError | None = None
@@ -81,7 +81,7 @@ class Insides:
         return packs(self._search.store, self._search.shipped)
 
     @cached_property
-    def whole(self) -> Insides:
+    def of_everything(self) -> Insides:
         """The same for everything that may be inside."""
         return self if self._names is None else Insides(None, self._search)
 
@@ -133,7 +133,7 @@ class Insides:
             return None
         return self._known[key]
 
-    def _is_wholly(self, image: Image, names: frozenset[str]) -> bool:
+    def _needs_everything(self, image: Image, names: frozenset[str]) -> bool:
         """Whether everything has to be looked for in a file, though NAMES were given."""
         return self._search.thorough or bool(names & _C_LIBRARIES) or linkage.linkage(image) == "static"
 
@@ -142,7 +142,7 @@ class Insides:
             image = read_image(reader)
             if packed(reader, image):
                 return self._of_packed(reader, image) if self._search.unpack else Look([])
-            if self._names is None or self._is_wholly(image, self._names):
+            if self._names is None or self._needs_everything(image, self._names):
                 return _told(inside(reader, image, file_facts(reader, image).file, self._packs))
             return Look(_by_texts_and_symbols(reader, image, self._names))
         except StoreUnusable:  # which is no fault of the file, and must not look as if nothing was inside

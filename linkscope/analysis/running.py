@@ -139,7 +139,7 @@ class _Process:
         pid = self._seen.snapshot.through
         if not self._what.by_project or any(map(self._what.tells, self._insides.of_mapped(pid, one) or ())):
             return True
-        found = self._insides.whole.of_mapped(pid, one) or []
+        found = self._insides.of_everything.of_mapped(pid, one) or []
         return not self._what.is_another(one.soname or basename(one.path), found)
 
     def _version(self, one: Mapped) -> Version:

@@ -103,20 +103,20 @@ def nuitka_made(*options: str) -> Path:
 
 
 def _nuitka() -> Path:
-    def install(part: Path) -> None:
-        command: list[str | os.PathLike[str]] = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--disable-pip-version-check",
-            "--target",
-            part,
-        ]
-        run([*command, *NUITKA], part.parent)
+    return pip_installed("nuitka", NUITKA)
 
-    return kept(f"nuitka-{NUITKA[0].rpartition('=')[2]}", install)
+
+def pip_installed(name: str, requirements: Sequence[str]) -> Path:
+    """The folder into which pip has put REQUIREMENTS, outside the project. name: what it is called, with the version.
+
+    The version is that of the first of them. Raises Unavailable.
+    """
+
+    def install(part: Path) -> None:
+        options = ["-q", "--disable-pip-version-check", "--target", os.fspath(part)]
+        run([sys.executable, "-m", "pip", "install", *options, *requirements], part.parent)
+
+    return kept(f"{name}-{requirements[0].rpartition('=')[2]}", install)
 
 
 def kept(name: str, make: Callable[[Path], None]) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from linkscope.packages.limits import Broken, Limits
-from linkscope.packages.upx import blocks
+from linkscope.packages.upx import blocks, extents
 from linkscope.packages.upx.headers import Block
 from linkscope.packages.upx.unpacking import unpack
 from tests.contents.samples import linked
@@ -160,6 +160,19 @@ def test_a_library_that_upx_itself_cannot_unpack_is_said_to_be_one(tmp_path: Pat
         unpacked_by_upx(made, tmp_path / "again", "bullseye")
     with pytest.raises(Broken, match=r"older than 3\.97"):
         unpacked(made)
+
+
+@pytest.mark.parametrize(("method", "refused"), [("--nrv2e", True), ("--lzma", False)])
+def test_what_would_take_too_long_is_refused_by_the_method(
+    method: str, refused: bool, fixture_file: FixtureFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extents, "_MOST_NRV", 10_000)
+    made = packed(fixture_file("hello/hello-musl-static"), tmp_path / "packed", "-1", method)
+    if refused:
+        with pytest.raises(Broken, match="by NRV2E, which would take too long"):
+            unpacked(made)
+    else:
+        assert unpacked(made).methods[0] == "LZMA"
 
 
 def test_what_was_appended_afterwards_does_not_matter(fixture_file: FixtureFile, tmp_path: Path) -> None:

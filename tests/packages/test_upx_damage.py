@@ -103,6 +103,7 @@ def test_a_file_that_was_cut_is_refused(samples: list[bytes]) -> None:
         with in_memory(data) as reader:
             places = blocks_of(data, read_image(reader))
         whole = ends_well(data)
+        assert places
         for place in [one + by for one in places for by in (-1, 0, 1, 12)]:
             assert ends_well(data[:place]) is None
         for place in range(len(data) - 60, len(data)):

@@ -12,6 +12,7 @@ from linkscope.packages.upx.headers import MAGIC, P_INFO, Block, Packing, read_b
 
 _MOST_ENDS = 4096  # places at which the blocks behind the stub are looked for
 _MOST_WALKED = 1 << 18  # blocks on the way
+_MOST_NRV = 1 << 28  # bytes that NRV may unpack to; a megabyte takes up to a second, of LZMA a hundredth of that
 _NOTHING = 1  # RFC 1950: Adler-32 of no bytes
 
 Extent = tuple[int, int]  # of the original file: where it begins, and its size
@@ -20,7 +21,8 @@ Extent = tuple[int, int]  # of the original file: where it begins, and its size
 class Extents:
     """One file that is being unpacked. at: where the next block stands. content: the original as far as it is there.
 
-    All that is unpacked and copied together is no larger than the original file is said to be.
+    All that is unpacked and copied together is no larger than the original file is said to be, and what NRV unpacks is
+    bounded once more.
     """
 
     def __init__(self, data: bytes, packing: Packing) -> None:
@@ -31,16 +33,21 @@ class Extents:
         self.methods: list[str] = []
         self._sums = (_NOTHING, _NOTHING)
         self._left = packing.size
+        self._nrv_left = _MOST_NRV
 
     def next(self) -> bytes:
         """What the next block unpacks to, of which the checksums take notice. Raises Broken."""
         block = self._block(self.at)
         if block.size == 0:
             raise Broken(f"is damaged: the blocks end too early (at byte {self.at:#x})")
+        name = name_of(block)
+        self._nrv_left -= block.size if name.startswith("NRV") else 0
+        if self._nrv_left < 0:
+            raise Broken(f"unpacks to more than {_MOST_NRV} bytes by {name}, which would take too long")
         found = plain(self.data, block)
         packed = memoryview(self.data)[block.at : block.end]
         self._sums = zlib.adler32(found, self._sums[0]), zlib.adler32(packed, self._sums[1])
-        self.methods.append(name_of(block))
+        self.methods.append(name)
         self.at = block.end
         return found
 
