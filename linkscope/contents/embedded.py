@@ -39,7 +39,8 @@ def contents(reader: Reader, image: Image, names: frozenset[str] | None = None) 
     places = texts.areas(reader, image)
     every = (*banners.rows(), *banners.path_rows(), *banners.text_rows())
     wanted = [row for row in every if names is None or row.library.name in names]
-    rows = [row for row in wanted if not (row.banner.header and banners.is_needed(row.library, image))]
+    needed = _needed({row.library.name: row.library for row in wanted if row.banner.header}, image)
+    rows = [row for row in wanted if not (row.banner.header and row.library.name in needed)]
     there: set[bytes] = set()
     sightings = [*_by_anchor(reader, places, rows, there), *_by_number(reader, places, rows)]
     kept = [seen for seen in sightings if there.issuperset(seen.row.beside) and there.isdisjoint(seen.row.without)]
@@ -49,6 +50,11 @@ def contents(reader: Reader, image: Image, names: frozenset[str] | None = None) 
     return [
         content for name, seen in sorted(by_library.items()) for content in _of_library(name, list(_that_prove(seen)))
     ]
+
+
+def _needed(libraries: dict[str, banners.Library], image: Image) -> set[str]:
+    """The names of those of LIBRARIES that the file takes from a shared one."""
+    return {name for name, library in libraries.items() if banners.is_needed(library, image)}
 
 
 def _by_anchor(

@@ -80,19 +80,19 @@ class _Facts:
         marks = [mark for runtime in runtimes() for mark in runtime.mark]
         self._areas = texts.areas(reader, image)
         self.comments = spans.comments(reader, image)
+        self.places = {False: self._areas, True: _written(reader, image)}
+        anchors = {
+            written: {(mark.anchor or "").encode() for mark in marks if _is_in(mark, written)}
+            for written in self.places
+        }
         wanted = {text.encode() for mark in marks for text in mark.texts}
-        self.present = texts.present(reader, self._areas, wanted)
+        self.present = texts.present(reader, self._areas, wanted | anchors[False])
+        written_to = texts.present(reader, self.places[True], anchors[True])
+        self.anchored = {(anchor, False) for anchor in anchors[False] & self.present}
+        self.anchored |= {(anchor, True) for anchor in written_to}
         names = frozenset(name.encode() for mark in marks for name in mark.symbols)
         self.defined = {
             name for table in symbols.tables(reader, image) for name in symbols.defined_functions(table, names)
-        }
-        self.places = {False: self._areas, True: _written(reader, image)}
-        self.anchored = {
-            (anchor, written)
-            for written, places in self.places.items()
-            for anchor in texts.present(
-                reader, places, {(m.anchor or "").encode() for m in marks if _is_in(m, written)}
-            )
         }
 
     def debug_strings(self) -> bytes:
