@@ -191,7 +191,7 @@ def _is_near(row: Row, little: float = 0.0) -> bool:
 
 
 def _some_pages(name: str) -> int:
-    """Bytes by which so many copies may differ: where the stack begins is random, and there is a step from write to end."""
+    """Bytes by which so many copies may differ: the stack begins anywhere, and from writing to the end is a step."""
     return int(name.rpartition(" ")[2]) * 2 * _PAGE
 
 
