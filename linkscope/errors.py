@@ -22,6 +22,16 @@ class LinkScopeError(Exception):
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """As it is, when it goes from one process to another: its fields are not what it was made of."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[LinkScopeError], args: tuple[object, ...], fields: dict[str, object]) -> LinkScopeError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
+
 
 class FileUnreadable(LinkScopeError):
     """The file is absent, not permitted, not a regular file, or its bytes cannot be read."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from linkscope.analysis.circumstances import environment_for, place, reason_for, system_for
 from linkscope.analysis.comparing.program import program
@@ -16,6 +19,11 @@ from linkscope.measure.verdict import verdict
 from linkscope.model.compare import CompareDocument, Measurement, Program, Verdict
 from linkscope.model.document import AnalysisError
 
+if TYPE_CHECKING:
+    from linkscope.analysis.comparing.measured import Measured
+
+Result = TypeVar("Result")
+Told = Callable[[str], None]
 _AS_THE_CALLER = Assumptions()
 
 
@@ -26,7 +34,7 @@ def compare(
     *,
     store: str | None = None,
     shipped: bool = True,
-    told: Callable[[str], None] = lambda _work: None,
+    told: Told = lambda _work: None,
 ) -> CompareDocument:
     """The programs PATHS side by side, from their files; with RUNNING they are started and measured as well.
 
@@ -36,15 +44,13 @@ def compare(
     system = system_for(assumptions)
     environment = environment_for(assumptions, system, os.environ)
     run = Run(system, environment, Depth(contents=True, symbols=True, store=store, shipped=shipped))
-    results = list(_from_files(paths, run))
+    results = _from_files(paths, run) if running is None else _apart(lambda: _from_files(paths, run))
     given = [path for path, result in zip(paths, results, strict=True) if isinstance(result, Program)]
     programs = [result for result in results if isinstance(result, Program)]
     errors = [result for result in results if isinstance(result, AnalysisError)]
     if running is None:
         return _document(programs, verdict(programs), None, errors)
-    from linkscope.analysis.comparing.measured import measured  # files alone do not need it
-
-    found = measured(programs, given, running, _variables(assumptions), told)
+    found = _measured(programs, given, running, _variables(assumptions), told)
     verdicts = verdict(found.programs, found.slower, run=True)
     return _document(found.programs, verdicts, found.measurement, errors + found.errors)
 
@@ -71,12 +77,34 @@ def _variables(assumptions: Assumptions) -> dict[str, str]:
     return variables
 
 
-def _from_files(paths: Sequence[str], run: Run) -> Iterator[Program | AnalysisError]:
+def _from_files(paths: Sequence[str], run: Run) -> list[Program | AnalysisError]:
     installed = Installed(run.system.root)
-    for path in paths:
-        try:
-            yield program(run, run.examined(place(path, run.system)), installed)
-        except LinkScopeError as error:
-            yield error_of(path, reason_for(error, path, run.system))
-        except (MemoryError, RecursionError) as error:  # the boundary of one file: the others are still compared
-            yield error_of(path, excess(error))
+    return [_from_file(path, run, installed) for path in paths]
+
+
+def _from_file(path: str, run: Run, installed: Installed) -> Program | AnalysisError:
+    try:
+        return program(run, run.examined(place(path, run.system)), installed)
+    except LinkScopeError as error:
+        return error_of(path, reason_for(error, path, run.system))
+    except (MemoryError, RecursionError) as error:  # the boundary of one file: the others are still compared
+        return error_of(path, excess(error))
+
+
+def _measured(
+    programs: Sequence[Program], paths: Sequence[str], running: Running, variables: dict[str, str], told: Told
+) -> Measured:
+    """As `measured` has it, which is done apart as what the files say was: a library that either has mapped would be
+    shared with the programs."""
+    from linkscope.analysis.comparing.measured import measured  # files alone do not need it
+
+    def there(told: Told, estimated: Told) -> Measured:
+        return measured(programs, paths, msgspec.structs.replace(running, estimated=estimated), variables, told)
+
+    return _apart(there, told, running.estimated)
+
+
+def _apart(work: Callable[..., Result], *hearers: Told) -> Result:
+    from linkscope.measure.apart import apart  # files alone do not need it
+
+    return apart(work, *hearers)

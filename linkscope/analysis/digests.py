@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from linkscope.analysis.circumstances import place, system_for
 from linkscope.analysis.request import Assumptions
 from linkscope.elf.reader import Reader
@@ -27,7 +25,7 @@ class Digests:
         if path not in self._known:
             try:
                 with self._system.open(place(path, self._system).inside, path) as reader:
-                    self._known[path] = _sha256(reader)
+                    self._known[path] = sha256(reader)
             except (LinkScopeError, ValueError):
                 self._known[path] = None
         return self._known[path]
@@ -40,7 +38,10 @@ class Digests:
             return None
 
 
-def _sha256(reader: Reader) -> str:
+def sha256(reader: Reader) -> str:
+    """Of the whole file, in hexadecimal digits. Raises MalformedElf where it is shorter than when it was opened."""
+    import hashlib  # it brings libcrypto
+
     digest = hashlib.sha256()
     for at in range(0, reader.size, _PIECE):
         digest.update(reader.read(at, min(_PIECE, reader.size - at)))

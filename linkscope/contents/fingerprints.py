@@ -8,7 +8,6 @@ The unit is one executable section of one member, since that is what a linker ta
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
 
 import msgspec
 
@@ -183,6 +182,8 @@ def signature(architecture: str, member: str, section: Code) -> Signature | None
 
 def digest(packed: bytes, code: bytes | memoryview, ranges: Iterable[Range]) -> bytes:
     """The digest of a section. packed: its RANGES of what may change, as `changeable.pack` writes them."""
+    from hashlib import blake2b  # it brings libcrypto, which who only reads signatures does not need
+
     hashed = blake2b(changeable.without(code, ranges), digest_size=DIGEST)
     hashed.update(packed)
     return hashed.digest()

@@ -13,21 +13,39 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import msgspec
+
 from linkscope.errors import CannotRun, ProcessUnreadable
+from linkscope.measure.prctl import become_subreaper, is_subreaper
+from linkscope.measure.signals import put_off
 from linkscope.process import procfs
 from linkscope.process.family.census import is_dead
 
-# Linux include/uapi/linux/prctl.h
-_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 _PATIENCE = 10.0  # seconds until what was killed must be gone: a large process takes a while, a network drive longer
 _PAUSE = 0.0005
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Left(msgspec.Struct, frozen=True):
+    """A process that is left. starttime: clock ticks since the boot; None where the kernel hides that (proc(5),
+    hidepid): a child of this process then, whose number is its own until it is waited for.
+    """
+
+    pid: int
+    name: str
+    starttime: int | None
 
 
 class Leftovers:
-    """Who is left of runs. before: children that this process had already, which stay untouched, with their own."""
+    """Who is left of runs. before: children that this process had already, which stay untouched, with their own.
 
-    def __init__(self, before: frozenset[int]) -> None:
+    since: clock ticks since the boot. Who is older is not of a run: when a child of before ends, its own children fall
+    to this process, and so does every orphan of a container to its first process.
+    """
+
+    def __init__(self, before: frozenset[int], since: int) -> None:
         self._before = before
+        self._since = since
 
     def alive(self) -> list[tuple[str, int]]:
         """Name and number of every process that is left and still runs.
@@ -58,18 +76,31 @@ class Leftovers:
         return [(name, pid) for pid, name in ended.items()]
 
     def _children(self) -> list[int]:
-        return [pid for pid in children_of(os.getpid()) if pid not in self._before]
+        """The children that are of runs, ended or not."""
+        mine = [pid for pid in children_of(os.getpid()) if pid not in self._before]
+        return [pid for pid in mine if self._is_of_a_run(pid)]
 
-    def _descendants(self) -> list[procfs.Stat]:
+    def _is_of_a_run(self, pid: int) -> bool:
+        try:
+            return procfs.stat(pid).starttime >= self._since
+        except ProcessUnreadable:  # hidden, or put away meanwhile
+            return True
+
+    def _descendants(self) -> list[Left]:
         """Whoever is left and has not ended yet: children that were not there before, and theirs; parents first."""
+        own = self._children()
         found = []
-        waiting = self._children()
+        waiting = list(own)
         for pid in waiting:
-            with suppress(ProcessUnreadable):
+            try:
                 process = procfs.stat(pid)
-                if not is_dead(process):
-                    found.append(process)
-                waiting += children_of(pid)
+            except ProcessUnreadable:
+                if pid in own and _is_running(pid):
+                    found.append(Left(pid, "process", None))
+                continue
+            if not is_dead(process):
+                found.append(Left(pid, process.name, process.starttime))
+            waiting += children_of(pid)
         return found
 
     def _reap(self) -> None:
@@ -79,7 +110,20 @@ class Leftovers:
                 os.waitpid(pid, os.WNOHANG)
 
 
-def _kill(process: procfs.Stat) -> bool:
+def _now() -> int:
+    """Clock ticks since the boot, as the start of a process is told (proc_pid_stat(5), starttime)."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
+
+
+def _is_running(pid: int) -> bool:
+    """Whether this child of this process has not ended yet."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False
+
+
+def _kill(process: Left) -> bool:
     """Kill a process, and with it the group that it leads; false where that is not permitted.
 
     Killed as a group, they cannot fork away: the kernel does no fork while a signal waits (Linux kernel/fork.c,
@@ -88,7 +132,7 @@ def _kill(process: procfs.Stat) -> bool:
     with suppress(ProcessLookupError, ProcessUnreadable):
         descriptor = os.pidfd_open(process.pid)
         try:
-            if procfs.stat(process.pid).starttime == process.starttime:
+            if process.starttime is None or procfs.stat(process.pid).starttime == process.starttime:
                 if os.getpgid(process.pid) == process.pid:
                     os.killpg(process.pid, signal.SIGKILL)
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
@@ -133,39 +177,19 @@ def none_left() -> Iterator[Leftovers]:
     children. Raises CannotRun where the kernel knows no subreaper (before Linux 3.4), or one process cannot be ended.
     """
     before = frozenset(children_of(os.getpid()))
-    was = _subreaper()
+    was = is_subreaper()
     ignored = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
-    leftovers = Leftovers(before)
+    leftovers = Leftovers(before, _now())
     try:
         if ignored:  # inherited: whose children the kernel puts away, has none to wait for (wait(2), ECHILD)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _become_subreaper(True)
+        become_subreaper(True)
         yield leftovers
     finally:
-        try:
-            leftovers.end()
-        finally:
-            _become_subreaper(was)
-            if ignored:
-                signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-
-
-def _subreaper() -> bool:
-    import ctypes
-
-    value = ctypes.c_int(0)
-    _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.addressof(value))
-    return bool(value.value)
-
-
-def _become_subreaper(wanted: bool) -> None:
-    _prctl(_PR_SET_CHILD_SUBREAPER, int(wanted))
-
-
-def _prctl(option: int, argument: int) -> None:
-    import ctypes
-
-    call = ctypes.CDLL(None, use_errno=True).prctl
-    call.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
-    if call(option, argument, 0, 0, 0):
-        raise CannotRun("orphans of a run", f"cannot be kept together ({os.strerror(ctypes.get_errno()).lower()})")
+        with put_off():
+            try:
+                leftovers.end()
+            finally:
+                become_subreaper(was)
+                if ignored:
+                    signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -113,6 +113,47 @@ def test_a_signal_leaves_no_server_and_no_port(number: signal.Signals, tmp_path:
             socket.create_connection(("127.0.0.1", int(port)), 5).close()
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT, signal.SIGUSR1], ids=lambda number: number.name)
+@pytest.mark.parametrize("phase", PHASES)
+def test_no_way_to_die_leaves_a_process(phase: str, number: signal.Signals, tmp_path: Path) -> None:
+    """Also of one that nobody can handle, or nobody does: the kernel tells the process that measures."""
+    with _started(_running(), tmp_path, PHASES[phase]) as process:
+        process.send_signal(number)
+        assert process.wait(_DEADLINE) == -number
+    deadline = time.monotonic() + _DEADLINE
+    while marked.left() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert marked.left() == []
+
+
+def test_programs_have_no_terminal(tmp_path: Path) -> None:
+    """Neither to write to nor to change: whoever measures has one, and its programs, in each of their runs, do not."""
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    lines = "echo >> runs; (trap '' TTOU; stty -echo; echo seen) 2> /dev/null < /dev/tty > /dev/tty; true"
+    words = ["compare", "--run", "--runs", "3", "--copies", "1,2", "/bin/sh", "/bin/sh", "--", "-c", lines]
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        cwd=tmp_path,
+        env=_environment(tmp_path),
+        stdin=theirs,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=_take_terminal,  # noqa: PLW1509  # no threads here
+        start_new_session=True,
+    )
+    try:
+        assert process.wait(_DEADLINE) == 0
+        assert termios.tcgetattr(theirs) == before
+        assert _read(ours) == b""
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(theirs)
+    assert len((tmp_path / "runs").read_text()) > 10
+
+
 @pytest.mark.parametrize("phase", ["the first run", "rounds", "copies"])
 def test_ctrl_c_leaves_the_terminal_as_it_was(phase: str, tmp_path: Path) -> None:
     """Typed at a terminal, which sends it to everybody in the foreground; its settings and its cursor are as before."""

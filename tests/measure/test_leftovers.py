@@ -5,16 +5,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from linkscope.measure import launch
+from linkscope.measure import leftovers as leftovers_module
 from linkscope.measure.command import Bounds
 from linkscope.measure.launch import Prepared
-from linkscope.measure.leftovers import children_of, none_left
+from linkscope.measure.leftovers import Left, children_of, none_left
 from linkscope.measure.rounds import run_rounds
 from tests.measure.nasty import command, numbers_in, python, runs, script
+from tests.oracle.availability import Unavailable
 from tests.process.started import children, parent, until
 
 # Each writes the numbers of its processes into the file that it is given, and leaves them.
@@ -108,6 +111,99 @@ def test_children_of_before_are_neither_ended_nor_waited_for(tmp_path: Path) -> 
                 os.kill(pid, signal.SIGKILL)
             process.kill()
             process.wait()
+
+
+def test_whoever_is_older_is_not_of_a_run(tmp_path: Path) -> None:
+    """A child of before ends, and its own child, as old as it is, falls to this process, as an orphan does."""
+    lines = "setsid sleep 1000 & echo $! > $0; read line"
+    with subprocess.Popen(["sh", "-c", lines, tmp_path / "old"], stdin=subprocess.PIPE) as before:
+        old = until(lambda: numbers_in(tmp_path / "old") if (tmp_path / "old").exists() else [], "it has started")[0]
+        time.sleep(0.02)  # two ticks of the clock by which starts are told
+        try:
+            with none_left() as leftovers, launch.nowhere() as null:
+                before.communicate()
+                until(lambda: parent(old) == os.getpid(), "it is an orphan")
+                launch.run(Prepared(command(script(tmp_path, "program", "sleep 1000 &"))), null, 20)
+                assert [name for name, _ in leftovers.end()] == ["sleep"]
+                assert leftovers.alive() == []
+            assert runs(old)
+        finally:
+            os.kill(old, signal.SIGKILL)
+            os.waitpid(old, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_while_all_is_ended_comes_when_all_has_ended(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """A program has ended one process of three when somebody ends the program."""
+    kill = leftovers_module._kill
+    started: list[int] = []
+
+    def interrupted(process: Left) -> bool:
+        os.kill(os.getpid(), number)
+        return kill(process)
+
+    def end(_number: int, _frame: object) -> None:
+        raise ZeroDivisionError
+
+    def start() -> None:
+        with none_left(), launch.nowhere() as null:
+            started.extend(launch.spawn(Prepared(command("/bin/sleep", "1000")), (null, null, null)) for _ in range(3))
+
+    monkeypatch.setattr(leftovers_module, "_kill", interrupted)
+    was = signal.signal(number, end)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            start()
+    finally:
+        signal.signal(number, was)
+    assert not any(runs(pid) for pid in started)
+    assert len(started) == 3
+
+
+_AS_NOBODY = """
+import ctypes, os, sys
+from linkscope.measure.command import Bounds, Command
+from linkscope.measure.trial import trial
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+trial(Command(sys.argv[1], ("hidden",), ()), Bounds(timeout=20))
+"""
+# Nobody may look at it (PR_SET_DUMPABLE), as at an agent that keeps keys.
+_LEAVES_HIDDEN = """
+#include <sys/prctl.h>
+#include <unistd.h>
+int main(void) {
+    if (fork()) _exit(0);
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    setsid();
+    for (int number = 0; number < 3; number++) close(number);
+    sleep(1000);
+}
+"""
+
+
+def test_one_that_the_kernel_hides_is_ended_too(tmp_path: Path, require_tool: Callable[[str], str]) -> None:
+    """With hidepid=2 the numbers of children are known, and nothing else of those that may not be looked at."""
+    if os.geteuid():
+        raise Unavailable("only root mounts /proc")
+    for folder in tmp_path.parents[: len(tmp_path.parents) - 2]:
+        folder.chmod(0o755)
+    tmp_path.chmod(0o755)
+    leaves = tmp_path / "leaves"
+    subprocess.run([require_tool("cc"), "-x", "c", "-", "-o", leaves], input=_LEAVES_HIDDEN, text=True, check=True)
+    mount = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
+    # The first process of the namespace, with whose end all others would end, looks who is left.
+    look = '"$@"; cat /proc/[0-9]*/cmdline | tr "\\0" "\\n" | grep -c ^hidden$'
+    apart = [require_tool("unshare"), "-mpf", "sh", "-c", mount, "sh", "sh", "-c", look, "sh"]
+    ran = subprocess.run(
+        [*apart, sys.executable, "-c", _AS_NOBODY, leaves],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "leaves a process behind: process (" in ran.stderr
+    assert ran.stdout == "0\n"
 
 
 def test_orphans_fall_to_this_process_only_meanwhile(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from linkscope.analysis.comparing.losses import losses
 from linkscope.analysis.comparing.reach import reach
 from linkscope.analysis.comparing.updates import updates
+from linkscope.analysis.digests import sha256
 from linkscope.analysis.subject import FileSubject
 from linkscope.elf.notes import NT_GNU_ABI_TAG, segment_notes
 from linkscope.elf.pages import mapped_size
@@ -37,7 +37,6 @@ _NAMES: dict[BytesKind, PartKind] = {
     "debug": "debug",
     "other": "other",
 }
-_PIECE = 1 << 20
 _LINUX = 0  # of NT_GNU_ABI_TAG: the kernel that the version is one of
 
 
@@ -49,7 +48,7 @@ def program(run: Run, examined: Examined, installed: Installed) -> Program:
         sizes = parts(reader, image)
         needs_kernel = oldest_kernel(reader, image)
         lost = losses(reader, image, file)
-        digest = _sha256(reader)
+        digest = _digest(reader)
     work = start_work(system, image, examined.location, started, environment.cwd, at_once=environment.bind_now)
     files = _files(run, examined, installed)
     memory_size = mapped_size(image)
@@ -80,15 +79,12 @@ def program(run: Run, examined: Examined, installed: Installed) -> Program:
     )
 
 
-def _sha256(reader: Reader) -> str | None:
+def _digest(reader: Reader) -> str | None:
     """Of the whole file, which may have been cut short since it was opened."""
-    digest = hashlib.sha256()
     try:
-        for at in range(0, reader.size, _PIECE):
-            digest.update(reader.read(at, min(_PIECE, reader.size - at)))
+        return sha256(reader)
     except LinkScopeError:
         return None
-    return digest.hexdigest()
 
 
 def _is_packed(file: File) -> bool:
