@@ -18,7 +18,6 @@ import msgspec
 from linkscope.contents.blocks import COLUMNS, Block, BlockDamaged, block
 from linkscope.contents.fingerprints import Archive
 from linkscope.contents.known import Codes, Place
-from linkscope.contents.libraries import upstream_version
 from linkscope.errors import FileUnreadable, StoreUnusable
 
 if TYPE_CHECKING:
@@ -355,17 +354,11 @@ def _storable(value: object) -> object:
 
 
 def _archive(fields: Sequence[Any]) -> Archive:
-    """The archive of a row with _FIELDS, whose types are checked: the row may be damaged.
-
-    A version `0` is told anew: stores were written that have it for packages whose version is a date, as abseil's.
-    """
+    """The archive of a row with _FIELDS, whose types are checked: the row may be damaged."""
     try:
-        archive = msgspec.convert({**dict(zip(_FIELDS, fields, strict=True)), "signatures": ()}, Archive)
+        return msgspec.convert({**dict(zip(_FIELDS, fields, strict=True)), "signatures": ()}, Archive)
     except msgspec.ValidationError as error:
         raise BlockDamaged from error
-    if archive.version != "0" or archive.package_version is None:
-        return archive
-    return msgspec.structs.replace(archive, version=upstream_version(archive.package_version))
 
 
 def _block(connection: sqlite3.Connection, number: int) -> Block:

@@ -349,15 +349,6 @@ def test_an_empty_file_is_an_empty_store(tmp_path: Path) -> None:
     assert store.add([made_up("two", 1)]) == (1, 0)
 
 
-def test_a_version_that_was_taken_for_zero_is_told_anew(store: Store) -> None:
-    """As that of abseil in Debian 11, whose packages are called after dates, was in stores written before."""
-    store.add([made_up("dated", 1), made_up("zero", 2)])
-    with sqlite3.connect(store.path) as connection:
-        connection.execute("UPDATE archives SET version = '0', package_version = '0~20200923.3-2' WHERE id = 1")
-        connection.execute("UPDATE archives SET version = '0', package_version = '0-1' WHERE id = 2")
-    assert {one.archive.version for one in Store(store.path).filed()} == {"20200923.3", "0"}
-
-
 def test_where_the_store_is() -> None:
     """XDG Base Directory Specification: a relative path is to be ignored."""
     assert default_store({"LINKSCOPE_STORE": "/a", "XDG_DATA_HOME": "/b"}) == "/a"
