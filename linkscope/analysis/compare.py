@@ -10,12 +10,12 @@ import msgspec
 
 from linkscope.analysis.circumstances import environment_for, place, reason_for, system_for
 from linkscope.analysis.comparing.program import program
+from linkscope.analysis.comparing.suggestions import suggestions
+from linkscope.analysis.comparing.verdict import verdict
 from linkscope.analysis.inspect import Run, error_of, excess
 from linkscope.analysis.request import Assumptions, Depth, Running
 from linkscope.contents.installed import Installed
 from linkscope.errors import LinkScopeError
-from linkscope.measure.suggestions import suggestions
-from linkscope.measure.verdict import verdict
 from linkscope.model.compare import CompareDocument, Measurement, Program, Verdict
 from linkscope.model.document import AnalysisError
 

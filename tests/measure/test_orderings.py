@@ -10,8 +10,8 @@ import pytest
 
 from linkscope.analysis.compare import compare
 from linkscope.analysis.comparing.measured import Measured, measured
+from linkscope.analysis.comparing.verdict import verdict
 from linkscope.analysis.request import Running
-from linkscope.measure.verdict import verdict
 from tests.cli.conftest import REPOSITORY
 
 HELLO = REPOSITORY / "fixtures/build/hello"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from linkscope.measure.crossing import crossing
+from linkscope.analysis.comparing.crossing import crossing
 from linkscope.model.compare import Copies
 
 KIB = 1024

@@ -5,11 +5,11 @@ import re
 import msgspec
 import pytest
 
-from linkscope.measure.suggestions import suggestions
-from linkscope.measure.verdict import verdict
+from linkscope.analysis.comparing.suggestions import suggestions
+from linkscope.analysis.comparing.verdict import verdict
 from linkscope.model.compare import ProgramRun, Reach, Server, ServerProcess
 from linkscope.model.document import AnalysisError
-from tests.measure.compared import KIB, by_name, program, static, timed, with_memory
+from tests.analysis.compared import KIB, by_name, program, static, timed, with_memory
 
 
 def test_every_suggestion_has_a_figure() -> None:

@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from linkscope.measure import reasons
-from linkscope.measure.reasons import Because, alone, rebuilt, together
+from linkscope.analysis.comparing import reasons
+from linkscope.analysis.comparing.reasons import Because, alone, rebuilt, together
 from linkscope.model.compare import CriterionName, Program
 from linkscope.model.quantities import duration, size
 

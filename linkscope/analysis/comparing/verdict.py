@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 
-from linkscope.measure.criteria import Apart, Criterion, criteria
-from linkscope.measure.reasons import listed, together
+from linkscope.analysis.comparing.criteria import Apart, Criterion, criteria
+from linkscope.analysis.comparing.reasons import listed, together
 from linkscope.model.compare import Program, Value, Verdict
 from linkscope.model.quantities import times
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from linkscope.measure.criteria import amount
-from linkscope.measure.crossing import crossing
-from linkscope.measure.reasons import alone, listed, rebuilt, together
-from linkscope.measure.verdict import short_names
+from linkscope.analysis.comparing.criteria import amount
+from linkscope.analysis.comparing.crossing import crossing
+from linkscope.analysis.comparing.reasons import alone, listed, rebuilt, together
+from linkscope.analysis.comparing.verdict import short_names
 from linkscope.model.compare import Copies, CriterionName, Program, Verdict
 from linkscope.model.document import AnalysisError
 from linkscope.model.quantities import duration, size

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from linkscope.measure.verdict import verdict
+from linkscope.analysis.comparing.verdict import verdict
 from linkscope.model.compare import Part, ProgramRun, Reach, Server, ServerProcess
-from tests.measure.compared import KIB, by_name, program, static, timed, with_memory
+from tests.analysis.compared import KIB, by_name, program, static, timed, with_memory
 
 
 def test_from_files_alone_each_criterion_names_the_better_one_with_both_figures() -> None:
