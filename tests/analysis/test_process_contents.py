@@ -13,6 +13,7 @@ from linkscope.model.inspect import Content
 from linkscope.model.pid import Process
 from tests.contents.samples import linked
 from tests.oracle.upx import packed
+from tests.packages.upx_samples import with_wrong_checksum
 from tests.process.started import started
 
 FixtureFile = Callable[[str], Path]
@@ -90,3 +91,13 @@ def test_of_a_packed_one_it_is_said_and_told_where_that_was_asked_for(static: Pa
         assert ("--unpack" in said.message) == (process is not within)
     assert (plain.contents, asked.contents) == (None, [])
     assert {"zlib": told, "upx": "4.2.4"}.items() <= _versions(within.contents).items()
+
+
+def test_why_a_packed_one_cannot_be_looked_into_is_a_warning(static: Path, tmp_path: Path) -> None:
+    made = with_wrong_checksum(packed(static, tmp_path / "packed", "-1", "--lzma"))
+    with started([made]) as program:
+        program.expect("version=")
+        process = _observed(program.pid, unpack=True)
+    (said,) = [finding for finding in process.findings if finding.code == "packed"]
+    assert (said.level, "cannot be unpacked" in said.message) == ("warning", True)
+    assert process.contents == []

@@ -17,6 +17,7 @@ from tests.analysis.zlib_users import zlib_users as zlib_users
 from tests.analysis.zlib_users import zlib_version as zlib_version
 from tests.contents.samples import linked
 from tests.oracle.upx import packed
+from tests.packages.upx_samples import with_wrong_checksum
 from tests.process.started import NOBODY, Started, as_user, started
 
 FixtureFile = Callable[[str], Path]
@@ -176,12 +177,7 @@ def test_a_packed_program_that_is_deleted_by_now_is_looked_into_all_the_same(
 
 def test_what_cannot_be_unpacked_says_why_and_is_not_counted_as_looked_into(zlib_users: Path, tmp_path: Path) -> None:
     """UPX itself needs more of the file than the stub that runs it: its checksums, which do not fit here."""
-    made = packed(zlib_users / "static", tmp_path / "packed", "-1", "--lzma")
-    data = bytearray(made.read_bytes())
-    header = data.rindex(b"UPX!")
-    data[header + 8] ^= 0xFF
-    data[header + 31] = sum(data[header + 4 : header + 31]) % 251
-    made.write_bytes(data)
+    made = with_wrong_checksum(packed(zlib_users / "static", tmp_path / "packed", "-1", "--lzma"))
     with started([made]) as program:
         program.expect("version=")
         document = who("zlib", search=Search(unpack=True))

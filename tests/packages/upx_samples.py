@@ -59,3 +59,16 @@ def powerpc_call(distance: int) -> int:
 def arm_call(distance: int) -> int:
     """`bl`, two instructions ahead of itself (Arm ARM, A32)."""
     return 0xEB000000 | distance - 2 & 0xFFFFFF
+
+
+def with_wrong_checksum(path: Path, which: int = 8) -> Path:
+    """The packed file at PATH with another checksum in its PackHeader: of what was packed, or (12) of it packed.
+
+    The stub that runs the program has none, and does not look.
+    """
+    data = bytearray(path.read_bytes())
+    header = data.rindex(b"UPX!")
+    data[header + which] ^= 0xFF
+    data[header + 31] = sum(data[header + 4 : header + 31]) % 251
+    path.write_bytes(data)
+    return path
