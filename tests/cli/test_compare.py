@@ -37,7 +37,7 @@ hangs) sleep 1000 ;;
 computes) while :; do :; done ;;
 terminal) test -t 0 ;;
 input) read line ;;
-writes) while :; do echo 0123456789abcdef0123456789abcdef0123456789abcdef; done ;;
+writes) exec yes ;;
 leaves) sleep 1000 & ;;
 daemon) setsid sh -c 'trap "" TERM HUP; sleep 1000' & exit 0 ;;
 dies) kill -SEGV $$ ;;
@@ -250,12 +250,13 @@ def test_the_time_of_a_filter_is_that_by_hand_with_the_same_input(
     for name in ("one", "two"):
         shutil.copy(os.path.realpath(require_tool("xz")), tmp_path / name)
     (tmp_path / "words").write_bytes(random.Random(1).randbytes(60_000))
-    by_hand = min(_by_hand(tmp_path / "one", tmp_path / "words") for _ in range(5))
+    by_hand = [_by_hand(tmp_path / "one", tmp_path / "words") for _ in range(5)]
     words = ("--run", "--runs", "5", "--copies", "1", "--input", "words", "--format", "json", "one", "two", "--", "-c")
     document = json.loads(linkscope("compare", *words).stdout)
     least = min(program["run"]["seconds"]["low"] for program in document["programs"])
-    assert by_hand / 2 < least < by_hand * 2
-    assert _by_hand(tmp_path / "one", Path(os.devnull)) < by_hand / 3
+    by_hand += [_by_hand(tmp_path / "one", tmp_path / "words") for _ in range(5)]
+    assert min(by_hand) / 2 < least < min(by_hand) * 3
+    assert min(_by_hand(tmp_path / "one", Path(os.devnull)) for _ in range(5)) < min(by_hand) / 3
 
 
 def _by_hand(program: Path, source: Path) -> float:
