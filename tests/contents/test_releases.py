@@ -5,13 +5,20 @@ import re
 import msgspec
 
 from linkscope.contents import upstream
+from linkscope.contents.attribution import linked_in
+from linkscope.contents.packs import SHIPPED, Store
 from linkscope.elf.image import Image
 from linkscope.model.inspect import Content
 from tests.contents import released
 from tests.contents.samples import all_found_in
-from tests.elf.samples import ask
+from tests.elf.samples import ask, opened
 
 RECALL, PRECISION = 0.85, 0.97
+# What is inside though the release does not say so.
+_UNSAID = {
+    ("imageio-ffmpeg", "glibc"): "ffmpeg is a static program, as file(1) says",
+    ("imageio-ffmpeg", "nettle"): "GnuTLS, which it names, is made on it (GnuTLS, README)",
+}
 
 
 class Score(msgspec.Struct):
@@ -98,3 +105,19 @@ def test_what_releases_say_is_found_and_nothing_else() -> None:
     assert len(released.releases()) >= 15
     assert total.recall >= RECALL, total.missed
     assert total.precision >= PRECISION, [*total.false, *total.other_versions]
+
+
+def test_whose_code_is_in_releases_is_what_they_say() -> None:
+    """GCC links functions of its runtime into all that it makes."""
+    shipped = Store(SHIPPED, fixed=True)
+    found: list[str] = []
+    for release in released.releases():
+        paths = released.files(release)
+        there = {*released.called(path.name for path in paths), *release.also, *released.all_say()[release.package]}
+        there |= {name for package, name in _UNSAID if package == release.package} | {"gcc"}
+        for path in paths:
+            with opened(path) as (reader, image):
+                names = [one.name for one in linked_in(reader, image, [shipped]).libraries]
+            assert set(names) <= there, path
+            found += names
+    assert len(found) >= 10
