@@ -26,7 +26,7 @@ _FIVE: Final = ("dynamic-pie", "dynamic-nonpie", "static", "static-pie", "musl-s
 _RUNS: Final = 40  # of each program in one call of ours, and of hyperfine
 _WARM_UPS: Final = 3  # as ours has
 _COPIES: Final = (1, 4, 16)
-_LONG_TURNS: Final = 5  # of what takes seconds
+_LONG_TURNS: Final = 7  # at most, of what takes seconds
 _STARTS: Final = 10  # of a server by hand, in each turn
 _MANY: Final = 400  # runs, by which two calls differ that show what one costs
 _APART: Final = 0.1  # of hyperfine's time, and of /proc's memory: what is promised
@@ -47,12 +47,10 @@ class Row(msgspec.Struct, frozen=True):
 
 def print_compare(runs: int) -> bool:
     """All tables, of so many turns each; whether what is promised is kept."""
-    print(
-        f"\n{NAME}: what `linkscope compare --run` says, beside others that measure the same programs in turn with it"
-    )
+    print(f"\n{NAME}: what `linkscope compare --run` says, beside others that measure the same in turn with it")
     hello, servers = _linked("hello/hello-"), _linked("compare/server-")
     long = min(runs, _LONG_TURNS)
-    kept = [_print_times(hello, runs), _print_faults(hello, long), _print_memory(hello, long)]
+    kept = [_print_times(hello, long), _print_faults(hello, long), _print_memory(hello, long)]
     _print_servers(servers, long)
     _print_cost(hello[-1], long)
     _print_files(hello, runs)
@@ -69,30 +67,41 @@ def _linked(begin: str) -> list[str]:
 
 
 def _print_times(programs: Sequence[str], turns: int) -> bool:
-    """Each of our calls stands between two of hyperfine's, whose mean it is held against."""
+    """Of each by itself, as hyperfine has it, then of what each takes of the first one, of all side by side.
+
+    What runs in between finds the caches otherwise, which costs the shortest program some; hyperfine has nothing there.
+    """
     _head("time of a run", "hyperfine")
-    ours, theirs = [], []
+    alone, together = [], []
     try:
-        before = _by_hyperfine(programs)
         for _ in range(turns):
-            ours.append(_seconds(programs))
-            after = _by_hyperfine(programs)
-            theirs.append({name: (before[name] + after[name]) / 2 for name in after})
-            before = after
+            alone.append(_alone(programs))
+            together.append((_seconds(programs), _by_hyperfine(programs)))
     except Unavailable as reason:
         return _left_out(reason)
-    rows = _rows(ours, theirs)
-    kept = [_print_row(row, _milliseconds, _is_near(row)) for row in rows]
-    for row in _against_first(ours, theirs):
+    kept = [_print_row(row, _milliseconds, _is_near(row)) for row in _rows(*zip(*alone, strict=True))]
+    for row in _against_first(*zip(*together, strict=True)):
         _print_row(row, _times)
     return all(kept)
+
+
+def _alone(programs: Sequence[str]) -> tuple[Figures, Figures]:
+    """By us, of a program beside itself, and the mean of two calls of hyperfine's around that. Raises Unavailable."""
+    ours, theirs = {}, {}
+    for path in programs:
+        (before,) = judges.hyperfine_medians([path], _RUNS, _WARM_UPS)
+        both = [run.seconds.median for _, run in _by_programs(_timed([path, path])) if run.seconds]
+        (after,) = judges.hyperfine_medians([path], _RUNS, _WARM_UPS)
+        ours[_short(path)], theirs[_short(path)] = median(both), (before + after) / 2
+    return ours, theirs
 
 
 def _against_first(ours: Sequence[Figures], theirs: Sequence[Figures]) -> Iterator[Row]:
     """What each takes of what the first one takes, which is what `compare` is asked for."""
     first = next(iter(ours[0]))
     for name in list(ours[0])[1:]:
-        yield from _rows(*([{f"{name}/{first}": turn[name] / turn[first]} for turn in by] for by in (ours, theirs)))
+        label = f"{name} / {first.removeprefix('hello-')}"
+        yield from _rows(*([{label: turn[name] / turn[first]} for turn in by] for by in (ours, theirs)))
 
 
 def _print_faults(programs: Sequence[str], turns: int) -> bool:
@@ -246,9 +255,12 @@ def _by_programs(document: CompareDocument) -> Iterator[tuple[str, ProgramRun]]:
         yield _short(program.path), program.run
 
 
+def _timed(programs: Sequence[str]) -> CompareDocument:
+    return _document(programs, "--runs", str(_RUNS), "--copies", "1")
+
+
 def _seconds(programs: Sequence[str]) -> Figures:
-    document = _document(programs, "--runs", str(_RUNS), "--copies", "1")
-    return {name: run.seconds.median for name, run in _by_programs(document) if run.seconds}
+    return {name: run.seconds.median for name, run in _by_programs(_timed(programs)) if run.seconds}
 
 
 def _by_hyperfine(programs: Sequence[str]) -> Figures:

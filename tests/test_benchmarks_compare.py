@@ -15,7 +15,7 @@ _HOW = ["dynamic-pie", "dynamic-nonpie", "static", "static-pie", "musl-static"]
 _HELLO = [f"hello-{how}" for how in _HOW]
 # What a table is about: its rows.
 _TABLES = {
-    "time of a run": [*_HELLO, *(f"{name}/{_HELLO[0]}" for name in _HELLO[1:])],
+    "time of a run": [*_HELLO, *(f"{name} / {_HOW[0]}" for name in _HELLO[1:])],
     "minor, major page faults": [f"{name}, {kind}" for name in _HELLO for kind in ("minor", "major")],
     "PSS of copies": [f"{name}, {count}" for name in _HELLO for count in (1, 4, 16)],
     "first answer of a server": [f"server-{how}" for how in _HOW],
