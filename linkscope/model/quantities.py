@@ -28,7 +28,9 @@ def percent(part: int, whole: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """SECONDS with three digits that count: `312 µs`, `1.24 ms`, `48.1 ms`, `2.50 s`, `130 s`."""
+    """SECONDS with three digits that count: `312 µs`, `1.24 ms`, `48.1 ms`, `2.50 s`, `130 s`, `-12.0 ms`."""
+    if seconds < 0:
+        return f"-{duration(-seconds)}"
     unit, factor = next((unit, factor) for least, unit, factor in _TIMES if seconds >= least)
     value = seconds * factor
     return f"{_three_digits(value)} {unit}"
