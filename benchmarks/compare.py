@@ -159,8 +159,9 @@ def _print_cost(program: str, turns: int) -> None:
     for name, seconds in medians.items():
         added = _milliseconds(seconds - least) if seconds != least else ""
         print(f"  {name:34}{_milliseconds(seconds):>12}{added:>12}{seconds / least:>8.2f} x")
-    said = median(_overhead(program) for _ in range(turns))
-    print(f"  {'what linkscope says that it adds':34}{'':12}{_milliseconds(said):>12}")
+    said = [seconds for seconds in (_overhead(program) for _ in range(turns)) if seconds is not None]
+    added = _milliseconds(median(said)) if said else "lost in noise"
+    print(f"  {'what linkscope says that it adds':34}{'':11}{added:>13}")
 
 
 def _print_files(programs: Sequence[str], runs: int) -> None:
@@ -296,9 +297,10 @@ def _ready(programs: Sequence[str]) -> Figures:
     return {name: run.server.ready for name, run in _by_programs(document) if run.server}
 
 
-def _overhead(program: str) -> float:
+def _overhead(program: str) -> float | None:
+    """Seconds by its own account; None where that was lost in the noise."""
     measurement = _document([program, program], "--runs", "1", "--copies", "1").measurement
-    return (measurement and measurement.overhead) or 0.0
+    return measurement.overhead if measurement else None
 
 
 def _call(program: str, runs: int) -> float:
