@@ -106,7 +106,7 @@ def _is_enough(claim: Claim, own: Mapping[Number, Archive]) -> bool:
     """Whether what is there of one source file alone says whose it is. own: the archives of the library."""
     sizes: dict[Number, int] = {}
     for region in claim.regions:
-        for number in {holder.archive for holder in region.holders if holder.archive in own}:
+        for number in {holder.archive for holder in region.holders if holder.archive in own and region.telling}:
             sizes[number] = sizes.get(number, 0) + region.length
     return any(
         is_runtime(own[number].name)

@@ -16,6 +16,7 @@ _MEMBER = re.compile(r"(?:lib[\w+-]*?_la-)?(.+?)\.(?:o|lo|ao|c\.o)")
 
 
 class _Archives(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    carried: frozenset[str]
     collections: frozenset[str]
     runtimes: frozenset[str]
 
@@ -28,8 +29,13 @@ class _Copied(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     archives: _Archives
 
 
-def is_copied(library: str, member: str) -> bool:
-    """Whether the member of an archive of the LIBRARY is by its name one that is copied from project to project."""
+def is_copied(library: str, archive: str, member: str) -> bool:
+    """Whether the MEMBER of an ARCHIVE of the LIBRARY is by their names one that is copied from project to project.
+
+    gnulib's own library is called libgnu where nothing else is said (gnulib-tool, --lib).
+    """
+    if archive in _table().archives.carried or member.startswith("libgnu_la-"):
+        return True
     borrowed = _table().borrowed.get(library)
     if borrowed is not None and re.fullmatch(borrowed, member):
         return True

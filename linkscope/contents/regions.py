@@ -77,7 +77,8 @@ def known(found: Iterable[Match], architecture: str, packs: Sequence[Pack]) -> K
                 common.add((number, place.code))
     archives = _archives((holder.archive for there in holders.values() for holder in there), packs)
     for code, there in holders.items():
-        if any(is_copied(archives[holder.archive].called, holder.member) for holder in there):
+        owners = [(archives[holder.archive], holder.member) for holder in there]
+        if any(is_copied(archive.called, archive.name, member) for archive, member in owners):
             common.add(code)
     return Known([_region(same, holders, common) for same in settled if _held(same, holders)], archives)
 

@@ -9,10 +9,12 @@ import pytest
 
 from linkscope.analysis.facts import file_facts
 from linkscope.contents import libraries
+from linkscope.contents.attribution import explained
 from linkscope.contents.identify import identify
 from linkscope.contents.packs import SHIPPED, Store
 from linkscope.elf.image import Image
 from tests.contents import machine
+from tests.contents.suites import package_files
 from tests.elf.samples import ask, elf_files, opened, spread
 from tests.oracle.availability import Unavailable
 
@@ -34,6 +36,14 @@ _REVIEWED = {
     ("bash", "readline"): "bash brings its own readline (lib/readline in its sources), from which the library is made",
     ("nodejs", "openssl"): "`node -p process.versions.openssl` says so: NodeSource's package is built with its own",
     ("google-cloud-cli-local-extract", "glibc"): "a static program: file(1) says so, and its NT_GNU_ABI_TAG",
+}
+
+
+# Files of other releases, and the library of which they have several files in their own sources.
+_OTHERS = {
+    ("trixie", "coreutils", "usr/bin/df"): "gnutls",  # modules of gnulib
+    ("bookworm", "openssh-client", "usr/bin/ssh"): "libssh",  # OpenSSH's own, which libssh has
+    ("bullseye", "libc6", "lib/x86_64-linux-gnu/libm-2.31.so"): "musl",  # Arm's Optimized Routines
 }
 
 
@@ -102,6 +112,16 @@ def _owned(paths: Iterable[str]) -> dict[str, machine.Built]:
 def test_files_that_carry_a_copy_of_one_source_accuse_no_library(shipped: Store) -> None:
     there = _owned({os.path.realpath(path) for path in _COPIES if os.path.exists(path)})
     assert _unexplained(_findings(there, shipped), there) == []
+
+
+@pytest.mark.parametrize("file", _OTHERS, ids=lambda file: file[1])
+def test_several_copied_files_accuse_no_library_either(file: tuple[str, str, str], shipped: Store) -> None:
+    suite, package, path = file
+    name = str(package_files(suite, package) / path)
+    with opened(name) as (reader, image):
+        known = explained(reader, image, [shipped]).known
+    assert any(archive.called == _OTHERS[file] for archive in known.archives.values())
+    assert _OTHERS[file] not in {one.library for one in _findings([name], shipped)}
 
 
 def test_whose_code_is_found_in_a_file_is_what_its_package_was_built_of(shipped: Store) -> None:
