@@ -42,7 +42,7 @@ _REVIEWED = {
 # Files of other releases, and the library of which they have several files in their own sources.
 _OTHERS = {
     ("trixie", "coreutils", "usr/bin/df"): "gnutls",  # modules of gnulib
-    ("bookworm", "openssh-client", "usr/bin/ssh"): "libssh",  # OpenSSH's own, which libssh has
+    ("bullseye", "openssh-client", "usr/bin/ssh-add"): "libssh",  # OpenSSH's own, which libssh has
     ("bullseye", "libc6", "lib/x86_64-linux-gnu/libm-2.31.so"): "musl",  # Arm's Optimized Routines
 }
 
