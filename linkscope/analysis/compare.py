@@ -49,9 +49,9 @@ def compare(
     programs = [result for result in results if isinstance(result, Program)]
     errors = [result for result in results if isinstance(result, AnalysisError)]
     if running is None:
-        return _document(programs, verdict(programs), None, errors)
+        return _document(programs, verdict(programs, None), None, errors)
     found = _measured(programs, given, running, _variables(assumptions), told)
-    verdicts = verdict(found.programs, found.slower, run=True)
+    verdicts = verdict(found.programs, found.starts)
     return _document(found.programs, verdicts, found.measurement, errors + found.errors)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -95,10 +96,11 @@ class Reach(Document, frozen=True, kw_only=True):
 
 
 class Spread(Document, frozen=True, kw_only=True):
-    """The median of many measurements. low, high: where it lies with a confidence of 99 %, whatever the distribution.
+    """The median of many measurements. low, high: where it lies with 99 %, if these are independent of one another.
 
-    Of fewer than 8, which cannot give that, they are the smallest and the largest.
-    Source: order statistics, the binomial bounds of a median.
+    Whatever their distribution (order statistics, the binomial bounds of a median). But what disturbs a machine may
+    last for many runs, so that another call can lie outside. Of fewer than 8 measurements, which cannot give 99 %, they
+    are the smallest and the largest.
     """
 
     median: float
@@ -141,9 +143,11 @@ class ServerProcess(Document, frozen=True, kw_only=True):
 
 
 class Server(Document, frozen=True, kw_only=True):
-    """A server while CONNECTIONS are open. ready: seconds from its start until its port took the first connection.
+    """A server while CONNECTIONS are open. ready: seconds from its start until its port is open.
 
-    one_more_connection: bytes of PSS that one more costs; None where only one number of connections was tried.
+    That is when it listens (listen(2)): from then on the kernel takes connections, for which the server need not be
+    ready itself. one_more_connection: bytes of PSS that one more costs; None where only one number of connections was
+    tried.
     """
 
     port: int
@@ -173,6 +177,15 @@ class ProgramRun(Document, frozen=True, kw_only=True):
     one_more_copy: int | None
     memory_noise: int = 0
     server: Server | None = None
+
+    def copies_of(self, count: int) -> Copies | None:
+        """The memory of COUNT copies at once; None where that was not measured."""
+        return next((one for one in self.copies if one.count == count), None)
+
+    def most_copies(self) -> Copies | None:
+        """The memory of the most copies at once; None where it was never that of several."""
+        most = max(self.copies, key=lambda one: one.count, default=None)
+        return most if most and most.count > 1 else None
 
 
 class Program(Document, frozen=True, kw_only=True):
@@ -209,18 +222,41 @@ class Program(Document, frozen=True, kw_only=True):
     path_bytes: str | None = None
     sha256: str | None = None
 
+    def copies_of(self, count: int) -> Copies | None:
+        """The memory of COUNT copies at once; None where that was not measured."""
+        return self.run.copies_of(count) if self.run else None
+
+    def rebuilt_for(self) -> list[str]:
+        """The libraries inside, by name: an update of one of them is another build."""
+        return sorted({update.library for update in self.updates if update.how == "rebuild"})
+
+
+def copies_in_common(programs: Sequence[Program]) -> int | None:
+    """The largest number of copies that was measured of all PROGRAMS of which several copies were; None: of no two.
+
+    Figures of different numbers of copies say nothing side by side.
+    """
+    several = [{one.count for one in run.copies if one.count > 1} for program in programs if (run := program.run)]
+    common = set.intersection(*(counts for counts in several if counts)) if any(several) else set()
+    return max(common, default=None)
+
 
 class Value(Document, frozen=True, kw_only=True):
-    """The figure of one program under one criterion, None where there is none."""
+    """The figure of one program under one criterion, None where there is none.
+
+    program: its place in `programs`, from 0; its path may look like that of another.
+    """
 
     path: str
     value: float | None
+    program: int
 
 
 class Verdict(Document, frozen=True, kw_only=True):
     """Which program is better by one criterion: the one with the smallest figure, or the largest if `more`.
 
-    better: None where several are equally good or the difference is within the noise; they stand in `tied` then.
+    better: its path; None where several are equally good or the difference is within the noise; these stand in `tied`
+    then. best, tied_places: the same as places in `programs`, from 0, since two paths that are no UTF-8 may look alike.
     ratio: the figure of the better one over that of the next (of those that tied over the next behind them); None
     where there is no next, or its figure is zero. unit: of `values`.
     """
@@ -233,6 +269,16 @@ class Verdict(Document, frozen=True, kw_only=True):
     values: list[Value]
     tied: list[str] = msgspec.field(default_factory=list)
     more: bool = False
+    best: int | None = None
+    tied_places: list[int] = msgspec.field(default_factory=list)
+
+    def first_places(self) -> list[int]:
+        """The places of those that are first: of the best one, or of all that tie."""
+        return self.tied_places or ([] if self.best is None else [self.best])
+
+    def value_of(self, place: int) -> float | None:
+        """The figure of the program at PLACE; None where it has none, or no part in the verdict."""
+        return next((one.value for one in self.values if one.program == place), None)
 
 
 class Measurement(Document, frozen=True, kw_only=True):

@@ -1,7 +1,11 @@
 """Compared programs for tests: figures that are set by hand, so that what is said of them follows from them alone."""
 
+import random
+from collections.abc import Callable, Sequence
+
 import msgspec
 
+from linkscope.measure.spread import Difference, differ
 from linkscope.model.compare import (
     Copies,
     Loss,
@@ -109,6 +113,30 @@ def with_memory(one: int, more: int, noise: int = 0, anonymous: int | None = Non
         for count in (1, 16)
     ]
     return timed(0.001, copies=copies, one_more_copy=more, memory_noise=noise)
+
+
+def copies(pss: dict[int, int], noise: int = 0) -> list[Copies]:
+    """What so many copies take together, and nothing else of them."""
+    return [
+        Copies(count=count, rss=sum_, pss=sum_, private=sum_, page_tables=0, noise=noise, moment="exit")
+        for count, sum_ in pss.items()
+    ]
+
+
+def times(seconds: float, rounds: int = 100, noise: float = 0.01, seed: int = 1) -> list[float]:
+    """What ROUNDS runs take whose median is about SECONDS, and that scatter by NOISE (a share of it)."""
+    chance = random.Random(seed)
+    return [seconds * chance.gauss(1, noise) for _ in range(rounds)]
+
+
+def starts(*samples: Sequence[float]) -> Callable[[int, int], Difference]:
+    """How programs compare whose runs took SAMPLES, in turn: by the rule that the product has."""
+    return lambda one, other: differ(samples[one], samples[other])
+
+
+def alike(_one: int, _other: int) -> Difference:
+    """Of programs whose times say nothing."""
+    return differ(times(0.001), times(0.001))
 
 
 def by_name(verdicts: list[Verdict]) -> dict[str, Verdict]:

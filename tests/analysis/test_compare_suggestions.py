@@ -9,26 +9,26 @@ from linkscope.analysis.comparing.suggestions import suggestions
 from linkscope.analysis.comparing.verdict import verdict
 from linkscope.model.compare import ProgramRun, Reach, Server, ServerProcess
 from linkscope.model.document import AnalysisError
-from tests.analysis.compared import KIB, by_name, program, static, timed, with_memory
+from tests.analysis.compared import KIB, alike, by_name, copies, program, static, timed, with_memory
 
 
 def test_every_suggestion_has_a_figure() -> None:
     programs = [program("a", run=with_memory(100 * KIB, 60 * KIB)), static("b", run=with_memory(150 * KIB, 50 * KIB))]
-    said = suggestions(programs, verdict(programs))
+    said = suggestions(programs, verdict(programs, alike))
     assert len(said) > 3
     assert [sentence for sentence in said if not re.search(r"\d", sentence)] == []
-    assert "From 6 to 7 copies on, b takes less memory than a: one more copy costs 50 KiB and not 60 KiB." in said
+    assert "From 5 to 8 copies on, b takes less memory than a: one more copy costs 50 KiB and not 60 KiB." in said
 
 
 def test_from_how_many_copies_on_it_pays_is_a_range_as_wide_as_the_noise_and_not_told_where_it_has_no_end() -> None:
     def said(noise: int) -> list[str]:
         rival = program("rival", run=with_memory(100 * KIB, 60 * KIB, noise))
         lean = static("lean", run=with_memory(150 * KIB, 50 * KIB, noise))
-        found = suggestions([rival, lean], verdict([rival, lean]))
+        found = suggestions([rival, lean], verdict([rival, lean], alike))
         return [sentence for sentence in found if "copies on" in sentence or "many copies run" in sentence]
 
     assert said(20 * KIB) == [
-        "From 5 to 9 copies on, lean takes less memory than rival: one more copy costs 50 KiB and not 60 KiB."
+        "From 4 to 9 copies on, lean takes less memory than rival: one more copy costs 50 KiB and not 60 KiB."
     ]
     assert said(80 * KIB) == []
 
@@ -38,20 +38,22 @@ def test_where_nobody_catches_up_with_another_the_costs_of_a_copy_are_told() -> 
         program("dear", run=with_memory(100 * KIB, 60 * KIB)),
         static("lean", run=with_memory(90 * KIB, 50 * KIB)),
     ]
-    said = suggestions(programs, verdict(programs))
+    said = suggestions(programs, verdict(programs, alike))
     assert "Where many copies run: one more copy of lean costs 50 KiB, of dear 60 KiB." in said
 
 
 def test_programs_that_are_alike_get_no_advice() -> None:
     programs = [program("a"), program("b")]
-    assert suggestions(programs, verdict(programs)) == ["Nothing speaks for any of them: by all 5 criteria they tie."]
+    assert suggestions(programs, verdict(programs, None)) == [
+        "Nothing speaks for any of them: by all 5 criteria they tie."
+    ]
 
 
 def test_what_does_not_start_here_has_no_part_in_the_verdict() -> None:
     """It has few files and few relocations because what it needs is missing."""
     broken = program("broken", size=1, libraries=0, relocations=0, problems=["libgone.so.1 is found nowhere"])
     programs = [program("a"), static("b"), broken]
-    verdicts = verdict(programs)
+    verdicts = verdict(programs, None)
     assert {value.path for one in verdicts for value in one.values} == {"a", "b"}
     assert suggestions(programs, verdicts)[0] == (
         "broken has no part in the verdict: what does not start here cannot be better."
@@ -60,7 +62,7 @@ def test_what_does_not_start_here_has_no_part_in_the_verdict() -> None:
 
 def test_what_could_not_be_measured_is_told_where_the_advice_stands() -> None:
     programs = [program("a", run=timed(0.001)), static("b")]
-    verdicts = verdict(programs, run=True)
+    verdicts = verdict(programs, alike)
     assert "start" not in by_name(verdicts)
     failure = AnalysisError(path="b", error="does not end within 1 s")
     assert suggestions(programs, verdicts, [failure])[0] == "b was not measured: it does not end within 1 s."
@@ -69,7 +71,7 @@ def test_what_could_not_be_measured_is_told_where_the_advice_stands() -> None:
 def test_systems_of_two_machines_are_not_compared() -> None:
     small = program("small", machine="386", reach=Reach(systems=15, starts=15, doubtful=0, because=None, oldest={}))
     programs = [program("a"), small]
-    verdicts = verdict(programs)
+    verdicts = verdict(programs, None)
     assert "portability" not in by_name(verdicts)
     assert suggestions(programs, verdicts)[0].startswith("The programs are for different machines (386, x86_64)")
 
@@ -81,7 +83,7 @@ def test_the_advice_names_who_is_first_most_often_and_what_speaks_for_another() 
         small,
         program("dyn", run=with_memory(150 * KIB, 120 * KIB)),
     ]
-    assert suggestions(programs, verdict(programs))[0] == (
+    assert suggestions(programs, verdict(programs, alike))[0] == (
         "small is first, alone or in a tie, by start, memory with many copies, independence with portability and "
         "updates; take another for size (dyn: 16 and not 24 KiB)."
     )
@@ -89,7 +91,7 @@ def test_the_advice_names_who_is_first_most_often_and_what_speaks_for_another() 
 
 def test_of_those_that_are_first_equally_often_the_smallest_stands_for_all() -> None:
     programs = [static("large"), static("small", size=24 * KIB), program("dyn"), program("dyn-more", size=17 * KIB)]
-    said = suggestions(programs, verdict(programs))
+    said = suggestions(programs, verdict(programs, None))
     assert any(sentence.startswith("To run on other people's systems: small starts on 58 of 60") for sentence in said)
     assert any("dyn is only restarted after updates of 1 file" in sentence for sentence in said)
 
@@ -97,32 +99,36 @@ def test_of_those_that_are_first_equally_often_the_smallest_stands_for_all() -> 
 def test_where_two_are_first_equally_often_each_is_told_with_what_speaks_for_it() -> None:
     """Who needs no file starts on more systems: that counts once."""
     programs = [program("dyn"), static("st", relocations=90)]
-    assert suggestions(programs, verdict(programs))[0] == (
+    assert suggestions(programs, verdict(programs, None))[0] == (
         "dyn is first, alone or in a tie, by size, start and updates; take another for independence (st: 0 and not "
         "2 files) and portability (st: 58 and not 20 systems)."
     )
     programs = [program("dyn"), static("st", relocations=90, updates=[])]
-    assert suggestions(programs, verdict(programs))[0] == (
+    assert suggestions(programs, verdict(programs, None))[0] == (
         "No one is best by all 5 criteria: take dyn for size (16 KiB); take st for independence (0 files) and "
         "portability (58 systems)."
     )
 
 
 @pytest.mark.parametrize(
-    ("paths", "said"),
+    ("paths", "said", "names"),
     [
-        (("a", "a"), "a is named twice, byte for byte (SHA-256): where they differ, that is noise."),
-        (("a", "b"), "a and b are the same file twice, byte for byte (SHA-256): where they differ, that is noise."),
+        (("a", "a"), "a is named twice, byte for byte (SHA-256): where they differ, that is noise.", "a#1 and a#2"),
+        (
+            ("a", "b"),
+            "a and b are the same file twice, byte for byte (SHA-256): where they differ, that is noise.",
+            "a and b",
+        ),
     ],
 )
-def test_one_file_that_stands_there_twice_is_told(paths: tuple[str, str], said: str) -> None:
+def test_one_file_that_stands_there_twice_is_told(paths: tuple[str, str], said: str, names: str) -> None:
     programs = [program(path, sha256="0" * 64) for path in paths]
-    assert suggestions(programs, verdict(programs))[0] == said
-    assert suggestions(programs, verdict(programs))[1].startswith("Nothing speaks for any of them")
-    beside = suggestions([*programs, program("more", size=17 * KIB, sha256="2" * 64)], verdict(programs))
-    assert beside[1].startswith(f"{' and '.join(sorted(set(paths)))} {'is' if len(set(paths)) == 1 else 'are'} first")
+    assert suggestions(programs, verdict(programs, None))[0] == said
+    assert suggestions(programs, verdict(programs, None))[1].startswith("Nothing speaks for any of them")
+    beside = suggestions([*programs, program("more", size=17 * KIB, sha256="2" * 64)], verdict(programs, None))
+    assert beside[1].startswith(f"{names} are first")
     others = [program("a", sha256="0" * 64), program("b", sha256="1" * 64), program("c"), program("d")]
-    assert not any("same file" in sentence for sentence in suggestions(others, verdict(others)))
+    assert not any("same file" in sentence for sentence in suggestions(others, verdict(others, None)))
 
 
 def test_protections_that_only_some_have_are_told_with_who_lacks_them() -> None:
@@ -132,9 +138,9 @@ def test_protections_that_only_some_have_are_told_with_who_lacks_them() -> None:
         "Where it handles what strangers send: 1 of 3 is no PIE (fixed): code and data are at the same place in each "
         "run; 1 of 3 has only partial RELRO (bare): the table of functions stays writable; 1 of 3 has an executable "
         "stack (bare): what is written there can be run."
-    ) in suggestions(programs, verdict(programs))
+    ) in suggestions(programs, verdict(programs, None))
     alike = [program("a", pie=False), program("b", pie=False, size=1)]
-    assert not any("strangers" in sentence for sentence in suggestions(alike, verdict(alike)))
+    assert not any("strangers" in sentence for sentence in suggestions(alike, verdict(alike, None)))
 
 
 def test_connections_are_not_called_copies() -> None:
@@ -144,7 +150,27 @@ def test_connections_are_not_called_copies() -> None:
         return msgspec.structs.replace(timed(0.001), seconds=None, server=server)
 
     programs = [program("a", run=serving(10 * KIB)), static("b", run=serving(20 * KIB))]
-    found = by_name(verdict(programs, run=True))
+    found = by_name(verdict(programs, alike))
     assert found["memory-copies"].message.startswith("a takes the least memory (PSS) for one more connection: 10 KiB")
     assert "many connections" in suggestions(programs, list(found.values()))[0]
     assert not any("copies" in sentence for sentence in suggestions(programs, list(found.values())))
+
+
+def test_copies_are_compared_by_a_number_that_was_measured_of_all() -> None:
+    """Of the second, no more than four: what more of the first take is not held against it."""
+    good = timed(0.001, copies=copies({1: 100 * KIB, 4: 200 * KIB, 16: 600 * KIB}), one_more_copy=33 * KIB)
+    locks = timed(0.001, copies=copies({1: 120 * KIB, 4: 480 * KIB}), one_more_copy=120 * KIB)
+    programs = [program("good", run=good), static("locks", run=locks)]
+    said = suggestions(programs, verdict(programs, alike))
+    assert "take another for independence" in said[0]
+    assert not any("many copies (locks" in sentence for sentence in said)
+    assert "Where many copies run: one more copy of good costs 33 KiB, of locks 120 KiB." in said
+
+
+def test_the_one_that_could_not_be_measured_is_told_from_the_one_that_looks_like_it() -> None:
+    one, other = (program("caf\ufffd", path_bytes=exact) for exact in ("Y2Fm6A==", "Y2Fm6Q=="))
+    programs = [msgspec.structs.replace(one, run=timed(0.001)), other]
+    failure = AnalysisError(path="caf\ufffd", path_bytes="Y2Fm6Q==", error="does not end within 1 s")
+    assert suggestions(programs, verdict(programs, alike), [failure])[0] == (
+        r"caf\xe9 was not measured: it does not end within 1 s."
+    )

@@ -45,7 +45,7 @@ def _shells(folder: Path, server: Path, *names: str) -> tuple[list[str], tuple[s
 
 
 def _better(found: Measured) -> str | None:
-    start = next(one for one in verdict(found.programs, found.slower, run=True) if one.criterion == "start")
+    start = next(one for one in verdict(found.programs, found.starts) if one.criterion == "start")
     assert start.unit == "seconds"
     return os.path.basename(start.better) if start.better else None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from linkscope.analysis.compare import compare
+from linkscope.analysis.comparing.criteria import Starts
 from linkscope.analysis.comparing.measured import Measured, measured
 from linkscope.analysis.comparing.verdict import verdict
 from linkscope.analysis.request import Running
@@ -39,12 +40,17 @@ def _sides(found: list[Measured]) -> dict[tuple[str, str, str], set[str | None]]
     sides: dict[tuple[str, str, str], set[str | None]] = defaultdict(set)
     for one in found:
         assert one.errors == []
-        for pair in combinations(one.programs, 2):
-            for said in verdict(pair, one.slower, run=True):
+        for pair in combinations(range(len(one.programs)), 2):
+            programs = [one.programs[place] for place in pair]
+            for said in verdict(programs, _of_pair(one, pair)):
                 if said.criterion in _MEASURED:
-                    first, second = (os.path.basename(program.path) for program in pair)
+                    first, second = (os.path.basename(program.path) for program in programs)
                     sides[said.criterion, first, second].add(said.better)
     return sides
+
+
+def _of_pair(found: Measured, pair: tuple[int, int]) -> Starts:
+    return lambda one, other: found.starts(pair[one], pair[other])
 
 
 def _check(sides: dict[tuple[str, str, str], set[str | None]]) -> None:

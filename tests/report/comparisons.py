@@ -153,14 +153,20 @@ def server(children: int = 2, private: int = 80_000) -> Server:
 
 
 def verdict(criterion: str, programs: list[Program], figures: list[float | None], **other: object) -> Verdict:
-    """PROGRAMS with their FIGURES; nobody is best, unless that is said."""
+    """PROGRAMS with their FIGURES; nobody is best, unless that is said: `better` and `tied`, by their paths."""
+    places = {one.path: place for place, one in enumerate(programs)}
     facts: dict[str, object] = {
         "better": None,
         "ratio": 0.5,
         "message": f"by {criterion} something is better",
         "unit": "bytes",
-        "values": [Value(path=one.path, value=figure) for one, figure in zip(programs, figures, strict=True)],
+        "values": [
+            Value(path=one.path, value=figure, program=place)
+            for place, (one, figure) in enumerate(zip(programs, figures, strict=True))
+        ],
     }
+    facts["best"] = places.get(str(other.get("better")))
+    facts["tied_places"] = [place for path, place in places.items() if path in other.get("tied", ())]  # type: ignore[operator]
     return Verdict(criterion=criterion, **{**facts, **other})  # type: ignore[arg-type]  # a table of all fields
 
 
@@ -240,5 +246,11 @@ def hostile(name: str) -> CompareDocument:
     }
     programs = [program(f"a/{name}", **facts), program(f"b/{name}", **facts)]
     said = msgspec.structs.replace(MEASUREMENT, arguments=[name], kernel=name, cpu=name, notes=[name])
-    sizes = verdict("size", programs, [16_000, 16_000], tied=[one.path for one in programs], message=f"{name} tie")
+    sizes = verdict(
+        "size",
+        programs,
+        [16_000, 16_000],
+        tied=[one.path for one in programs],
+        message=f"{name} tie",
+    )
     return document(programs, [sizes], suggestions=[name], measurement=said)

@@ -52,10 +52,10 @@ def test_files_alone_are_a_picture_of_their_sizes(tmp_path: Path) -> None:
     assert "From start to end" not in texts
 
 
-def test_of_a_server_the_time_until_its_first_answer_is_shown(tmp_path: Path) -> None:
+def test_of_a_server_the_time_until_its_port_is_open_is_shown(tmp_path: Path) -> None:
     serving = run(seconds=None, server=server())
     texts = _texts(_svg(document([program("a", run=serving), static("b", run=serving)]), tmp_path))
-    assert "From start to first answer" in texts
+    assert "Until the port is open" in texts
     assert texts.count("2.10 ms") == 2
 
 

@@ -180,7 +180,7 @@ def test_a_server_is_told_by_its_processes() -> None:
     serving = run(seconds=None, user=None, system=None, instructions=None, server=server(2, 80_000))
     text = _text(document([program("a", run=serving), static("b", run=serving)]))
     assert "exec to exit" not in text
-    assert _row(text, "first answer") == ["2.10 ms", "2.10 ms"]
+    assert _row(text, "port open") == ["2.10 ms", "2.10 ms"]
     assert _row(text, "PSS, serving") == [size(300_000)] * 2
     assert _row(text, "each child") == [size(100_000)] * 2
     assert _row(text, "as forked") == ["50 %"] * 2

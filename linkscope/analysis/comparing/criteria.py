@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
 import msgspec
 
 from linkscope.analysis.comparing import reasons
-from linkscope.analysis.comparing.reasons import Because, alone, rebuilt, together
-from linkscope.model.compare import CriterionName, Program
+from linkscope.analysis.comparing.entrants import Entrant
+from linkscope.analysis.comparing.reasons import Because
+from linkscope.measure.spread import FEWEST, NOTABLE, PAGE, Difference, least_apart
+from linkscope.model.compare import CriterionName, Program, copies_in_common
 from linkscope.model.quantities import duration, size
 
 Unit = Literal["bytes", "seconds", "relocations", "files", "libraries", "systems"]
 Figure = Callable[[Program], float | None]
-Apart = Callable[[Program, Program], bool]
-But = Callable[[Program, Sequence[Program], dict[str, str]], str]
-_READY = 0.25  # of the time until a server takes connections: without its single starts, what is closer says nothing
-_SMALL = 0.01  # of memory: a hundredth is a matter of where the kernel happened to put things
+Starts = Callable[[int, int], Difference]
+"""How the times of two programs compare, by their places: of their runs, or until their ports are open."""
 _ONE = {"relocations": "relocation", "files": "file", "libraries": "library", "systems": "system"}
+_COPY = f"{NOTABLE:.0%}".replace("%", " %")
+
+
+class Tie(msgspec.Struct, frozen=True):
+    """Why two programs are not told apart.
+
+    kind: `equal`, their figures are one; `noise`, what lies between them may be noise; `small`, it is none, but a copy
+    of the same file may differ by as much; `few`, too little was measured; `untold`, one of the figures is not exact.
+    share: of `small`, by how much the one is more, of what the other is. limit: what a copy may differ by, in words.
+    """
+
+    kind: Literal["equal", "noise", "small", "few", "untold"]
+    share: float = 0.0
+    limit: str = _COPY
+
+
+Ties = Callable[[Entrant, Entrant], Tie | None]
+"""None where the two truly differ."""
+But = Callable[[Entrant, Sequence[Entrant]], str]
 
 
 def amount(value: float, unit: Unit, doubtful: int = 0) -> str:
@@ -33,24 +52,21 @@ def amount(value: float, unit: Unit, doubtful: int = 0) -> str:
 
 
 class Criterion(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to compare. figure: of a program, None where it has none. apart: whether two programs truly differ.
+    """One way to compare. figure: of a program, None where it has none. tie: why two programs are not told apart.
 
     says: what the best one is, in words that a figure follows; nothing: instead of these and the figure where that is
-    0. because: why the other is behind; but: what speaks against it at the end, of the best one and those behind it, by
-    their names. measured: the figure is measured and not read, so that alike means that the noise is larger than the
-    difference.
+    0. because: why the other is behind; but: what speaks against it at the end, of the best one and those behind it.
     """
 
     name: CriterionName
     unit: Unit
     says: str
     figure: Figure
-    apart: Apart
+    tie: Ties
     because: Because
     but: But | None = None
     nothing: str = ""
     more: bool = False
-    measured: bool = False
 
     def amount(self, program: Program) -> str:
         """Its figure with the unit, as it is said."""
@@ -66,27 +82,71 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
         return f"{figures[0]:,.0f} bytes", f"{figures[1]:,.0f}"
 
 
-def criteria(programs: Sequence[Program], slower: Apart | None = None, run: bool = False) -> list[Criterion]:
+def criteria(programs: Sequence[Program], starts: Starts | None) -> list[Criterion]:
     """The criteria by which two of PROGRAMS at least can be compared: of each name the first that has figures.
 
-    slower: whether the times of two differ (of a run, or until a server takes connections), by who has all of them;
-    None: whether their bounds are apart. run: they were run, so that what was not measured is not replaced by less.
-    Systems are known for each machine, so that those of two are not counted against each other.
+    starts: how their times compare; None where they were not run. Where they were, what was not measured is not
+    replaced by less. Systems are known for each machine, so that those of two are not counted against each other.
     """
     chosen: dict[str, Criterion] = {}
-    for criterion in CRITERIA:
-        is_stand_in = run and criterion.figure is _relocations
+    for criterion in _known(programs, starts):
         is_of_two_kinds = criterion.figure is _reach and len({one.reach.systems for one in programs if one.reach}) > 1
-        if criterion.name in chosen or is_stand_in or is_of_two_kinds:
+        if criterion.name in chosen or is_of_two_kinds:
             continue
         if sum(criterion.figure(one) is not None for one in programs) > 1:
-            by_runs = slower is not None and criterion.figure in (_seconds, _ready)
-            chosen[criterion.name] = msgspec.structs.replace(criterion, apart=slower) if by_runs else criterion
+            chosen[criterion.name] = criterion
     return list(chosen.values())
 
 
-def _exactly(figure: Figure) -> Apart:
-    return lambda one, other: figure(one) != figure(other)
+def _known(programs: Sequence[Program], starts: Starts | None) -> Iterator[Criterion]:
+    yield _SIZE
+    yield from [_RELOCATIONS] if starts is None else _measured(starts, copies_in_common(programs))
+    yield from (_INDEPENDENCE, _UPDATES, _PORTABILITY)
+
+
+# --- Whether two figures differ ---------------------------------------------------------------------------------------
+
+
+def _exactly(figure: Figure) -> Ties:
+    return lambda one, other: Tie("equal") if figure(one.program) == figure(other.program) else None
+
+
+def _in_time(starts: Starts) -> Ties:
+    def tie(one: Entrant, other: Entrant) -> Tie | None:
+        found = starts(one.place, other.place)
+        if found.is_real:
+            return None
+        if found.rounds < FEWEST:
+            return Tie("few")
+        return Tie("small", found.share) if found.is_sure_and_small else Tie("noise")
+
+    return tie
+
+
+def _in_memory(figure: Figure, noise_of: Callable[[Program], int]) -> Ties:
+    def tie(one: Entrant, other: Entrant) -> Tie | None:
+        noise = max(noise_of(each.program) for each in (one, other))
+        less, more = sorted(figure(each.program) or 0 for each in (one, other))
+        if more == less:
+            return Tie("equal")
+        if more - less > least_apart(less, more, noise):
+            return None
+        limit = f"{_COPY} or a page" if NOTABLE * more < PAGE else _COPY
+        return Tie("noise") if more - less <= noise or not less else Tie("small", more / less - 1, limit)
+
+    return tie
+
+
+def _in_reach(one: Entrant, other: Entrant) -> Tie | None:
+    """Where it cannot be told of some systems whether one starts there, they may be those that differ."""
+    reaches = [each.program.reach for each in (one, other)]
+    fewer, more = sorted((each for each in reaches if each is not None), key=lambda reach: reach.starts)
+    if fewer.starts + fewer.doubtful < more.starts:
+        return None
+    return Tie("untold" if fewer.doubtful or more.doubtful else "equal")
+
+
+# --- Figures ----------------------------------------------------------------------------------------------------------
 
 
 def _size(program: Program) -> float:
@@ -97,32 +157,22 @@ def _seconds(program: Program) -> float | None:
     return program.run.seconds.median if program.run and program.run.seconds else None
 
 
-def _slower(one: Program, other: Program) -> bool:
-    mine, theirs = (each.run.seconds if each.run else None for each in (one, other))
-    return mine is not None and theirs is not None and (mine.high < theirs.low or theirs.high < mine.low)
-
-
 def _ready(program: Program) -> float | None:
     return program.run.server.ready if program.run and program.run.server else None
-
-
-def _readier(one: Program, other: Program) -> bool:
-    mine, theirs = _ready(one), _ready(other)
-    return mine is not None and theirs is not None and abs(mine - theirs) > _READY * max(mine, theirs)
 
 
 def _relocations(program: Program) -> float:
     return program.relocations
 
 
-def _pss_alone(program: Program) -> float | None:
-    copies = alone(program)
+def _pss(program: Program, count: int) -> float | None:
+    copies = program.copies_of(count)
     return copies.pss if copies else None
 
 
-def _pss_together(program: Program) -> float | None:
-    copies = together(program)
-    return copies.pss if copies else None
+def _noise(program: Program, count: int) -> int:
+    copies = program.copies_of(count)
+    return copies.noise if copies else 0
 
 
 def _serving(program: Program) -> float | None:
@@ -134,29 +184,8 @@ def _one_more_connection(program: Program) -> float | None:
     return program.run.server.one_more_connection if program.run and program.run.server else None
 
 
-def _noise_alone(program: Program) -> int:
-    copies = alone(program)
-    return copies.noise if copies else 0
-
-
-def _noise_together(program: Program) -> int:
-    copies = together(program)
-    return copies.noise if copies else 0
-
-
 def _noise_serving(program: Program) -> int:
     return program.run.memory_noise if program.run else 0
-
-
-def _more_memory(figure: Figure, noise_of: Callable[[Program], int]) -> Apart:
-    def apart(one: Program, other: Program) -> bool:
-        mine, theirs = figure(one), figure(other)
-        if mine is None or theirs is None:
-            return False
-        noise = max(map(noise_of, (one, other)))
-        return abs(mine - theirs) > max(noise, _SMALL * max(mine, theirs))
-
-    return apart
 
 
 def _files(program: Program) -> float:
@@ -164,128 +193,93 @@ def _files(program: Program) -> float:
 
 
 def _rebuilds(program: Program) -> float:
-    return len(rebuilt(program))
+    return len(program.rebuilt_for())
 
 
 def _reach(program: Program) -> float | None:
     return program.reach.starts if program.reach else None
 
 
-def _reaches_farther(one: Program, other: Program) -> bool:
-    """Whether one surely starts on more systems: where it cannot be told of some, they may be those that differ."""
-    if one.reach is None or other.reach is None or one.reach.systems != other.reach.systems:
-        return False
-    fewer, more = sorted((one.reach, other.reach), key=lambda reach: reach.starts)
-    return fewer.starts + fewer.doubtful < more.starts
+# --- The criteria -----------------------------------------------------------------------------------------------------
+
+_SIZE = Criterion(
+    name="size",
+    unit="bytes",
+    says="is the smallest file",
+    figure=_size,
+    tie=_exactly(_size),
+    because=reasons.of_size,
+)
+_RELOCATIONS = Criterion(
+    name="start",
+    unit="relocations",
+    says="has the least to do at start",
+    nothing="has nothing to relocate at start",
+    figure=_relocations,
+    tie=_exactly(_relocations),
+    because=reasons.of_mapping,
+)
+_INDEPENDENCE = Criterion(
+    name="independence",
+    unit="files",
+    says="needs the fewest other files to start",
+    nothing="needs no other file to start",
+    figure=_files,
+    tie=_exactly(_files),
+    because=reasons.of_needs,
+)
+_UPDATES = Criterion(
+    name="updates",
+    unit="libraries",
+    says="has to be rebuilt for updates of the fewest libraries",
+    nothing="never has to be rebuilt for an update of a library",
+    figure=_rebuilds,
+    tie=_exactly(_rebuilds),
+    because=reasons.of_contents,
+)
+_PORTABILITY = Criterion(
+    name="portability",
+    unit="systems",
+    says="starts on the most of the known systems without further packages",
+    figure=_reach,
+    tie=_in_reach,
+    because=reasons.of_reach,
+    more=True,
+)
+
+
+def _measured(starts: Starts, count: int | None) -> Iterator[Criterion]:
+    """What is measured of programs that end, and of servers. count: of how many copies all have the memory."""
+    for figure, says in ((_seconds, "is done first"), (_ready, "opens its port first")):
+        yield Criterion(
+            name="start", unit="seconds", says=says, figure=figure, tie=_in_time(starts), because=reasons.of_start
+        )
+    yield _memory("memory", "while it serves", _serving, _noise_serving, reasons.of_serving, reasons.less_serving)
+    yield _memory("memory", "when one copy runs", *_of_copies(1), reasons.of_memory, reasons.less_alone)
+    if count is not None:
+        because = partial(reasons.of_copies, count=count)
+        yield _memory("memory-copies", f"when {count} copies run", *_of_copies(count), because)
+    yield _memory("memory-copies", "for one more connection", _one_more_connection, _noise_serving, reasons.none)
+
+
+def _of_copies(count: int) -> tuple[Figure, Callable[[Program], int]]:
+    return partial(_pss, count=count), partial(_noise, count=count)
 
 
 def _memory(
     name: Literal["memory", "memory-copies"],
-    says: str,
+    when: str,
     figure: Figure,
     noise_of: Callable[[Program], int],
-    because: Because = reasons.none,
+    because: Because,
     but: But | None = None,
 ) -> Criterion:
     return Criterion(
         name=name,
         unit="bytes",
-        says=says,
+        says=f"takes the least memory (PSS) {when}",
         figure=figure,
-        apart=_more_memory(figure, noise_of),
+        tie=_in_memory(figure, noise_of),
         because=because,
         but=but,
-        measured=True,
     )
-
-
-CRITERIA: tuple[Criterion, ...] = (
-    Criterion(
-        name="size",
-        unit="bytes",
-        says="is the smallest file",
-        figure=_size,
-        apart=_exactly(_size),
-        because=reasons.of_size,
-    ),
-    Criterion(
-        name="start",
-        unit="seconds",
-        says="is done first",
-        figure=_seconds,
-        apart=_slower,
-        because=reasons.of_start,
-        measured=True,
-    ),
-    Criterion(
-        name="start",
-        unit="seconds",
-        says="takes connections first",
-        figure=_ready,
-        apart=_readier,
-        because=reasons.of_start,
-        measured=True,
-    ),
-    Criterion(
-        name="start",
-        unit="relocations",
-        says="has the least to do at start",
-        nothing="has nothing to relocate at start",
-        figure=_relocations,
-        apart=_exactly(_relocations),
-        because=reasons.of_mapping,
-    ),
-    _memory(
-        "memory",
-        "takes the least memory (PSS) while it serves",
-        _serving,
-        _noise_serving,
-        reasons.of_serving,
-        partial(reasons.less_anonymous, figure=reasons.anonymous_serving),
-    ),
-    _memory(
-        "memory",
-        "takes the least memory (PSS) when one copy runs",
-        _pss_alone,
-        _noise_alone,
-        reasons.of_memory,
-        partial(reasons.less_anonymous, figure=reasons.anonymous_alone),
-    ),
-    _memory(
-        "memory-copies",
-        "takes the least memory (PSS) when {count} copies run",
-        _pss_together,
-        _noise_together,
-        reasons.of_copies,
-    ),
-    _memory(
-        "memory-copies", "takes the least memory (PSS) for one more connection", _one_more_connection, _noise_serving
-    ),
-    Criterion(
-        name="independence",
-        unit="files",
-        says="needs the fewest other files to start",
-        nothing="needs no other file to start",
-        figure=_files,
-        apart=_exactly(_files),
-        because=reasons.of_needs,
-    ),
-    Criterion(
-        name="updates",
-        unit="libraries",
-        says="has to be rebuilt for updates of the fewest libraries",
-        nothing="never has to be rebuilt for an update of a library",
-        figure=_rebuilds,
-        apart=_exactly(_rebuilds),
-        because=reasons.of_contents,
-    ),
-    Criterion(
-        name="portability",
-        unit="systems",
-        says="starts on the most of the known systems without further packages",
-        figure=_reach,
-        apart=_reaches_farther,
-        because=reasons.of_reach,
-        more=True,
-    ),
-)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from linkscope.measure.spread import least_apart
 from linkscope.model.compare import Copies
 
 _Point = tuple[int, int]
 """How many copies, and how many bytes they save against as many of the other program."""
-_SMALL = 100  # a hundredth of memory is a matter of where the kernel happened to put things
 
 
 def crossing(lean: Sequence[Copies], rival: Sequence[Copies]) -> tuple[int, int] | None:
@@ -24,7 +24,7 @@ def crossing(lean: Sequence[Copies], rival: Sequence[Copies]) -> tuple[int, int]
     for mine in sorted(lean, key=lambda one: one.count):
         other = theirs.get(mine.count)
         if other is not None:
-            noise = max(mine.noise, other.noise, max(mine.pss, other.pss) // _SMALL)
+            noise = round(least_apart(mine.pss, other.pss, max(mine.noise, other.noise)))
             optimistic.append((mine.count, other.pss - mine.pss + noise))
             pessimistic.append((mine.count, other.pss - mine.pss - noise))
     if len(optimistic) < 2:

@@ -12,7 +12,7 @@ from linkscope.analysis.inspect import error_of
 from linkscope.analysis.request import Running
 from linkscope.measure import conditions
 from linkscope.measure.command import Command
-from linkscope.measure.spread import differ
+from linkscope.measure.spread import Difference, differ
 from linkscope.model.compare import Measurement, Program, ProgramRun
 from linkscope.model.document import AnalysisError, text
 
@@ -31,16 +31,9 @@ class Measured(msgspec.Struct, frozen=True):
     errors: list[AnalysisError]
     samples: dict[int, list[float]]
 
-    def slower(self, one: Program, other: Program) -> bool:
-        """Whether the starts of two of these programs take truly different times: the runs of a round belong together.
-
-        Which they are say the objects and not their paths: one may be named twice, and what is no UTF-8 looks alike.
-        """
-        mine, theirs = (self._starts(program) for program in (one, other))
-        return differ(mine, theirs).is_real
-
-    def _starts(self, program: Program) -> list[float]:
-        return next((self.samples.get(number, []) for number, one in enumerate(self.programs) if one is program), [])
+    def starts(self, one: int, other: int) -> Difference:
+        """How the times of the program at place ONE compare with those at OTHER, of the same rounds."""
+        return differ(*(self.samples.get(place, []) for place in (one, other)))
 
 
 def measured(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from linkscope.model.compare import Copies, PartKind, Program
+from linkscope.analysis.comparing.entrants import Entrant
+from linkscope.model.compare import PartKind, Program
 from linkscope.model.quantities import size
 
 Because = Callable[[Program, Program], str]
@@ -19,22 +20,6 @@ _KINDS: dict[PartKind, str] = {
     "debug": "debugging data",
     "other": "headers and what fills up",
 }
-
-
-def alone(program: Program) -> Copies | None:
-    """Its memory when one copy runs; None where that was not measured."""
-    return next((one for one in program.run.copies if one.count == 1), None) if program.run else None
-
-
-def together(program: Program) -> Copies | None:
-    """Its memory when the most copies ran; None where it was never more than one."""
-    most = max(program.run.copies, key=lambda one: one.count, default=None) if program.run else None
-    return most if most and most.count > 1 else None
-
-
-def rebuilt(program: Program) -> list[str]:
-    """The libraries inside, by name: an update of one of them is another build."""
-    return sorted({update.library for update in program.updates if update.how == "rebuild"})
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
@@ -92,7 +77,7 @@ def _files(count: int) -> str:
 
 def of_memory(best: Program, other: Program) -> str:
     """What of one copy's memory is of no file; where that is not told, what is shared with nobody."""
-    copies = alone(other)
+    copies = other.copies_of(1)
     if copies is None or copies.anonymous is not None:
         return _anonymous(best, other, anonymous_alone)
     return f"of which {size(copies.private)} are shared with no other process" if copies.private else ""
@@ -105,7 +90,7 @@ def of_serving(best: Program, other: Program) -> str:
 
 def anonymous_alone(program: Program) -> int | None:
     """Bytes of one copy that are of no file; None where that is not told."""
-    copies = alone(program)
+    copies = program.copies_of(1)
     return copies.anonymous if copies else None
 
 
@@ -129,31 +114,50 @@ def _anonymous(best: Program, other: Program, figure: Callable[[Program], int | 
     return f"of which {size(theirs)} are anonymous, the rest pages of files"
 
 
-def less_anonymous(
-    best: Program, behind: Sequence[Program], names: dict[str, str], figure: Callable[[Program], int | None]
-) -> str:
-    """Who farther behind than the next has the least memory of no file, where that is less than the best one has."""
-    mine = figure(best)
-    told = [(found, one) for one in behind if (found := figure(one)) is not None]
+def less_alone(best: Entrant, behind: Sequence[Entrant]) -> str:
+    """Who farther behind than the next has the least memory of no file in one copy, if that is less than the best."""
+    return _less_anonymous(best, behind, anonymous_alone)
+
+
+def less_serving(best: Entrant, behind: Sequence[Entrant]) -> str:
+    """The same of servers, over all their processes."""
+    return _less_anonymous(best, behind, anonymous_serving)
+
+
+def _less_anonymous(best: Entrant, behind: Sequence[Entrant], figure: Callable[[Program], int | None]) -> str:
+    mine = figure(best.program)
+    told = [(found, one) for one in behind if (found := figure(one.program)) is not None]
     if mine is None or not told:
         return ""
     least, one = min(told, key=lambda each: each[0])
     if one is behind[0] or mine - least <= _NOTABLE * mine:
         return ""
     return (
-        f"; but {names[one.path]} has the least that is anonymous, {size(least)} against {size(mine)}: the rest are "
+        f"; but {one.name} has the least that is anonymous, {size(least)} against {size(mine)}: the rest are "
         "pages of files, which the kernel can drop and read again"
     )
 
 
-def of_copies(best: Program, other: Program) -> str:
-    """What one more copy costs; it may be the better one of which that is more, as long as there are few."""
-    mine, theirs = (each.run.one_more_copy if each.run else None for each in (best, other))
+def of_copies(best: Program, other: Program, count: int) -> str:
+    """What one more copy costs, up to COUNT; of few copies the better one may be the one of which that is more."""
+    mine, theirs = (cost_of_one_more(program, count) for program in (best, other))
     if mine is None or theirs is None or size(mine) == size(theirs):
         return ""
     if theirs > mine:
         return f"where one more copy costs {size(theirs)} and not {size(mine)}"
     return f"though there one more copy costs only {size(theirs)}, and here {size(mine)}"
+
+
+def cost_of_one_more(program: Program, count: int) -> int | None:
+    """Bytes of PSS that each further copy adds, from the fewest to COUNT of them; None where that is not known.
+
+    The sums bend, so that up to different numbers of copies they are not to be compared.
+    """
+    many = program.copies_of(count)
+    few = min(program.run.copies, key=lambda one: one.count) if program.run and many else None
+    if few is None or many is None or few.count == count:
+        return None
+    return round((many.pss - few.pss) / (count - few.count))
 
 
 def of_needs(_best: Program, other: Program) -> str:
@@ -166,7 +170,7 @@ def of_needs(_best: Program, other: Program) -> str:
 
 def of_contents(_best: Program, other: Program) -> str:
     """What is inside the other."""
-    inside = rebuilt(other)
+    inside = other.rebuilt_for()
     return f"which has {listed(inside)} inside" if inside else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,10 +10,12 @@ import msgspec
 
 from linkscope.analysis.comparing.criteria import amount
 from linkscope.analysis.comparing.crossing import crossing
-from linkscope.analysis.comparing.reasons import alone, listed, rebuilt, together
-from linkscope.analysis.comparing.verdict import short_names
-from linkscope.model.compare import Copies, CriterionName, Program, Verdict
+from linkscope.analysis.comparing.entrants import Entrant, entrants
+from linkscope.analysis.comparing.reasons import cost_of_one_more, listed
+from linkscope.measure.spread import least_apart, noise_of_one_more
+from linkscope.model.compare import Copies, CriterionName, Program, Verdict, copies_in_common
 from linkscope.model.document import AnalysisError
+from linkscope.model.names import exact_text
 from linkscope.model.quantities import duration, size
 
 _STARTS = 1000
@@ -22,15 +25,15 @@ _WITH: dict[CriterionName, CriterionName] = {"memory-copies": "memory", "portabi
 
 
 class _Compared(msgspec.Struct, frozen=True):
-    """All that sentences are made of. programs: those that have a part in the verdict, the ones with most first places
-    first. names: what each is called, by its path. first: the criteria by which it is first, alone or in a tie.
-    called: criteria that are not called by their own names.
+    """All that sentences are made of. fit: those that have a part in the verdict, the ones with most first places
+    first. first: by place, the criteria by which it is first, alone or in a tie. copies: how many were measured of all,
+    more than one; called: criteria that are not called by their own names.
     """
 
-    programs: list[Program]
+    fit: list[Entrant]
     verdicts: Sequence[Verdict]
-    names: dict[str, str]
-    first: dict[str, list[CriterionName]]
+    first: dict[int, list[CriterionName]]
+    copies: int | None
     called: dict[CriterionName, str]
 
 
@@ -41,26 +44,19 @@ def suggestions(
 
     errors: why some have no figures, which is told first.
     """
-    names = short_names(programs)
-    first = _first_places(verdicts)
+    every = entrants(programs)
+    first = {one.place: [each.criterion for each in verdicts if one.place in each.first_places()] for one in every}
     weight = _weights(verdicts)
-    fit = [program for program in programs if not program.problems]
+    fit = [one for one in every if one.is_fit]
     # Of those that are first equally often the smallest stands for all.
-    fit.sort(key=lambda program: (-sum(weight[each] for each in first.get(program.path, ())), program.size))
-    limits = list(_limits(programs, names, errors))
+    fit.sort(key=lambda one: (-sum(weight[each] for each in first[one.place]), one.program.size))
+    limits = list(_limits(every, errors))
     if len(fit) < 2:
         return limits
-    copies = "many copies" if any(map(together, fit)) else "many connections"
-    compared = _Compared(fit, verdicts, names, first, {"memory-copies": copies})
+    copies = copies_in_common([one.program for one in fit])
+    called: dict[CriterionName, str] = {"memory-copies": "many copies" if copies else "many connections"}
+    compared = _Compared(fit, verdicts, first, copies, called)
     return [*limits, *(sentence for ask in _QUESTIONS for sentence in ask(compared))]
-
-
-def _first_places(verdicts: Sequence[Verdict]) -> dict[str, list[CriterionName]]:
-    first: dict[str, list[CriterionName]] = {}
-    for one in verdicts:
-        for path in dict.fromkeys(one.tied or ([one.better] if one.better is not None else [])):
-            first.setdefault(path, []).append(one.criterion)
-    return first
 
 
 def _weights(verdicts: Sequence[Verdict]) -> dict[CriterionName, float]:
@@ -70,72 +66,82 @@ def _weights(verdicts: Sequence[Verdict]) -> dict[CriterionName, float]:
     return {criterion: 1 / members[group] for criterion, group in groups.items()}
 
 
-def _limits(programs: Sequence[Program], names: dict[str, str], errors: Sequence[AnalysisError]) -> Iterator[str]:
+def _limits(every: Sequence[Entrant], errors: Sequence[AnalysisError]) -> Iterator[str]:
     """What keeps programs out of the verdict, or makes it say less than it seems to."""
-    for error in errors:
-        if error.path in names:
-            yield f"{names[error.path]} was not measured: it {error.error}."
-    unfit = [names[program.path] for program in programs if program.problems]
+    yield from _unmeasured(every, errors)
+    unfit = [one.name for one in every if not one.is_fit]
     if unfit:
         verb = "has" if len(unfit) == 1 else "have"
         yield f"{listed(unfit, len(unfit))} {verb} no part in the verdict: what does not start here cannot be better."
-    yield from _same(programs, names)
-    machines = sorted({program.machine for program in programs})
+    yield from _same(every)
+    machines = sorted({one.program.machine for one in every})
     if len(machines) > 1:
         yield f"The programs are for different machines ({', '.join(machines)}), which may be why they differ."
-    if len(programs) - len(unfit) < 2:
+    if len(every) - len(unfit) < 2:
         yield "There is nothing to compare: that takes two programs that start here."
 
 
-def _same(programs: Sequence[Program], names: dict[str, str]) -> Iterator[str]:
+def _unmeasured(every: Sequence[Entrant], errors: Sequence[AnalysisError]) -> Iterator[str]:
+    """Who could not be measured, by the exact path; the errors of what is named twice come in the same order."""
+    without = [one for one in every if one.program.run is None]
+    for error in errors:
+        found = next((one for one in without if exact_text(one.program) == exact_text(error)), None)
+        if found is not None:
+            without.remove(found)
+            yield f"{found.name} was not measured: it {error.error}."
+
+
+def _same(every: Sequence[Entrant]) -> Iterator[str]:
     """Programs that are one and the same: named twice, another name of the same file, or a copy of it."""
-    by_digest: dict[str, list[str]] = {}
-    for program in programs:
-        if program.sha256 is not None:
-            by_digest.setdefault(program.sha256, []).append(names[program.path])
+    by_digest: dict[str, list[Entrant]] = {}
+    for one in every:
+        if one.program.sha256 is not None:
+            by_digest.setdefault(one.program.sha256, []).append(one)
     for same in by_digest.values():
         if len(same) > 1:
-            said = listed(list(dict.fromkeys(same)), len(same))
             times = "twice" if len(same) == 2 else f"{len(same)} times"
-            what = f"{said} is named {times}" if len(set(same)) == 1 else f"{said} are the same file {times}"
+            paths = {exact_text(one.program) for one in same}
+            names = listed([one.name for one in same], len(same))
+            once = os.path.basename(next(iter(paths)))
+            what = f"{once} is named {times}" if len(paths) == 1 else f"{names} are the same file {times}"
             yield f"{what}, byte for byte (SHA-256): where they differ, that is noise."
 
 
 def _balance(compared: _Compared) -> Iterator[str]:
     """Who is first most often, and by what it is not: whoever wants that takes another."""
-    verdicts, names, weight = compared.verdicts, compared.names, _weights(compared.verdicts)
-    places = {one.path: compared.first.get(one.path, []) for one in compared.programs}
-    score = {path: sum(weight[each] for each in by) for path, by in places.items()}
-    best = compared.programs[0]
-    if all(len(by) == len(verdicts) for by in places.values()):
+    verdicts, weight, fit = compared.verdicts, _weights(compared.verdicts), compared.fit
+    first = compared.first
+    score = {one.place: sum(weight[each] for each in first[one.place]) for one in fit}
+    best = fit[0]
+    if all(len(first[one.place]) == len(verdicts) for one in fit):
         yield f"Nothing speaks for any of them: by all {len(verdicts)} criteria they tie."
         return
-    equal = {tuple(places[one.path]): one for one in reversed(compared.programs) if score[one.path] == score[best.path]}
+    equal = {tuple(first[one.place]): one for one in reversed(fit) if score[one.place] == score[best.place]}
     if len(equal) > 1:
         rivals = list(reversed(equal.values()))
-        yield f"No one is best by all {len(verdicts)} criteria: {'; '.join(_each_for(rivals, places, compared))}."
+        yield f"No one is best by all {len(verdicts)} criteria: {'; '.join(_each_for(rivals, compared))}."
         return
-    ahead = list(dict.fromkeys(names[one.path] for one in compared.programs if places[one.path] == places[best.path]))
+    ahead = [one.name for one in fit if first[one.place] == first[best.place]]
     said = f"{listed(ahead, len(ahead))} {'is' if len(ahead) == 1 else 'are'} first"
-    behind = [one for one in verdicts if one.criterion not in places[best.path]]
+    behind = [one for one in verdicts if one.criterion not in first[best.place]]
     if not behind:
         tied = ", alone or in a tie," if any(one.tied for one in verdicts) else ""
         yield f"{said}{tied} by all {len(verdicts)} criteria."
         return
     losing = listed([_instead(one, best, compared) for one in behind], len(behind))
-    yield f"{said}, alone or in a tie, by {_by_what(places[best.path], compared)}; take another for {losing}."
+    yield f"{said}, alone or in a tie, by {_by_what(first[best.place], compared)}; take another for {losing}."
 
 
-def _each_for(rivals: Sequence[Program], places: dict[str, list[CriterionName]], compared: _Compared) -> Iterator[str]:
+def _each_for(rivals: Sequence[Entrant], compared: _Compared) -> Iterator[str]:
     """`take hello-static for start (24 relocations) and …`: those that are first equally often, each by its own."""
-    common = set.intersection(*(set(places[one.path]) for one in rivals))
+    common = set.intersection(*(set(compared.first[one.place]) for one in rivals))
     for one in rivals:
         said = [
             f"{compared.called.get(each.criterion, each.criterion)} ({_figure(each, one)})"
             for each in compared.verdicts
-            if each.criterion in places[one.path] and each.criterion not in common
+            if each.criterion in compared.first[one.place] and each.criterion not in common
         ]
-        yield f"take {compared.names[one.path]} for {listed(said, len(said))}"
+        yield f"take {one.name} for {listed(said, len(said))}"
 
 
 def _by_what(criteria: Sequence[CriterionName], compared: _Compared) -> str:
@@ -148,54 +154,55 @@ def _by_what(criteria: Sequence[CriterionName], compared: _Compared) -> str:
     return listed(said, len(said))
 
 
-def _instead(one: Verdict, best: Program, compared: _Compared) -> str:
+def _instead(verdict: Verdict, best: Entrant, compared: _Compared) -> str:
     """`size (hello-dynamic: 15 and not 24 KiB)`: who is better by a criterion than the best of all, by how much."""
-    leaders = [program for program in compared.programs if program.path in (one.tied or (one.better,))]
-    mine, theirs = _figure(one, best), _figure(one, leaders[0])
+    leaders = [one for one in compared.fit if one.place in verdict.first_places()]
+    mine, theirs = _figure(verdict, best), _figure(verdict, leaders[0])
     number, _, unit = theirs.rpartition(" ")
-    is_counted = one.unit not in ("bytes", "seconds")
+    is_counted = verdict.unit not in ("bytes", "seconds")
     shown = number if is_counted or mine.endswith(f" {unit}") else theirs
     figures = f"{shown} and not {mine}" if mine not in ("", theirs) else theirs
-    names = listed([compared.names[program.path] for program in leaders])
-    return f"{compared.called.get(one.criterion, one.criterion)} ({names}: {figures})"
+    names = listed([one.name for one in leaders])
+    return f"{compared.called.get(verdict.criterion, verdict.criterion)} ({names}: {figures})"
 
 
-def _figure(one: Verdict, program: Program) -> str:
-    """What PROGRAM has by a criterion; \"\" where it has no figure."""
-    value = next((each.value for each in one.values if each.path == program.path), None)
-    doubtful = program.reach.doubtful if one.unit == "systems" and program.reach else 0
-    return "" if value is None else amount(value, one.unit, doubtful)
+def _figure(verdict: Verdict, one: Entrant) -> str:
+    """What it has by a criterion; \"\" where it has no figure."""
+    value, reach = verdict.value_of(one.place), one.program.reach
+    doubtful = reach.doubtful if verdict.unit == "systems" and reach else 0
+    return "" if value is None else amount(value, verdict.unit, doubtful)
 
 
 def _often_started(compared: _Compared) -> Iterator[str]:
     """For what is started often: the time that the fastest saves against the slowest."""
-    for one in compared.verdicts:
-        if one.unit == "seconds" and one.ratio is not None:
-            times = {value.path: value.value for value in one.values if value.value is not None}
-            ahead = one.tied or [one.better or ""]
-            quick = next(program.path for program in compared.programs if program.path in ahead)
-            slow = max(times, key=lambda path: times[path])
+    for verdict in compared.verdicts:
+        if verdict.unit == "seconds" and verdict.ratio is not None:
+            times = [(value, one) for one in compared.fit if (value := verdict.value_of(one.place)) is not None]
+            least, quick = next(each for each in times if each[1].place in verdict.first_places())
+            most, slow = max(times, key=lambda each: each[0])
             yield (
-                f"Where it is started often: {_STARTS} starts of {compared.names[quick]} take "
-                f"{duration(_STARTS * times[quick])}, of {compared.names[slow]} {duration(_STARTS * times[slow])}."
+                f"Where it is started often: {_STARTS} starts of {quick.name} take {duration(_STARTS * least)}, "
+                f"of {slow.name} {duration(_STARTS * most)}."
             )
+
+
+class _Cost(msgspec.Struct, frozen=True):
+    """What copies of a program take, in bytes of PSS. step: each after the first; noise: how wrong that may be."""
+
+    of: Entrant
+    one: int
+    step: int
+    noise: float
 
 
 def _many_copies(compared: _Compared) -> Iterator[str]:
     """For what runs in many copies: from how many on the cheapest further copy makes up for a larger first one."""
-    names = compared.names
-    costs = [
-        (one.run.one_more_copy, copies.pss, one)
-        for one in compared.programs
-        if (copies := alone(one)) and one.run and one.run.one_more_copy is not None
-    ]
+    costs = [cost for one in compared.fit if (cost := _cost(one.program, one, compared.copies)) is not None]
     if len(costs) < 2:
         return
-    step, _, lean = min(costs, key=lambda cost: cost[0])
-    rival_step, _, rival = min(costs, key=lambda cost: cost[1])
-    dearest_step, _, dearest = max(costs, key=lambda cost: cost[0])
-    noise = max(_noise_of_one_more(one) for _, _, one in costs)
-    is_behind = rival is not lean and rival_step - step > noise
+    lean, rival = min(costs, key=lambda cost: cost.step), min(costs, key=lambda cost: cost.one)
+    dearest = max(costs, key=lambda cost: cost.step)
+    is_behind = rival is not lean and _is_dearer(rival, lean)
     found = crossing(_copies(lean), _copies(rival)) if is_behind else (1, 1)
     if found is None or found[1] >= _FAR:
         return
@@ -203,39 +210,45 @@ def _many_copies(compared: _Compared) -> Iterator[str]:
     if fewest > 1:
         number = f"about {fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
         yield (
-            f"From {number} copies on, {names[lean.path]} takes less memory than {names[rival.path]}: "
-            f"one more copy costs {size(step)} and not {size(rival_step)}."
+            f"From {number} copies on, {lean.of.name} takes less memory than {rival.of.name}: "
+            f"one more copy costs {size(lean.step)} and not {size(rival.step)}."
         )
-    elif dearest_step - step > noise:
+    elif _is_dearer(dearest, lean):
         yield (
-            f"Where many copies run: one more copy of {names[lean.path]} costs {size(step)}, "
-            f"of {names[dearest.path]} {size(dearest_step)}."
+            f"Where many copies run: one more copy of {lean.of.name} costs {size(lean.step)}, "
+            f"of {dearest.of.name} {size(dearest.step)}."
         )
 
 
-def _copies(program: Program) -> Sequence[Copies]:
-    return program.run.copies if program.run else ()
+def _cost(program: Program, one: Entrant, count: int | None) -> _Cost | None:
+    """None where less than one copy, and COUNT of them, was measured."""
+    first, many = (program.copies_of(number) if number else None for number in (1, count))
+    step = cost_of_one_more(program, count) if count else None
+    if first is None or many is None or step is None:
+        return None
+    return _Cost(one, first.pss, step, noise_of_one_more(first, many))
 
 
-def _noise_of_one_more(program: Program) -> float:
-    """Bytes by which the cost of one more copy may be wrong: it is a slope between two numbers of copies."""
-    if program.run is None or len(program.run.copies) < 2:
-        return 0.0
-    counts = [one.count for one in program.run.copies]
-    return 2 * program.run.memory_noise / (max(counts) - min(counts))
+def _is_dearer(one: _Cost, other: _Cost) -> bool:
+    return one.step - other.step > least_apart(one.step, other.step, max(one.noise, other.noise))
+
+
+def _copies(cost: _Cost) -> Sequence[Copies]:
+    run = cost.of.program.run
+    return run.copies if run else ()
 
 
 def _updates(compared: _Compared) -> Iterator[str]:
     """For what has to follow security updates: what is rebuilt, and what is only restarted."""
-    inside = {one.path: rebuilt(one) for one in compared.programs}
-    fewest, most = (pick(compared.programs, key=lambda one: len(inside[one.path])) for pick in (min, max))
-    few, many = inside[fewest.path], inside[most.path]
+    inside = {one.place: one.program.rebuilt_for() for one in compared.fit}
+    fewest, most = (pick(compared.fit, key=lambda one: len(inside[one.place])) for pick in (min, max))
+    few, many = inside[fewest.place], inside[most.place]
     if len(few) == len(many):
         return
     yield (
-        f"To follow security updates: {compared.names[most.path]} is rebuilt for each of {len(many)} "
+        f"To follow security updates: {most.name} is rebuilt for each of {len(many)} "
         f"{'library' if len(many) == 1 else 'libraries'} inside ({', '.join(many[:4])}"
-        f"{', …' if len(many) > 4 else ''}), {compared.names[fewest.path]} {_rebuilt(few, fewest)}."
+        f"{', …' if len(many) > 4 else ''}), {fewest.name} {_rebuilt(few, fewest.program)}."
     )
 
 
@@ -249,20 +262,16 @@ def _rebuilt(libraries: Sequence[str], program: Program) -> str:
 
 def _old_systems(compared: _Compared) -> Iterator[str]:
     """For what is given to others: on how many systems each starts."""
-    for one in compared.verdicts:
-        values = {value.path: value.value for value in one.values if value.value is not None}
-        if one.criterion != "portability" or one.ratio is None:
+    for verdict in compared.verdicts:
+        if verdict.criterion != "portability" or verdict.ratio is None:
             continue
-        wide, narrow = (
-            pick((program for program in compared.programs if program.path in values), key=lambda p: values[p.path])
-            for pick in (max, min)
-        )
-        floor = narrow.reach.because if narrow.reach else None
-        systems = wide.reach.systems if wide.reach else 0
+        known = [(value, one) for one in compared.fit if (value := verdict.value_of(one.place)) is not None]
+        wide, narrow = (pick(known, key=lambda each: each[0])[1] for pick in (max, min))
+        floor = narrow.program.reach.because if narrow.program.reach else None
+        systems = wide.program.reach.systems if wide.program.reach else 0
         yield (
-            f"To run on other people's systems: {compared.names[wide.path]} starts on {_starts(wide)} of "
-            f"{systems} that are known, {compared.names[narrow.path]} on {_starts(narrow)}"
-            f"{f', for most others lack {floor}' if floor else ''}."
+            f"To run on other people's systems: {wide.name} starts on {_starts(wide.program)} of {systems} that are "
+            f"known, {narrow.name} on {_starts(narrow.program)}{f', for most others lack {floor}' if floor else ''}."
         )
 
 
@@ -277,10 +286,10 @@ def _starts(program: Program) -> str:
 def _lost(compared: _Compared) -> Iterator[str]:
     """For what is linked statically: what it can no longer do."""
     by_codes: dict[tuple[str, ...], list[str]] = {}
-    for one in compared.programs:
-        if one.losses:
-            lost = tuple(dict.fromkeys(loss.code for loss in one.losses))
-            by_codes.setdefault(lost, []).append(compared.names[one.path])
+    for one in compared.fit:
+        if one.program.losses:
+            lost = tuple(dict.fromkeys(loss.code for loss in one.program.losses))
+            by_codes.setdefault(lost, []).append(one.name)
     for codes, losers in by_codes.items():
         verb, what = "loses" if len(losers) == 1 else "lose", "thing" if len(codes) == 1 else "things"
         yield f"{listed(losers, len(losers))} {verb} {len(codes)} {what} by being static: {', '.join(codes)}."
@@ -290,11 +299,11 @@ def _protection(compared: _Compared) -> Iterator[str]:
     """For what handles what strangers send: protections that only some of them have."""
     said = []
     for what, so, lacks in _PROTECTIONS:
-        without = [compared.names[one.path] for one in compared.programs if lacks(one)]
-        if 0 < len(without) < len(compared.programs):
+        without = [one.name for one in compared.fit if lacks(one.program)]
+        if 0 < len(without) < len(compared.fit):
             is_, has = ("is", "has") if len(without) == 1 else ("are", "have")
             lacking = what.format(are=is_, have=has)
-            said.append(f"{len(without)} of {len(compared.programs)} {lacking} ({listed(without)}): {so}")
+            said.append(f"{len(without)} of {len(compared.fit)} {lacking} ({listed(without)}): {so}")
     if said:
         yield f"Where it handles what strangers send: {'; '.join(said)}."
 

@@ -2,105 +2,110 @@
 
 from __future__ import annotations
 
-import binascii
-import os
-from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 
-from linkscope.analysis.comparing.criteria import Apart, Criterion, criteria
-from linkscope.analysis.comparing.reasons import listed, together
+from linkscope.analysis.comparing.criteria import Criterion, Starts, Tie, criteria
+from linkscope.analysis.comparing.entrants import Entrant, entrants
+from linkscope.analysis.comparing.reasons import listed
 from linkscope.model.compare import Program, Value, Verdict
 from linkscope.model.quantities import times
 
 
-def verdict(programs: Sequence[Program], slower: Apart | None = None, run: bool = False) -> list[Verdict]:
-    """One verdict for each criterion for which two of PROGRAMS have figures; slower, run: see `criteria`.
+def verdict(programs: Sequence[Program], starts: Starts | None) -> list[Verdict]:
+    """One verdict for each criterion for which two of PROGRAMS have figures.
 
-    A program that does not start here has no say: what it would need is missing among its figures.
+    starts: how the times of two of them compare, by their places; None where they were not run. A program that does
+    not start here has no say.
     """
-    names = short_names(programs)
-    fit = [program for program in programs if not program.problems]
-    return [_by(criterion, fit, names) for criterion in criteria(fit, slower, run)]
+    fit = [one for one in entrants(programs) if one.is_fit]
+    return [_by(criterion, fit) for criterion in criteria([one.program for one in fit], starts)]
 
 
-def short_names(programs: Sequence[Program]) -> dict[str, str]:
-    """What each is called in a sentence, by its path: the last part of it, where no other has the same.
-
-    Bytes that are no UTF-8 are told as such (`\\xe9`), since a sentence is text.
-    """
-    whole = {program.path: _exact(program) for program in programs}
-    last = Counter(os.path.basename(shown) for shown in whole.values())
-    return {path: name if last[name := os.path.basename(shown)] == 1 else shown for path, shown in whole.items()}
-
-
-def _exact(program: Program) -> str:
-    if program.path_bytes is None:
-        return program.path
-    return binascii.a2b_base64(program.path_bytes).decode("utf-8", "backslashreplace")
-
-
-def _by(criterion: Criterion, programs: Sequence[Program], names: dict[str, str]) -> Verdict:
+def _by(criterion: Criterion, fit: Sequence[Entrant]) -> Verdict:
     ranked = sorted(
-        (program for program in programs if criterion.figure(program) is not None),
-        key=lambda program: criterion.figure(program) or 0,
+        (one for one in fit if criterion.figure(one.program) is not None),
+        key=lambda one: criterion.figure(one.program) or 0,
         reverse=criterion.more,
     )
     best = ranked[0]
     # A tie ends at the first that is apart: who is behind that one is so too, however noisy its own figure is.
-    alike = list(takewhile(lambda program: not criterion.apart(best, program), ranked[1:]))
+    alike = list(takewhile(lambda one: criterion.tie(best, one) is not None, ranked[1:]))
     behind = ranked[1 + len(alike) :]
-    first, following = (criterion.figure(one) if one else None for one in (best, behind[0] if behind else None))
+    first, following = (criterion.figure(one.program) if one else None for one in (best, behind[0] if behind else None))
+    tied = [best, *alike] if alike else []
     return Verdict(
         criterion=criterion.name,
-        better=None if alike else best.path,
+        better=None if tied else best.program.path,
         ratio=first / following if first is not None and following else None,
-        message=_message(criterion, [best, *alike], behind, names),
+        message=_message(criterion, [best, *alike], behind),
         unit=criterion.unit,
-        values=[Value(path=program.path, value=criterion.figure(program)) for program in programs],
-        tied=[program.path for program in (best, *alike)] if alike else [],
+        values=[Value(path=one.program.path, value=criterion.figure(one.program), program=one.place) for one in fit],
+        tied=[one.program.path for one in tied],
         more=criterion.more,
+        best=None if tied else best.place,
+        tied_places=[one.place for one in tied],
     )
 
 
-def _message(criterion: Criterion, ahead: list[Program], behind: list[Program], names: dict[str, str]) -> str:
+def _message(criterion: Criterion, ahead: list[Entrant], behind: list[Entrant]) -> str:
     """`hello-static is done first: 312 µs against 600 µs of hello-dynamic (0.52 x), which has …; the last is …`."""
-    lead = _tie(criterion, ahead, names) if len(ahead) > 1 else _lead(criterion, ahead[0], behind, names)
-    return lead + _against(criterion, ahead, behind, names)
+    lead = _tie(criterion, ahead) if len(ahead) > 1 else _lead(criterion, ahead[0], behind)
+    return lead + _against(criterion, ahead, behind)
 
 
-def _lead(criterion: Criterion, best: Program, behind: list[Program], names: dict[str, str]) -> str:
-    if criterion.nothing and not criterion.figure(best):
-        return f"{names[best.path]} {criterion.nothing}"
-    copies = together(best)
-    says = criterion.says.format(count=copies.count if copies else 1)
-    amount = criterion.amounts(best, behind[0])[0] if behind else criterion.amount(best)
-    return f"{names[best.path]} {says}: {amount}"
+def _lead(criterion: Criterion, best: Entrant, behind: list[Entrant]) -> str:
+    if criterion.nothing and not criterion.figure(best.program):
+        return f"{best.name} {criterion.nothing}"
+    amount = criterion.amounts(best.program, behind[0].program)[0] if behind else criterion.amount(best.program)
+    return f"{best.name} {criterion.says}: {amount}"
 
 
-def _tie(criterion: Criterion, ahead: list[Program], names: dict[str, str]) -> str:
-    called = listed([names[program.path] for program in ahead], len(ahead))
-    low, high = criterion.amount(ahead[0]), criterion.amount(ahead[-1])
-    figures = low if low == high else f"{low} to {high}"
-    return (
-        f"{called} tie, for they differ by no more than the noise: {figures}"
-        if criterion.measured
-        else (f"{called} tie: {figures}")
-    )
+def _tie(criterion: Criterion, ahead: list[Entrant]) -> str:
+    called = listed([one.name for one in ahead], len(ahead))
+    found = [tie for one in ahead[1:] if (tie := criterion.tie(ahead[0], one))]
+    low, high = (criterion.amount(one.program) for one in (ahead[0], ahead[-1]))
+    between = "and" if any(tie.kind == "untold" for tie in found) else "to"
+    figures = low if low == high else f"{low} {between} {high}"
+    reason = _why_alike(found)
+    return f"{called} tie{f', for {reason}' if reason else ''}: {figures}"
 
 
-def _against(criterion: Criterion, ahead: list[Program], behind: list[Program], names: dict[str, str]) -> str:
+def _why_alike(found: Sequence[Tie]) -> str:
+    """Why those behind the first are not told apart from it, by the weakest reason; nothing where all are equal."""
+    kinds = {tie.kind for tie in found}
+    if "few" in kinds:
+        return "too few rounds were measured to tell them apart"
+    if "noise" in kinds:
+        return "they differ by no more than the noise"
+    if "untold" in kinds:
+        return "of some systems it cannot be told"
+    small = [tie for tie in found if tie.kind == "small"]
+    if not small:
+        return ""
+    most = max(small, key=lambda tie: tie.share)
+    return f"they differ by {_percent(most.share)}, and a copy of the same file may by {most.limit}"
+
+
+def _percent(share: float) -> str:
+    """A small SHARE: `2.9 %`."""
+    return f"{100 * share:.1f} %" if share >= 0.001 else "less than 0.1 %"
+
+
+def _against(criterion: Criterion, ahead: list[Entrant], behind: list[Entrant]) -> str:
     """The next one with its figure and the reason, and the last one where it is farther behind."""
     if not behind:
         return ""
     best, following, last = ahead[0], behind[0], behind[-1]
-    value, next_value = criterion.figure(best), criterion.figure(following)
+    value, next_value = criterion.figure(best.program), criterion.figure(following.program)
     ratio = f" ({times(value / next_value)})" if value and next_value else ""
-    reason = criterion.because(best, following)
-    amount = criterion.amounts(best, following)[1] if len(ahead) == 1 else criterion.amount(following)
-    said = f" against {amount} of {names[following.path]}{ratio}{f', {reason}' if reason else ''}"
+    reason = criterion.because(best.program, following.program)
+    shown = criterion.amount(following.program)
+    if len(ahead) == 1:
+        shown = criterion.amounts(best.program, following.program)[1]
+    said = f" against {shown} of {following.name}{ratio}{f', {reason}' if reason else ''}"
     if criterion.nothing and not value:
         said = f",{said}"
-    if criterion.amount(last) != criterion.amount(following):
-        said += f"; the last is {names[last.path]} with {criterion.amount(last)}"
-    return said + (criterion.but(best, behind, names) if criterion.but else "")
+    if criterion.amount(last.program) != criterion.amount(following.program):
+        said += f"; the last is {last.name} with {criterion.amount(last.program)}"
+    return said + (criterion.but(best, behind) if criterion.but else "")

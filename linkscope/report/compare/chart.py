@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from linkscope.model.compare import Program
+from linkscope.model.compare import Program, copies_in_common
 from linkscope.model.quantities import size
-from linkscope.report.compare.figures import most_copies, one_copy
 from linkscope.report.compare.names import narrowed
 from linkscope.report.compare.parts import KINDS, amounts, kinds_of
 from linkscope.report.page import INDENT, Page, Span, cells, flow
@@ -32,20 +31,19 @@ def sizes(programs: Sequence[Program], names: Sequence[str], page: Page) -> Iter
 
 
 def memory(programs: Sequence[Program], names: Sequence[str], page: Page) -> Iterator[list[Span]]:
-    """A bar for the memory of as many copies as there were at most; nothing where there never were several."""
-    many = [most_copies(program) for program in programs]
-    if not any(many):
+    """A bar for the memory of as many copies as all came to; nothing where there never were several."""
+    count = copies_in_common(programs)
+    if count is None:
         return
+    ones, many = ([program.copies_of(number) for program in programs] for number in (1, count))
     first, others = _sign(*_FIRST, page), _sign(*_OTHERS, page)
     bars: list[list[Segment]] = []
-    for program, copies in zip(programs, many, strict=True):
-        alone = one_copy(program)
+    for alone, copies in zip(ones, many, strict=True):
         whole = copies.pss if copies else 0
         start = min(alone.pss, whole) if alone else 0
         bars.append([(start, first), (whole - start, others)])
     yield from _bars(names, bars, [copies.pss if copies else 0 for copies in many], page)
-    count = max(copies.count for copies in many if copies)
-    legend = [(first, "one copy alone")] if any(map(one_copy, programs)) else []
+    legend = [(first, "one copy alone")] if any(ones) else []
     yield from _legend(
         [*legend, (others, f"what {count - len(legend)} more add" if legend else f"{count} copies")], page
     )

@@ -7,7 +7,14 @@ from statistics import median
 
 import msgspec
 
-from linkscope.model.compare import CompareDocument, Copies, CriterionName, Program, ServerProcess, Verdict
+from linkscope.model.compare import (
+    CompareDocument,
+    CriterionName,
+    Program,
+    ServerProcess,
+    Verdict,
+    copies_in_common,
+)
 from linkscope.model.quantities import duration, percent, size, times
 from linkscope.report.compare.sidebyside import NONE, Mark, Row
 
@@ -58,17 +65,6 @@ def whole(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def one_copy(program: Program) -> Copies | None:
-    """The memory of one copy alone, where it was measured."""
-    return next((copies for copies in program.run.copies if copies.count == 1), None) if program.run else None
-
-
-def most_copies(program: Program) -> Copies | None:
-    """The memory of as many copies as were measured; None where these were not several."""
-    most = max(program.run.copies, key=lambda copies: copies.count, default=None) if program.run else None
-    return most if most and most.count > 1 else None
-
-
 def _bytes(value: float) -> str:
     return size(round(value))
 
@@ -101,19 +97,17 @@ def _marks(document: CompareDocument, line: _Line) -> list[Mark]:
     verdict = next((one for one in document.verdict if _rests_on(one, line, document.programs)), None)
     if verdict is None:
         return [""] * len(document.programs)
-    tied: Mark = "="
-    return [
-        "*" if program.path == verdict.better else tied if program.path in verdict.tied else ""
-        for program in document.programs
-    ]
+    marks: list[Mark] = [""] * len(document.programs)
+    for place in verdict.first_places():
+        marks[place] = "=" if verdict.tied_places else "*"
+    return marks
 
 
 def _rests_on(verdict: Verdict, line: _Line, programs: Sequence[Program]) -> bool:
     """Who has no part in the verdict need not have the figure."""
     if verdict.criterion != line.criterion:
         return False
-    values = {value.path: value.value for value in verdict.values}
-    return all(values[program.path] == line.figure(program) for program in programs if program.path in values)
+    return all(one.value == line.figure(programs[one.program]) for one in verdict.values)
 
 
 def _reach(document: CompareDocument) -> Iterator[Row]:
@@ -194,10 +188,11 @@ def _start(document: CompareDocument) -> Iterator[Row]:
 
 def _memory(programs: Sequence[Program]) -> Iterator[_Line]:
     """The sums of PSS for each number of copies that were there at once, and what each further one adds."""
+    common = copies_in_common(programs)
     counts = sorted({copies.count for program in programs if program.run for copies in program.run.copies})
     for count in counts:
         label = "PSS, 1 copy" if count == 1 else f"PSS, {count} copies"
-        criterion: CriterionName | None = "memory" if count == 1 else "memory-copies" if count == counts[-1] else None
+        criterion: CriterionName | None = "memory" if count == 1 else "memory-copies" if count == common else None
         yield _Line(label, _of_copies(count, "pss"), _bytes, criterion)
         if criterion:
             yield _Line("  anonymous", _of_copies(count, "anonymous"), _bytes)
@@ -207,15 +202,15 @@ def _memory(programs: Sequence[Program]) -> Iterator[_Line]:
 
 def _of_copies(count: int, key: str) -> Figure:
     def figure(program: Program) -> float | None:
-        copies = program.run.copies if program.run else []
-        return next((getattr(one, key) for one in copies if one.count == count), None)
+        copies = program.copies_of(count)
+        return getattr(copies, key) if copies else None
 
     return figure
 
 
 def _own(program: Program) -> float | None:
     """What each of many copies has for itself alone."""
-    most = most_copies(program)
+    most = program.run.most_copies() if program.run else None
     return most.private / most.count if most else None
 
 
@@ -269,7 +264,7 @@ def _on_disk(program: Program) -> float:
 
 
 def _rebuilt_for(program: Program) -> float:
-    return len({update.library for update in program.updates if update.how == "rebuild"})
+    return len(program.rebuilt_for())
 
 
 _FILE = (
@@ -289,7 +284,7 @@ _RUN = (
     _Line("RSS at most", _of_run("peak_rss"), _bytes),
 )
 _SERVER = (
-    _Line("first answer", _of_server("ready"), duration, "start"),
+    _Line("port open", _of_server("ready"), duration, "start"),
     _Line("connections", _of_server("connections"), whole),
     _Line("PSS, serving", _serving, _bytes, "memory"),
     _Line("  anonymous", _anonymous, _bytes),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections import Counter
 from collections.abc import Sequence
 
 from linkscope.model.compare import Program
-from linkscope.report.escape import escape, exact
+from linkscope.model.names import short_names
+from linkscope.report.escape import escape
 from linkscope.report.page import cells, cut
 
 _SEPARATORS = "-_./"
@@ -17,18 +16,8 @@ _PIECES = re.compile(rf"[^{_SEPARATORS}]*[{_SEPARATORS}]+|[^{_SEPARATORS}]+")
 
 
 def called(programs: Sequence[Program]) -> list[str]:
-    """The name of each of PROGRAMS: the last part of its path, where no other has the same; else the whole path.
-
-    The sentences of the verdict call them so too. One that is named several times has a number for each.
-    """
-    paths = [exact(program.path, program.path_bytes) for program in programs]
-    last = Counter(os.path.basename(path) for path in dict.fromkeys(paths))
-    names = [escape(name if last[name := os.path.basename(path)] == 1 else path) for path in paths]
-    return [_numbered(name, names, place) for place, name in enumerate(names)]
-
-
-def _numbered(name: str, names: Sequence[str], place: int) -> str:
-    return name if names.count(name) == 1 else f"{name}#{names[: place + 1].count(name)}"
+    """The name of each of PROGRAMS, as the sentences of the verdict have it, fit to be shown."""
+    return [escape(name) for name in short_names(programs)]
 
 
 def in_common(names: Sequence[str]) -> str:

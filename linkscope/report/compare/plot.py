@@ -35,7 +35,9 @@ _LETTER = 0.026  # of the longest bar: room for a letter
 _LEGEND: dict[str, Any] = {
     "frameon": False, "fontsize": 8, "handlelength": 1.1, "handleheight": 1.0, "columnspacing": 1.2, "borderaxespad": 0,
 }  # fmt: skip
-_TIE = {"arrowstyle": "-", "alpha": 0.5, "linewidth": 0.7, "shrinkA": 2, "shrinkB": 4, "relpos": (0, 0.5)}
+_TIE: dict[str, Any] = {
+    "arrowstyle": "-", "alpha": 0.5, "linewidth": 0.7, "shrinkA": 2, "shrinkB": 4, "relpos": (0, 0.5),
+}  # fmt: skip
 _APART = 0.19  # inches from a name to the next: closer ones would be read as one
 _BELOW, _FOOT = 0.5, 0.24  # inches from a panel to its legend, and for the caption
 _UNITS = ((1024.0**3, "GiB"), (1024.0**2, "MiB"))
@@ -126,7 +128,7 @@ def _has(programs: Sequence[Program], panel: Panel) -> bool:
 
 
 def _started(program: Program) -> Spread | None:
-    """The time from exec to exit; of a server that until it answers, which was measured once."""
+    """The time from exec to exit; of a server that until its port is open, of which only the median is told."""
     if program.run is None:
         return None
     if program.run.seconds is None and program.run.server is not None:
@@ -136,7 +138,7 @@ def _started(program: Program) -> Spread | None:
 
 
 def _start(axes: Axes, subjects: Sequence[_Subject]) -> None:
-    """A point for each median, with where it lies with a confidence of 99 %."""
+    """A point for each median, from its low to its high bound."""
     spreads = [_started(one.program) for one in subjects]
     longest = max(spread.high for spread in spreads if spread)
     unit, factor = ("s", 1.0) if longest >= 1 else ("ms", 1e3) if longest >= 1e-3 else ("µs", 1e6)
@@ -151,8 +153,8 @@ def _start(axes: Axes, subjects: Sequence[_Subject]) -> None:
         )  # fmt: skip
         _beside(axes, high, place, duration(spread.median))
     serving = any(one.program.run and one.program.run.server for one in subjects)
-    axes.set_title("From start to first answer" if serving else "From start to end")
-    axes.set_xlabel(unit if serving else f"{unit}: median, and where it lies (99 % sure)")
+    axes.set_title("Until the port is open" if serving else "From start to end")
+    axes.set_xlabel(f"{unit}, median" if serving else f"{unit}: median, low and high")
     axes.set_xlim(0, longest * factor * 1.22)
     _listed(axes, subjects)
 
@@ -161,7 +163,7 @@ def _memory(axes: Axes, subjects: Sequence[_Subject]) -> None:
     """A line for each program, whose slope is what one more copy costs; its name at the end."""
     most = max(copies.pss for one in subjects if one.program.run for copies in one.program.run.copies)
     factor, unit = _unit(most)
-    ends: list[tuple[float, _Subject]] = []
+    ends: list[tuple[float, int, _Subject]] = []
     counts: set[int] = set()
     for one in subjects:
         copies = one.program.run.copies if one.program.run else []
@@ -170,9 +172,9 @@ def _memory(axes: Axes, subjects: Sequence[_Subject]) -> None:
         axes.plot(places, values, color=one.colour, marker=one.marker, markersize=6, linewidth=1.8)
         counts.update(places)
         if values:
-            ends.append((values[-1], one))
+            ends.append((values[-1], places[-1], one))
     top = most / factor * 1.06
-    _at_their_ends(axes, sorted(ends, key=lambda end: end[0]), max(counts), top)
+    _at_their_ends(axes, sorted(ends, key=lambda end: end[0]), top)
     axes.set_title("Memory of all copies (PSS)")
     axes.set_xlabel("copies at once")
     axes.set_ylabel(unit)
@@ -182,22 +184,13 @@ def _memory(axes: Axes, subjects: Sequence[_Subject]) -> None:
     axes.grid(axis="y")
 
 
-def _at_their_ends(axes: Axes, ends: Sequence[tuple[float, _Subject]], last: int, top: float) -> None:
-    """The names beside the ends of their lines, the lowest first, apart from one another."""
-    spaced = _spaced([value for value, _ in ends], top * _APART / _height(len(ends)), top)
-    for at, (value, one) in zip(spaced, ends, strict=True):
-        tie = {
-            "arrowstyle": "-",
-            "color": one.colour,
-            "alpha": 0.5,
-            "linewidth": 0.7,
-            "shrinkA": 2,
-            "shrinkB": 4,
-            "relpos": (0, 0.5),
-        }
+def _at_their_ends(axes: Axes, ends: Sequence[tuple[float, int, _Subject]], top: float) -> None:
+    """The names beside the panel, each tied to the end of its line, the lowest first, apart from one another."""
+    spaced = _spaced([value for value, _, _ in ends], top * _APART / _height(len(ends)), top)
+    for at, (value, count, one) in zip(spaced, ends, strict=True):
         axes.annotate(
-            one.name, (last, value), xytext=(1.04, at / top), textcoords="axes fraction", color=one.colour,
-            va="center", fontsize=9, annotation_clip=False, arrowprops=tie,
+            one.name, (count, value), xytext=(1.04, at / top), textcoords="axes fraction", color=one.colour,
+            va="center", fontsize=9, annotation_clip=False, arrowprops=_TIE | {"color": one.colour},
         )  # fmt: skip
 
 

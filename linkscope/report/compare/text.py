@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from linkscope.model.compare import CompareDocument, Measurement, Verdict
+from linkscope.model.compare import CompareDocument, Measurement, Verdict, copies_in_common
 from linkscope.model.quantities import duration
 from linkscope.report.compare import chart, consequences, figures, parts
 from linkscope.report.compare.names import called
@@ -115,7 +115,7 @@ def criterion_called(verdict: Verdict, document: CompareDocument) -> str:
     """What a criterion is called before its sentence: many of a server, of which one copy ran, are its connections."""
     if verdict.criterion != "memory-copies":
         return verdict.criterion
-    return "many copies" if any(map(figures.most_copies, document.programs)) else "connections"
+    return "many copies" if copies_in_common(document.programs) else "connections"
 
 
 def _verdict(document: CompareDocument, page: Page) -> Iterator[list[Span]]:
