@@ -20,10 +20,10 @@ _NAMES = ("caf\udce8", "caf\udce9")
 def _alike(request: pytest.FixtureRequest, fixture_file: FixtureFile, tmp_path: Path) -> tuple[list[str], int]:
     """Two paths that are one text, and the place of the static program."""
     hows: tuple[str, str] = request.param
-    made = [
-        shutil.copy(fixture_file(f"hello/hello-{how}"), tmp_path / name) for how, name in zip(hows, _NAMES, strict=True)
-    ]
-    return made, hows.index("static")
+    made = [tmp_path / name for name in _NAMES]
+    for how, path in zip(hows, made, strict=True):
+        shutil.copy(fixture_file(f"hello/hello-{how}"), path)
+    return [str(path) for path in made], hows.index("static")
 
 
 def test_what_the_files_say_is_said_of_the_right_one(alike: tuple[list[str], int]) -> None:
