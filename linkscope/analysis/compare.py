@@ -79,6 +79,8 @@ def _variables(assumptions: Assumptions) -> dict[str, str]:
 
 def _from_files(paths: Sequence[str], run: Run) -> list[Program | AnalysisError]:
     installed = Installed(run.system.root)
+    real = [run.system.realpath(place(path, run.system).inside, "/") for path in paths]
+    installed.of(path for path in real if path)  # of all at once: each question reads all that the packages say
     return [_from_file(path, run, installed) for path in paths]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from linkscope.analysis.comparing.losses import losses
 from linkscope.analysis.comparing.reach import reach
-from linkscope.analysis.comparing.updates import updates
+from linkscope.analysis.comparing.updates import not_its_own, updates
 from linkscope.analysis.digests import sha256
 from linkscope.analysis.subject import FileSubject
 from linkscope.elf.notes import NT_GNU_ABI_TAG, segment_notes
@@ -67,7 +66,7 @@ def program(run: Run, examined: Examined, installed: Installed) -> Program:
         parts=list(_parts(sizes, None if _is_packed(file) else file.code)),
         files=files,
         start_work=work,
-        updates=updates(files, [one for one in file.contents or () if one.name != os.path.basename(file.path)]),
+        updates=updates(files, not_its_own(file.contents or (), _package(run, examined, installed))),
         libc=file.libc,
         requires=file.requires,
         needs_kernel=needs_kernel,
@@ -139,6 +138,12 @@ def _files(run: Run, examined: Examined, installed: Installed) -> list[MappedFil
         for one, path in zip(found, real, strict=True)
         if one.image is not None
     ]
+
+
+def _package(run: Run, examined: Examined, installed: Installed) -> str | None:
+    """The package that has installed the program itself."""
+    path = run.system.realpath(examined.where.inside, "/")
+    return installed.of([path])[path] if path and examined.file.contents else None
 
 
 def oldest_kernel(reader: Reader, image: Image) -> str | None:

@@ -24,6 +24,24 @@ def updates(files: Iterable[MappedFile], contents: Iterable[Content]) -> list[Up
     return [*_restarts(list(files)), *_rebuilds(contents)]
 
 
+def not_its_own(contents: Iterable[Content], package: str | None) -> list[Content]:
+    """CONTENTS without the project that the program itself is: its next release is another program, and no update.
+
+    That has to be written down: Go's main module and Rust's root package are, by the build, and a program is of the
+    project whose name the PACKAGE has that installed it. What a file is called says nothing.
+    """
+    return [one for one in contents if not _is_main(one) and (one.ecosystem != _PLAIN or one.name != package)]
+
+
+def _is_main(content: Content) -> bool:
+    """Source: Go runtime/debug/mod.go (the line `mod` is the main module's); contents.rust has cargo-auditable's."""
+    return any(
+        (proof.kind == "go-buildinfo" and (proof.text or "").startswith("mod "))
+        or (proof.kind == "rust-audit" and (proof.text or "").endswith(" (the program itself)"))
+        for proof in content.evidence
+    )
+
+
 def _restarts(files: Sequence[MappedFile]) -> Iterator[Update]:
     """The files of one package are of one project: libm.so.6 comes with libc.so.6."""
     named = {file.path: file.soname or file.path.rpartition("/")[2] for file in files}
