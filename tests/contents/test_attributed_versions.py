@@ -12,6 +12,7 @@ from linkscope.analysis.inspect import inspect
 from linkscope.analysis.request import Depth
 from linkscope.contents import doubts
 from linkscope.contents.identify import inside
+from tests.cli.conftest import REPOSITORY
 from tests.contents import linkermaps
 from tests.contents.attributed import (
     DECOYS,
@@ -166,3 +167,10 @@ def test_a_shared_library_that_is_nearly_an_archive_is_not_of_its_release() -> N
     there = [content for content in file.contents or () if content.name == "openssl"]
     assert {content.version for content in there} <= {None, asked.stdout.partition("-")[0]}
     assert all(content.version or content.evidence[0].doubt for content in there)
+
+
+def test_every_reason_to_doubt_a_version_is_documented() -> None:
+    text = (REPOSITORY / "docs/signatures.md").read_text()
+    reasons = [reason for name, reason in vars(doubts).items() if name.isupper() and not name.startswith("_")]
+    assert len(reasons) == 7
+    assert [reason for reason in reasons if f"| {reason} |" not in text] == []
