@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from linkscope.elf import constants as c
 from linkscope.elf import notes
-from linkscope.elf.linkage import binds_now
+from linkscope.elf.libc import family_inside
+from linkscope.elf.linkage import binds_now, linkage
 from linkscope.elf.sections import sections_named
 from linkscope.elf.symbols import dynamic_table, section_table
 from linkscope.errors import MalformedElf
@@ -62,12 +63,16 @@ def hardening(reader: Reader, image: Image) -> Hardening:
     """The protections of one file; all None for an object file, a core or a separate debug file.
 
     bind_now is None without a dynamic section, where nothing is ever bound. canary and fortify are told by symbols:
-    None where there are none to see. In a static file they speak of the C library inside as well.
+    None where there are none to see. In a static program they are those of the C library inside as well, which has
+    canaries of its own (Debian's; musl always has the function that is called then), and calls what has a checking
+    variant: of such a one canary is never True, nor is fortify False.
     """
     if image.type not in (c.ET_EXEC, c.ET_DYN) or image.debug:
         return Hardening(relro=None, bind_now=None, nx=None, canary=None, fortify=None)
     bind_now = None if image.dynamic is None else binds_now(image)
     canary, fortify = _symbol_protections(reader, image)
+    if linkage(image) == "static" and family_inside(reader, image) != "none":
+        canary, fortify = None if canary else canary, fortify or None
     return Hardening(
         relro=_relro(reader, image, bind_now),
         bind_now=bind_now,

@@ -29,7 +29,12 @@ EXPLAINED = {
         None,
         False,
     ): "stripped of its symbols, a self-contained file cannot tell: the judges take that for a no",
-    ("fortify", None, False): "the same; or no function is used that has a checking variant, which shows nothing",
+    ("canary", None, True): "of a static program it may be the C library's inside",
+    (
+        "fortify",
+        None,
+        False,
+    ): "the same as of a stripped one; or no function is used that has a checking variant, which shows nothing",
     ("bind_now", None, False): "a static file without dynamic section binds nothing, now or later",
     (
         "relro",
@@ -132,6 +137,9 @@ FIXTURES = {
     "hardening/relro-full": ("full", True, False, False, False, False),
     "hardening/bind-now": ("none", True, False, False, False, False),
     "hardening/cet": ("none", False, False, False, False, True),
+    "hardening/static-none": ("none", None, False, None, None, False),
+    "hardening/static-canary": ("none", None, False, None, None, False),
+    "hello/hello-musl-static": ("full", None, True, None, None, False),
     "hello/hello-static-stripped": ("partial", None, True, None, None, False),
     "hello/hello-go": ("none", None, True, False, None, False),
     "kinds/sectionless-dynamic": ("partial", False, True, False, None, False),

@@ -19,13 +19,13 @@ def _check(subject: Subject, _: NoSettings) -> Iterator[Fault]:
     packer = packer_of(file)
     if packer:
         yield untold_of_packed(_WHAT, packer)
+    elif file.hardening.canary is None and ".symtab" in subject.sections:
+        because = "the C library inside may have brought the one that is seen"
+        yield untold(_WHAT + " of its own", because, ("__stack_chk_fail is among its symbols",))
     elif file.hardening.canary is None:
         yield untold(_WHAT, "its symbols are stripped, and all its code is its own, so that no name is left to show it")
     elif not file.hardening.canary:
         yield _without(file)
-    elif file.linkage == "static" and file.libc.family != "none":
-        because = "the C library inside may have brought the one that is seen"
-        yield untold(_WHAT + " of its own", because, ("__stack_chk_fail is among its symbols",))
 
 
 def _without(file: File) -> Fault:

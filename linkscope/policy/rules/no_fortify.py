@@ -26,7 +26,8 @@ def _check(subject: Subject, _: NoSettings) -> Iterator[Fault]:
         yield untold_of_packed(_WHAT, packer)
     elif file.linkage == "static":
         stripped = "its symbols are stripped, and no name is left to show it"
-        yield untold(_WHAT, stripped if fortified is None else "its own calls look like those of the C library inside")
+        its_own = "its own calls look like those of the C library inside"
+        yield untold(_WHAT, its_own if ".symtab" in subject.sections else stripped)
     elif fortified is False and language:
         yield untold(_WHAT, f"{language}'s own code calls the plain functions in any case, and C code inside may too")
     elif fortified is False:

@@ -145,16 +145,9 @@ _HARDENING = (
 def _switches(programs: Sequence[Program]) -> Iterator[tuple[str, list[str]]]:
     """What the link step switched on, each with its value for every program; nothing of what no file can tell."""
     for label, key in _HARDENING:
-        values = [_switch(program, key) for program in programs]
+        values: list[str | bool | None] = [getattr(program.hardening, key) for program in programs]
         if any(value is not None for value in values):
             yield label, [value if isinstance(value, str) else _yes(value) for value in values]
-
-
-def _switch(program: Program, key: str) -> str | bool | None:
-    """What `inspect` says; nothing where a C library inside may be all that has it, as most have a canary."""
-    value: str | bool | None = getattr(program.hardening, key)
-    brought = program.linkage == "static" and program.libc.family != "none"
-    return None if value and brought and key in ("canary", "fortify") else value
 
 
 def _differing(programs: Sequence[Program]) -> Iterator[Row]:
