@@ -58,8 +58,11 @@ def _bar(count: int, total: int) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from linkscope.cli.cursor import given_back
+
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    with given_back(sys.stderr), progress as bar:
         task = bar.add_task("inspected", total=total, completed=count)
         yield lambda: bar.advance(task)
 

@@ -122,7 +122,8 @@ def proven_by(evidence: Sequence[Evidence], strongest: Proof | None, version: st
         return ""
     more = f" (and {len(evidence) - 1} more)" if len(evidence) > 1 else ""
     only = "by its text only: " if strongest == "text" else ""
-    return only + clipped(_told(evidence[0], version), _TEXT) + more + _amiss(absent)
+    doubt = f"; {evidence[0].doubt}" if version is None and evidence[0].doubt and not evidence[0].fits else ""
+    return only + clipped(_told(evidence[0], version), _TEXT) + more + doubt + _amiss(absent)
 
 
 def _amiss(absent: Sequence[str]) -> str:

@@ -200,6 +200,18 @@ def _on_a_terminal(
         os.close(ours)
 
 
+def test_whoever_ends_a_bar_leaves_a_terminal_with_its_cursor() -> None:
+    """It is shown while many files are inspected, and the answer goes elsewhere."""
+    paths = sorted(map(str, Path("/usr/lib").rglob("*.so*"))) * 20
+    shell = ("sh", "-c", 'exec "$@" > /dev/null', "sh", *COMMAND)
+    with _on_a_terminal("inspect", *paths[:10000], command=shell) as (process, read):
+        read(_HIDDEN)
+        process.send_signal(signal.SIGTERM)
+        shown = read(b"")
+        assert process.wait(DEADLINE) == 128 + signal.SIGTERM
+    assert shown.rindex(_SHOWN) > shown.rindex(_HIDDEN)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=str)
 def test_whoever_ends_it_leaves_a_terminal_with_its_cursor(number: signal.Signals) -> None:
     with _on_a_terminal("pid", str(os.getpid()), "--watch", "60") as (process, read):
