@@ -149,8 +149,8 @@ def test_programs_for_several_machines_have_a_row_for_that() -> None:
 
 
 def test_blocks_of_columns_are_alike_and_without_rows_of_which_they_have_nothing() -> None:
-    programs = [program(f"program-{number}", requires={"GLIBC": "2.34"}) for number in range(7)]
-    programs += [static(f"static-{number}") for number in range(3)]
+    programs = [program(f"program-{number}", requires={"GLIBC": "2.34"}) for number in range(5)]
+    programs += [static(f"static-{number}") for number in range(5)]
     blocks = _text(document(programs), 80).partition("What they consist of")[0].strip().split("\n\n")
     widths = [len(re.split(r" {2,}", block.splitlines()[-3].strip())) for block in blocks]
     assert max(widths) - min(widths) <= 1
@@ -284,3 +284,21 @@ def test_a_bar_of_many_copies_shows_the_first_and_what_the_others_add() -> None:
 def test_there_is_no_bar_of_many_copies_where_one_ran_alone() -> None:
     alone = run(copies=[Copies(count=1, rss=1, pss=1, private=1, page_tables=0, moment="exit")])
     assert not list(chart.memory([program("a", run=alone)], ["a"], Page()))
+
+
+@pytest.mark.parametrize("width", range(24, 60))
+def test_a_number_stays_with_its_unit(width: int) -> None:
+    programs = [program("a"), program("b")]
+    message = "a is done first: 9.20 ms against 120 µs of b (0.50 x), at 1.2 MiB and 3 %, or 2 s of it"
+    found = document(programs, [verdict("size", programs, [1, 2], message=message)])
+    text = "".join(render(found, Page(width=width)))
+    said = " ".join(text[text.index("Verdict") :].split())
+    assert said.endswith(message)
+    assert not re.search(r"\d\n +(ms|µs|x\)|MiB|%|s )", text)
+
+
+def test_five_programs_stand_side_by_side_in_a_terminal_of_eighty_columns() -> None:
+    text = "".join(render(five(), Page(width=80)))
+    files = text[: text.index("What they consist of")]
+    assert len([line for line in files.splitlines() if line.startswith("  linkage ")]) == 1
+    assert max(map(cells, text.splitlines())) <= 80

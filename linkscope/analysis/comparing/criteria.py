@@ -74,12 +74,11 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
         return amount(self.figure(program) or 0, self.unit, doubtful)
 
     def amounts(self, one: Program, other: Program) -> tuple[str, str]:
-        """The figures of both: bytes in full where they differ by less than is said of them else."""
-        said = self.amount(one), self.amount(other)
-        figures = [self.figure(program) or 0 for program in (one, other)]
-        if self.unit != "bytes" or len(set(said)) > 1 or figures[0] == figures[1]:
-            return said
-        return f"{figures[0]:,.0f} bytes", f"{figures[1]:,.0f}"
+        """The figures of both: bytes in full where they differ by so little that rounding would show more, or none."""
+        less, more = sorted(self.figure(program) or 0 for program in (one, other))
+        if self.unit != "bytes" or less == more or more - less > NOTABLE * more:
+            return self.amount(one), self.amount(other)
+        return f"{self.figure(one) or 0:,.0f} bytes", f"{self.figure(other) or 0:,.0f}"
 
 
 def criteria(programs: Sequence[Program], starts: Starts | None) -> list[Criterion]:

@@ -21,7 +21,7 @@ _ROOM = 65_000
 _LAST = 300  # kept free for the line that says what is left out
 _NAME, _PATH, _MESSAGE = 60, 200, 600  # columns that one of them may take
 _MARKS = {"*": " ★", "=": " &#61;", "": ""}
-_LEGEND = "\n★ the best by the verdict, &#61; as good (equal, or within the noise)\n"
+_LEGEND = "\n★ the best by the verdict, &#61; as good (equal, or not to be told apart)\n"
 
 
 def render(document: CompareDocument) -> Iterator[str]:

@@ -16,10 +16,10 @@ Mark = Literal["", "*", "="]
 NONE = "–"
 """Stands where a program has no such figure."""
 _GAP = 3  # columns behind a value: a mark stands in the middle one
-_LEAST = 9  # of a column, so that what is left of a name still says something
+_LEAST = 8  # of a column, so that what is left of a name still says something
 _LABEL = 20  # columns that what all names begin with may take
 _STYLES = {"*": "good", "=": "good", "": ""}
-LEGEND = "* the best by the verdict, = as good (equal, or within the noise)"
+LEGEND = "* the best by the verdict, = as good (equal, or not to be told apart)"
 
 
 class Row(msgspec.Struct, frozen=True):

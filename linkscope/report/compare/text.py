@@ -5,6 +5,7 @@ The verdict is last, as the remedies of `check` are: it is what stands above the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from linkscope.model.compare import CompareDocument, Measurement, Verdict, copies_in_common
@@ -17,6 +18,7 @@ from linkscope.report.lines import painted
 from linkscope.report.page import INDENT, LABEL, Page, Span, flow, words
 
 _Lines = Iterable[list[Span]]
+_BETWEEN_WORDS = re.compile(r"(?<!\d) | (?!(?:[KMGT]iB|ms|µs|s|x|%)(?!\w))")  # not between a number and its unit
 
 
 def render(document: CompareDocument, page: Page) -> Iterator[str]:
@@ -79,7 +81,12 @@ def _measured(
     yield from _how_measured(measurement, page)
     yield from _table(figures.of_runs(document), names, page)
     for note in measurement.notes:
-        yield from words(note, "warn", page, [(" " * INDENT, ""), ("· ", "faint")])
+        yield from _sentence(note, "warn", page, [(" " * INDENT, ""), ("· ", "faint")])
+
+
+def _sentence(text: str, style: str, page: Page, first: Sequence[Span]) -> Iterator[list[Span]]:
+    """Lines of running TEXT, all beginning in the column where FIRST ends; a number stays with its unit."""
+    return flow([(word, style) for word in _BETWEEN_WORDS.split(text)], page, first, [], " ")
 
 
 def _how_measured(measurement: Measurement, page: Page) -> Iterator[list[Span]]:
@@ -122,9 +129,9 @@ def _verdict(document: CompareDocument, page: Page) -> Iterator[list[Span]]:
     for verdict in document.verdict:
         label = criterion_called(verdict, document)
         first: list[Span] = [(f"{'':{INDENT}}{label:<{LABEL}}", "faint")]
-        yield from words(verdict.message, "", page, first)
+        yield from _sentence(verdict.message, "", page, first)
 
 
 def _suggestions(document: CompareDocument, page: Page) -> Iterator[list[Span]]:
     for suggestion in document.suggestions:
-        yield from words(suggestion, "", page, [(" " * INDENT, ""), ("→ ", "how")])
+        yield from _sentence(suggestion, "", page, [(" " * INDENT, ""), ("→ ", "how")])
