@@ -26,7 +26,7 @@ from linkscope.measure import launch
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.launch import Prepared
 from linkscope.measure.leftovers import none_left
-from linkscope.measure.trial import bad_ending, hangs_later
+from linkscope.measure.trial import failure_later
 
 REPEAT = 5
 
@@ -56,6 +56,7 @@ _CALL = {
 _PARANOID = "/proc/sys/kernel/perf_event_paranoid"
 _MOST_PARANOID = 2  # Linux's own highest; Debian and Android have 3 and more, which forbid perf_event_open(2) at all
 _IN_USER_MODE = "page faults are those from the program's own code, without those by which the kernel fills its memory"
+_TAKEN_AWAY = "the kernel lets only root count what a program does that gets rights of another user (set-user-id)"
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -73,7 +74,8 @@ class Counts(msgspec.Struct, frozen=True):
 def counts(command: Command, bounds: Bounds, repeat: int = REPEAT) -> Counts:
     """What runs of a command count up to, after it has run before. Raises RunFailed and CannotRun.
 
-    Where the kernel gives no event for faults, they are those of getrusage(2), and a note says so.
+    Where the kernel gives no event for faults, or stops counting as the program starts, they are those of getrusage(2),
+    and a note says so.
     """
     prepared = Prepared(command)
     found: dict[What, list[int]] = {what: [] for what in _EVENTS}
@@ -82,11 +84,9 @@ def counts(command: Command, bounds: Bounds, repeat: int = REPEAT) -> Counts:
         for _ in range(repeat):
             with _events() as events:
                 sample = launch.run(prepared, null, bounds.timeout)
-                leftovers.end()
+                failure = failure_later(command, sample.ending, bounds.timeout, leftovers)
                 counted = events.counted()
-            if sample.ending.is_overdue:
-                raise hangs_later(command.path, bounds.timeout)
-            if failure := bad_ending(command, sample.ending):
+            if failure is not None:
                 raise failure
             used: dict[What, int] = {"minor faults": sample.minor_faults, "major faults": sample.major_faults}
             for what, value in (used | counted).items():
@@ -123,7 +123,12 @@ class _Events:
                 self.notes[what] = reason(what, error)
 
     def counted(self) -> dict[What, int]:
-        """What they count by now, without those that did not count all the time: there are too few counters for all."""
+        """What they count by now, without those that did not count all the time: there are too few counters for all.
+
+        No program runs without a fault for its first instruction. Where there is none, the kernel has taken the events
+        away: it does so where a program gets rights that its user lacks (Linux fs/exec.c, begin_new_exec:
+        perf_event_exit_task of who is not dumpable), and says of them that they counted all the time.
+        """
         found: dict[What, int] = {}
         for what, descriptor in self._opened.items():
             value, wanted, done = _READ.unpack(os.read(descriptor, _READ.size))
@@ -131,6 +136,9 @@ class _Events:
                 found[what] = value
             else:
                 self.notes[what] = f"{what} were counted for a part of the time only, and are not shown"
+        if "minor faults" in found and not found["minor faults"] and not found.get("major faults"):
+            self.notes.update((what, _without(what, _TAKEN_AWAY)) for what in found)
+            return {}
         return found
 
     def close(self) -> None:
@@ -181,6 +189,10 @@ def reason(what: What, error: OSError) -> str:
         why = "this kernel has no perf events"
     else:
         why = os.strerror(error.errno or 0).lower()
+    return _without(what, why)
+
+
+def _without(what: What, why: str) -> str:
     if what == "instructions":
         return f"instructions are not counted: {why}"
     return f"page faults are those of getrusage(2), with two or three of before the program: {why}"

@@ -7,12 +7,14 @@ loader, the program, the end of its memory, and the waking of the one who waits:
 glibc sysdeps/unix/sysv/linux/spawni.c), so that the size of this process costs the program nothing.
 
 A run gets a process group of its own and no session: where the kernel groups sessions for its scheduler
-(CONFIG_SCHED_AUTOGROUP), a new one costs a static program of 0.1 ms some 6 % (Linux 6.18, observed). Whether a program
-can do without a terminal is what its trial finds out (trial.py).
+(CONFIG_SCHED_AUTOGROUP), a new one costs a static program of 0.1 ms some 6 % (Linux 6.18, observed). All runs share the
+session of this process, which has no terminal when it measures apart (apart.py). Whether a program can do without one
+is what its trial finds out (trial.py).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import select
@@ -20,16 +22,19 @@ import signal
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from typing import Self
 
 import msgspec
 
-from linkscope.errors import CannotRun, NotStarted
+from linkscope.errors import CannotRun, NotStarted, OutOfDescriptors
 from linkscope.measure.command import Command
 from linkscope.measure.feeding import aside, fed
 
 # Python ignores these, and what a caller ignores, a program that it starts ignores too (execve(2)).
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _LONGEST = (1 << 31) - 1  # milliseconds: poll(2) takes an int
+_PATIENCE = 10.0  # seconds until who has ended, or was killed, must be put away: a network drive may keep it long
+_PAUSE = 0.0005
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -79,6 +84,35 @@ class Prepared:
         self.path = os.fsencode(command.path)
         self.argv = [os.fsencode(word) for word in command.argv]
         self.environment = {os.fsencode(name): os.fsencode(value) for name, value in command.environment}
+
+
+class ManyFiles:
+    """While this is entered, this process may have as many files open as it could allow itself (RLIMIT_NOFILE).
+
+    most: how many; the hard limit of getrlimit(2).
+    """
+
+    def __enter__(self) -> Self:
+        self._before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.most = self._before[1]
+        self._allow(self.most)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._allow(self._before[0])
+
+    @contextmanager
+    def as_before(self) -> Iterator[None]:
+        """So many as before, for who is started meanwhile: some close all that they may have, or count on select(2)."""
+        self._allow(self._before[0])
+        try:
+            yield
+        finally:
+            self._allow(self.most)
+
+    def _allow(self, soft: int) -> None:
+        with suppress(OSError, ValueError):  # the system's own limit (fs.nr_open) has been lowered since
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, self.most))
 
 
 @contextmanager
@@ -140,18 +174,41 @@ def _given(descriptors: tuple[int, int, int]) -> list[tuple[int, int, int]]:
 
 
 def watched(pid: int) -> int:
-    """A descriptor that becomes readable when the child PID ends (pidfd_open(2)). Raises CannotRun before Linux 5.3."""
+    """A descriptor that becomes readable when the child PID ends (pidfd_open(2)).
+
+    Raises CannotRun before Linux 5.3, and OutOfDescriptors.
+    """
     try:
         return os.pidfd_open(pid)
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise OutOfDescriptors from error
         raise CannotRun(
             "processes", f"cannot be waited for by this kernel ({os.strerror(error.errno or 0)})"
         ) from error
 
 
+def ends_within(poll: select.poll, seconds: float) -> bool:
+    """Whether the one process that POLL waits for ends within SECONDS; also after them, while nobody was here to see.
+
+    Who is stopped (SIGSTOP) comes back when all time is over, and has not looked yet.
+    """
+    return bool(poll.poll(min(seconds * 1000, _LONGEST)) or poll.poll(0))
+
+
 def reap(pid: int) -> tuple[Ending, resource.struct_rusage]:
-    """How the child PID ended, which it has, or is about to; and what it used."""
-    _, status, usage = os.wait4(pid, 0)
+    """How the child PID ended, which it has, or is about to; and what it used.
+
+    Raises CannotRun where that does not come: a process that is traced belongs to who traces it, and not to its parent,
+    after its end as well (ptrace(2)); and one that waits for a disk, or is frozen, is not killed before that is over.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while not (found := os.wait4(pid, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            why = "cannot be put away after its end: it is traced, or frozen, or waits for a disk"
+            raise CannotRun(f"process {pid}", why)
+        time.sleep(_PAUSE)
+    _, status, usage = found
     code = os.waitstatus_to_exitcode(status)
     return (Ending(status=code) if code >= 0 else Ending(signal=-code)), usage
 
@@ -179,14 +236,13 @@ def run(prepared: Prepared, null: int, timeout: float) -> Sample:
 
 
 def _run(prepared: Prepared, descriptors: tuple[int, int, int], timeout: float) -> Sample:
-    milliseconds = min(timeout * 1000, _LONGEST)
     poll = select.poll()
     start = time.monotonic_ns()
     pid = spawn(prepared, descriptors)
     descriptor = watched(pid)
     try:
         poll.register(descriptor, select.POLLIN)
-        ended = poll.poll(milliseconds)
+        ended = ends_within(poll, timeout)
         stop = time.monotonic_ns()
     finally:
         os.close(descriptor)

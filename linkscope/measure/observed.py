@@ -78,14 +78,17 @@ def _follow(pid: int, read: dict[int, bool], output: _Output, deadline: float) -
     try:
         for descriptor in (watched, *read):
             poll.register(descriptor, select.POLLIN)
-        while not output.is_too_much and (left := deadline - time.monotonic()) > 0:
-            ready = {descriptor for descriptor, _ in poll.poll(left * 1000)}
+        while not output.is_too_much:
+            left = deadline - time.monotonic()
+            ready = {descriptor for descriptor, _ in poll.poll(max(0, left) * 1000)}
             for descriptor in ready & read.keys():
                 if not output.take(descriptor, errors=read[descriptor]):
                     poll.unregister(descriptor)
             # What it wrote before it ended is all there by now; a child of it may go on writing for ever.
             if watched in ready and not ready & read.keys():
                 return True
+            if left <= 0 and watched not in ready:  # looked at once more: who was stopped has seen nothing meanwhile
+                return False
         return False
     finally:
         os.close(watched)
@@ -141,57 +144,60 @@ class _Stage(msgspec.Struct):
 
     def give_away(self) -> None:
         """Close what only the program needs."""
-        while self.away:
-            os.close(self.away.pop())
+        _close(self.away)
 
 
 @contextmanager
 def _stage(surroundings: Surroundings, path: str | None) -> Iterator[_Stage]:
+    away: list[int] = []
     with ExitStack() as closed:
         source = closed.enter_context(fed(path, closed.enter_context(launch.nowhere())))
+        closed.callback(_close, away)
         if surroundings == "terminal":
-            stage = _terminal(closed)
+            stage = _terminal(closed, away)
             if path is not None:
                 stage.given = (source, *stage.given[1:])
         else:
-            output, given_output = _pipe(closed)
-            errors, given_errors = _pipe(closed)
+            output, given_output = _pipe(closed, away)
+            errors, given_errors = _pipe(closed, away)
             if surroundings == "silent-input":
-                source, silence = _pipe(closed)
-                closed.callback(os.close, silence)
-            stage = _Stage(
-                (source, given_output, given_errors), {output: False, errors: True}, [given_output, given_errors]
-            )
-        closed.callback(stage.give_away)
+                silence: list[int] = []
+                closed.callback(_close, silence)
+                source, _ = _pipe(closed, silence)
+            stage = _Stage((source, given_output, given_errors), {output: False, errors: True}, away)
         yield stage
 
 
-def _pipe(closed: ExitStack) -> tuple[int, int]:
+def _close(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
+
+
+def _pipe(closed: ExitStack, away: list[int]) -> tuple[int, int]:
+    """A pipe whose one end is closed with CLOSED; the other one, to write to it, is put to AWAY."""
     reading, writing = map(aside, os.pipe())
     closed.callback(os.close, reading)
+    away.append(writing)
     return reading, writing
 
 
-def _terminal(closed: ExitStack) -> _Stage:
-    """A terminal of usual size. It is open here too, so that it does not hang up before the program opens it."""
+def _terminal(closed: ExitStack, away: list[int]) -> _Stage:
+    """A terminal of usual size. It is open here too, so that it does not hang up before the program opens it.
+
+    Raises OSError where it has no name here, as in a changed root.
+    """
     import termios
 
     here, there = map(aside, os.openpty())
     closed.callback(os.close, here)
+    away.append(there)
     with suppress(OSError):
         termios.tcsetwinsize(there, _LINES_AND_COLUMNS)
-    return _Stage((there, there, there), {here: True}, [there], os.ttyname(there))
+    return _Stage((there, there, there), {here: True}, away, os.ttyname(there))
 
 
 def _ports(pids: list[int]) -> tuple[int, ...]:
     """The TCP ports on which one of these processes waits for connections."""
-    from linkscope.process.family.descriptors import descriptors_of
-    from linkscope.process.family.sockets import SocketTables
+    from linkscope.measure.ports import listening
 
-    found: set[int] = set()
-    for pid in pids:
-        sockets = {descriptor.inode for descriptor in descriptors_of(pid) if descriptor.kind == "socket"}
-        for socket in SocketTables().sockets_of(pid, sockets).values():
-            if socket.family == "tcp" and socket.listens:
-                found.add(int(socket.local.rpartition(":")[2]))
-    return tuple(sorted(found))
+    return tuple(listening(pids))

@@ -97,8 +97,11 @@ def is_free(port: int) -> bool:
 def await_free(port: int) -> None:
     """Wait until a server could listen on PORT, 2 s at most. Raises PortTaken, with who has it."""
     deadline = time.monotonic() + _UNTIL_FREE
-    while not is_free(port):
-        if time.monotonic() > deadline:
+    while True:
+        is_last = time.monotonic() > deadline
+        if is_free(port):
+            return
+        if is_last:
             raise PortTaken(port, holder_of(port))
         time.sleep(_PAUSE)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -15,7 +17,7 @@ from linkscope.measure.launch import Prepared, Sample
 from linkscope.measure.leftovers import Leftovers, none_left
 from linkscope.measure.pagecache import read_anew
 from linkscope.measure.spread import FEWEST, spread
-from linkscope.measure.trial import bad_ending, hangs_later
+from linkscope.measure.trial import failure_later
 
 WARM_UPS = 3
 LEAST, MOST = 20, 1000  # rounds, where nobody says how many
@@ -59,7 +61,8 @@ def run_rounds(
     random number generator that starts with the number of the round (a rotation would let each program follow the same
     other one always, and find the caches as that one left them). Before all that the files are read anew (pagecache).
 
-    A program that fails in the middle is left out from then on, with its failure; the others go on. Raises CannotRun.
+    A program that fails in the middle, or leaves processes behind, is left out from then on, with its failure; the
+    others go on. Raises CannotRun.
     """
     takers = [_Taker(Prepared(command), bounds.timeout) for command in commands]
     for path in {command.path for command in commands}:
@@ -72,7 +75,7 @@ def run_rounds(
         done = 0
         progress(done)
         start = time.monotonic()
-        while not _is_enough(takers, done, rounds, time.monotonic() - start):
+        while not is_enough(takers, done, rounds, start, BUDGET):
             _round(takers, done, null, leftovers)
             done += 1
             progress(done)
@@ -88,43 +91,77 @@ class _Taker:
         self.samples: list[Sample] = []
         self.failure: RunFailed | None = None
 
-    def take(self, null: int) -> None:
-        """Run it once; after a failure no more."""
-        command = self._prepared.command
+    @property
+    def seconds(self) -> list[float]:
+        """What its runs took."""
+        return [sample.seconds for sample in self.samples]
+
+    def take(self, null: int, leftovers: Leftovers) -> None:
+        """Run it once, and wait until all of it is gone; after a failure no more."""
         try:
             sample = launch.run(self._prepared, null, self._timeout)
         except RunFailed as failure:  # the file may have gone meanwhile
             self.failure = failure
             return
-        if sample.ending.is_overdue:
-            self.failure = hangs_later(command.path, self._timeout)
-        else:
-            self.failure = bad_ending(command, sample.ending)
+        self.failure = failure_later(self._prepared.command, sample.ending, self._timeout, leftovers)
         if self.failure is None:
             self.samples.append(sample)
 
 
 def _round(takers: Sequence[_Taker], number: int, null: int, leftovers: Leftovers) -> None:
-    order = [taker for taker in takers if taker.failure is None]
+    for taker in in_turn(takers, number):
+        taker.take(null, leftovers)
+
+
+# --- What programs and servers have in common -------------------------------------------------------------------------
+
+
+class Runner(Protocol):
+    """Who runs again and again, until it fails."""
+
+    failure: RunFailed | None
+
+    @property
+    def seconds(self) -> Sequence[float]:
+        """What it took, by rounds."""
+
+
+_Runner = TypeVar("_Runner", bound=Runner)
+
+
+def in_turn(runners: Sequence[_Runner], number: int) -> list[_Runner]:
+    """Those that have not failed, in the order of the round NUMBER, which is one of chance and the same each time."""
+    order = [runner for runner in runners if runner.failure is None]
     random.Random(number).shuffle(order)
-    for taker in order:
-        taker.take(null)
-        leftovers.end()
+    return order
 
 
-def _is_enough(takers: Sequence[_Taker], done: int, rounds: int | None, seconds: float) -> bool:
-    going_on = [taker for taker in takers if taker.failure is None]
+def is_enough(
+    runners: Sequence[Runner],
+    done: int,
+    wanted: int | None,
+    since: float,
+    budget: float,
+    limit: float = math.inf,
+) -> bool:
+    """Whether no further round is to come after DONE ones, the first of which began at SINCE (time.monotonic()).
+
+    wanted: how many; None: until every median is known well, or it takes too long. budget, limit: seconds that all of
+    them may take, once there are enough for a comparison, and however few there are.
+    """
+    going_on = [runner for runner in runners if runner.failure is None]
     if not going_on:
         return True
-    if rounds is not None:
-        return done >= rounds
+    if wanted is not None:
+        return done >= wanted
+    seconds = time.monotonic() - since
     if done < FEWEST:
-        return False
-    if done >= MOST or seconds > BUDGET:
+        return done > 0 and seconds > limit
+    if done >= MOST or seconds > budget:
         return True
-    return done >= LEAST and done % _BETWEEN_LOOKS == 0 and all(_is_precise(taker) for taker in going_on)
+    return done >= LEAST and done % _BETWEEN_LOOKS == 0 and all(_is_precise(runner.seconds) for runner in going_on)
 
 
-def _is_precise(taker: _Taker) -> bool:
-    found = spread([sample.seconds for sample in taker.samples])
+def _is_precise(seconds: Sequence[float]) -> bool:
+    found = spread(seconds)
     return max(found.high - found.median, found.median - found.low) <= _PRECISE * found.median

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from linkscope.errors import Died, Failed, NotServing, ProcessUnreadable
+from linkscope.errors import Died, Failed, NotHeld, NotServing, ProcessUnreadable
 from linkscope.measure import ports
 from linkscope.measure.command import Command
-from linkscope.measure.launch import Ending, Prepared, nowhere, reap, spawn_apart, watched
+from linkscope.measure.launch import Ending, ManyFiles, Prepared, nowhere, reap, spawn_apart, watched
 from linkscope.measure.leftovers import Leftovers, children_of
 from linkscope.measure.memory import memory_of_all
 from linkscope.measure.observed import last_line
@@ -34,6 +34,7 @@ _PAUSE = 0.0002  # seconds between two looks whether they have ended
 _LOOK, _ALIKE, _REST = 0.03, 3, 2.0  # seconds between looks, so many of which must be alike, within so many
 _PIPE = 1 << 20  # bytes that a server may write to its standard error before anybody reads them
 _KEPT = 4096  # bytes of standard error
+_FILES, _FILES_BESIDE = 4, 32  # open here: of each server its errors, its end and two tries to connect; of all others
 
 
 class Manner(msgspec.Struct, frozen=True):
@@ -50,6 +51,17 @@ class Manner(msgspec.Struct, frozen=True):
 _USUAL = Manner()
 
 
+class _Stage(msgspec.Struct, frozen=True):
+    """What all servers of a group are started with. null: of /dev/null. errors: a place for where each is to complain.
+
+    Both are low numbers: posix_spawn(3) takes none that lies above the limit with which it starts a program.
+    """
+
+    null: int
+    errors: int
+    files: ManyFiles
+
+
 class Running:
     """A server that was started. port: where it should take connections. ending: how it ended, None while it has not.
 
@@ -57,7 +69,7 @@ class Running:
     made before it starts, or after it has answered, is not made between: that would be in its time.
     """
 
-    def __init__(self, command: Command, port: int, null: int, manner: Manner) -> None:
+    def __init__(self, command: Command, port: int, stage: _Stage, manner: Manner) -> None:
         self.command = command
         self.port = port
         self.ending: Ending | None = None
@@ -67,14 +79,17 @@ class Running:
         self._watched: int | None = None
         prepared = Prepared(ports.told(command, port))
         self._errors, given = _wide_pipe()
-        self.started = time.monotonic()
+        os.dup2(given, stage.errors, inheritable=False)
+        os.close(given)
         try:
-            self.pid = manner.start(prepared, (null, null, given))
+            with stage.files.as_before():
+                self.started = time.monotonic()
+                self.pid = manner.start(prepared, (stage.null, stage.null, stage.errors))
         except BaseException:
             self.close()
             raise
         finally:
-            os.close(given)
+            os.dup2(stage.null, stage.errors, inheritable=False)  # only the server is to have it
 
     def pause(self, seconds: float) -> None:
         """Wait so long; what the server writes to its standard error is read meanwhile, and its end is noticed."""
@@ -91,7 +106,7 @@ class Running:
     def notice(self) -> None:
         """Look whether it has ended."""
         if self.ending is None and _readable([self._end], 0):
-            with contextlib.suppress(ChildProcessError):  # `Leftovers.alive` was a moment faster
+            with contextlib.suppress(ChildProcessError):  # `Leftovers.end` was a moment faster
                 self.ending = reap(self.pid)[0]
             self.ending = self.ending or Ending()
 
@@ -193,13 +208,13 @@ class Group:
 
     def _ready(self, server: Running, deadline: float, seconds: float) -> float:
         while True:
+            is_last = time.monotonic() > deadline  # and is tried once more: who was stopped has not tried meanwhile
             connection = ports.connected(server.port)
-            now = time.monotonic()
-            took = now - server.started
+            took = time.monotonic() - server.started
             if connection is not None:
                 connection.close()
                 return took
-            if now > deadline:
+            if is_last:
                 raise self._late(server, seconds)
             server.pause(min(_FINE * took, _LONGEST))
             if server.ending is not None and (server.has_failed or not self.processes()):
@@ -220,7 +235,7 @@ class Group:
         """
         deadline = time.monotonic() + _REST
         seen: list[tuple[list[int], int]] = []
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline or len(seen) < _ALIKE:
             for server in self.servers:
                 server.pause(_LOOK / len(self.servers))
             processes = self.processes()
@@ -282,12 +297,20 @@ def _resident(processes: Sequence[int]) -> int:
 
 @contextlib.contextmanager
 def running(command: Command, numbers: Sequence[int], leftovers: Leftovers, manner: Manner = _USUAL) -> Iterator[Group]:
-    """A server on each of the ports NUMBERS, until the end of the block. Raises NotStarted, CannotRun."""
+    """A server on each of the ports NUMBERS, until the end of the block. Raises NotStarted, CannotRun.
+
+    Raises NotHeld where these are more than this process may have files open for.
+    """
     group = Group(leftovers, manner)
-    with nowhere() as null:
+    with nowhere() as null, nowhere() as errors, ManyFiles() as files:
+        stage = _Stage(null, errors, files)
+        needed = _FILES * len(numbers) + _FILES_BESIDE
+        if needed > files.most:
+            reason = f"so many take {needed} open files here, and no more than {files.most} are allowed (ulimit -Hn)"
+            raise NotHeld(command.path, reason)
         try:
             for port in numbers:
-                group.servers.append(Running(command, port, null, manner))
+                group.servers.append(Running(command, port, stage, manner))
             yield group
         finally:
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 
@@ -14,14 +13,11 @@ from linkscope.measure.command import Bounds, Command
 from linkscope.measure.launch import spawn
 from linkscope.measure.leftovers import Leftovers, none_left
 from linkscope.measure.pagecache import read_anew
-from linkscope.measure.rounds import LEAST, MOST
+from linkscope.measure.rounds import in_turn, is_enough
 from linkscope.measure.serving import Manner, running
-from linkscope.measure.spread import FEWEST, spread
 
 WARM_UPS = 1
 _BUDGET, _LIMIT = 5.0, 60.0  # seconds for all rounds: once there are enough for a comparison, and however few there are
-_PRECISE = 0.01  # of the median: how far its bounds may lie from it when there are enough rounds
-_BETWEEN_LOOKS = 10  # rounds
 
 
 class Starts(msgspec.Struct, frozen=True):
@@ -70,7 +66,7 @@ def start_rounds(
         done = 0
         progress(done)
         start = time.monotonic()
-        while not _is_enough(starters, done, rounds, time.monotonic() - start):
+        while not is_enough(starters, done, rounds, start, _BUDGET, _LIMIT):
             _round(starters, done, leftovers)
             done += 1
             progress(done)
@@ -104,25 +100,5 @@ class _Starter:
 
 
 def _round(starters: Sequence[_Starter], number: int, leftovers: Leftovers) -> None:
-    order = [starter for starter in starters if starter.failure is None]
-    random.Random(number).shuffle(order)
-    for starter in order:
+    for starter in in_turn(starters, number):
         starter.take(leftovers)
-
-
-def _is_enough(starters: Sequence[_Starter], done: int, rounds: int | None, seconds: float) -> bool:
-    going_on = [starter for starter in starters if starter.failure is None]
-    if not going_on:
-        return True
-    if rounds is not None:
-        return done >= rounds
-    if done < FEWEST:
-        return done > 0 and seconds > _LIMIT
-    if done >= MOST or seconds > _BUDGET:
-        return True
-    return done >= LEAST and done % _BETWEEN_LOOKS == 0 and all(_is_precise(starter) for starter in going_on)
-
-
-def _is_precise(starter: _Starter) -> bool:
-    found = spread(starter.seconds)
-    return max(found.high - found.median, found.median - found.low) <= _PRECISE * found.median

@@ -34,6 +34,7 @@ from linkscope.measure.leftovers import Leftovers, none_left
 from linkscope.measure.observed import Observed, Surroundings, observed
 
 _GRACE = 0.3  # seconds for processes that are about to end as well, as the rest of a pipeline
+_GRACE_LATER = 2.0
 _PAUSE = 0.005
 _PATIENCE = 1.0  # seconds after which a program that failed at once is said to go on
 _BUSY = 0.1  # of its time: what computes more does not just wait
@@ -52,7 +53,7 @@ def trial(command: Command, bounds: Bounds) -> Observed:
             seen = observed(prepared, "nothing", bounds.timeout, bounds.output, leftovers)
         except NotStarted as error:
             raise _explained(error) from error
-        left = _left_after_a_moment(leftovers)
+        left = _left_after_a_moment(leftovers, _GRACE)
         leftovers.end()
         failure = failure_of(command, seen, bounds)
         if failure is not None:
@@ -78,13 +79,23 @@ def bad_ending(command: Command, ending: Ending, last_line: str = "") -> RunFail
     return None if ending.is_one_of(command.accepted) else Failed(command.path, ending.status or 0, last_line)
 
 
-def hangs_later(path: str, timeout: float) -> Hangs:
-    """What is said of a program that did not end in time, whose trial did.
+def failure_later(command: Command, ending: Ending, timeout: float, leftovers: Leftovers) -> RunFailed | None:
+    """What was wrong with a run that ended so, whose program's trial came to a good end; None of a good end.
 
-    Runs that are measured share the session of this process (launch.py), and with it its terminal: who reads from it
-    there is stopped (SIGTTIN, credentials(7)).
+    Whatever the run has left is ended. It has more time for its own end than after a trial: what left nothing there has
+    hardly changed its mind, and a busy machine may be slow. Raises CannotRun.
     """
-    return Hangs(path, timeout, "its first run did; perhaps it asks the terminal, which that one did not have")
+    left = _left_after_a_moment(leftovers, _GRACE_LATER)
+    leftovers.end()
+    if ending.is_overdue:
+        return hangs_later(command.path, timeout)
+    failure = bad_ending(command, ending)
+    return LeavesProcesses(command.path, tuple(left)) if left and failure is None else failure
+
+
+def hangs_later(path: str, timeout: float) -> Hangs:
+    """What is said of a program that did not end in time, whose trial did."""
+    return Hangs(path, timeout, "its first run did")
 
 
 def name_of(number: int) -> str:
@@ -104,8 +115,8 @@ def _hint(seen: Observed) -> str:
     return "it waits, and hardly computes; a server is measured with --serve"
 
 
-def _left_after_a_moment(leftovers: Leftovers) -> list[tuple[str, int]]:
-    deadline = time.monotonic() + _GRACE
+def _left_after_a_moment(leftovers: Leftovers, seconds: float) -> list[tuple[str, int]]:
+    deadline = time.monotonic() + seconds
     while (left := leftovers.alive()) and time.monotonic() < deadline:
         time.sleep(_PAUSE)
     return left

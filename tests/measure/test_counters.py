@@ -14,7 +14,7 @@ from statistics import median
 
 import pytest
 
-from linkscope.errors import Failed, Hangs
+from linkscope.errors import Failed, Hangs, LeavesProcesses
 from linkscope.measure.command import Bounds
 from linkscope.measure.counters import counts, reason
 from linkscope.measure.peak import peak_rss
@@ -134,19 +134,39 @@ print(json.dumps([found.minor_faults, found.notes]))
 def test_an_ordinary_user_gets_what_perf_gives_to_one(require_tool: Callable[[str], str], touches: Path) -> None:
     """With kernel.perf_event_paranoid at 2, Linux's own setting: faults in user mode, which perf calls `:u`."""
     perf = require_tool("perf")
-    if os.geteuid():
-        raise Unavailable("only root can become another user")
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        program = shutil.copy(touches, folder)
-        argv = [sys.executable, "-c", _AS_NOBODY, program, str(NOBODY)]
-        said = subprocess.run(argv, capture_output=True, text=True, check=True)
-    faults, notes = json.loads(said.stdout)
+    faults, notes = _as_nobody(touches, 0o755)
     if any("getrusage" in note for note in notes):
         assert faults >= 2000
         return
     event = "minor-faults:u" if any("own code" in note for note in notes) else "minor-faults"
     assert _are_alike(faults, _perf(perf, touches, "2000", event=event))
+
+
+def test_a_set_user_id_program_has_the_faults_that_the_kernel_tells_its_parent(
+    require_tool: Callable[[str], str], touches: Path
+) -> None:
+    """To an ordinary user: the events are taken away as it starts, and say that nothing has happened."""
+    said = subprocess.run([require_tool("/usr/bin/time"), "-f", "%R", touches, "2000"], capture_output=True, text=True)
+    faults, notes = _as_nobody(touches, 0o4755)
+    assert faults == pytest.approx(int(said.stderr.split()[-1]), abs=60)
+    assert any(note.startswith("page faults are those of getrusage(2)") for note in notes)
+    assert not any("own code" in note for note in notes)
+
+
+def _as_nobody(touches: Path, mode: int) -> tuple[int, list[str]]:
+    """Minor faults and notes that an ordinary user gets of a copy that belongs to root, and has this MODE."""
+    if os.geteuid():
+        raise Unavailable("only root can become another user")
+    with tempfile.TemporaryDirectory() as folder:
+        if mode & 0o4000 and os.statvfs(folder).f_flag & os.ST_NOSUID:
+            raise Unavailable(f"nobody gets rights from a file in {folder} (nosuid)")
+        os.chmod(folder, 0o755)
+        program = shutil.copy(touches, folder)
+        os.chmod(program, mode)
+        argv = [sys.executable, "-c", _AS_NOBODY, program, str(NOBODY)]
+        said = subprocess.run(argv, capture_output=True, text=True, check=True)
+    faults, notes = json.loads(said.stdout)
+    return faults, notes
 
 
 @pytest.mark.parametrize(
@@ -175,7 +195,8 @@ def test_a_run_that_fails_is_not_counted(tmp_path: Path) -> None:
 
 def test_counting_leaves_nothing_behind(tmp_path: Path) -> None:
     before = os.listdir("/proc/self/fd")
-    counts(command(script(tmp_path, "program", "sleep 1000 & echo $! > $1"), tmp_path / "left"), BOUNDS)
+    with pytest.raises(LeavesProcesses):
+        counts(command(script(tmp_path, "program", "sleep 1000 & echo $! > $1"), tmp_path / "left"), BOUNDS)
     assert os.listdir("/proc/self/fd") == before
     assert not runs(int((tmp_path / "left").read_text()))
 

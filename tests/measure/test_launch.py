@@ -4,16 +4,17 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from linkscope.errors import NotStarted
+from linkscope.errors import CannotRun, NotStarted, OutOfDescriptors
 from linkscope.measure import launch
 from linkscope.measure.command import Command
 from linkscope.measure.launch import Ending, Prepared, Sample
-from linkscope.measure.leftovers import none_left
+from linkscope.measure.leftovers import has_children, none_left
 from tests.measure.nasty import command, numbers_in, python, runs, script
 
 # Computes until it has used so many seconds of processor time, by its own account, half of them in the kernel.
@@ -166,6 +167,80 @@ def test_a_run_leaves_no_descriptor_open_here(tmp_path: Path) -> None:
     with pytest.raises(NotStarted):
         _run(tmp_path / "nothing")
     assert os.listdir("/proc/self/fd") == before
+
+
+# Its child, in a session of its own, becomes its tracer (ptrace(2)), and does nothing about its end.
+_IS_TRACED = """
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <unistd.h>
+int main(void) {
+    int told[2];
+    char byte;
+    prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
+    if (pipe(told)) return 1;
+    if (!fork()) {
+        setsid();
+        byte = ptrace(PTRACE_SEIZE, getppid(), 0, 0) ? 'n' : 'y';
+        if (write(told[1], &byte, 1) != 1) return 1;
+        for (;;) pause();
+    }
+    if (read(told[0], &byte, 1) != 1) return 1;
+    return byte != 'y';
+}
+"""
+
+
+def test_whose_end_another_process_keeps_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linkscope.measure.launch._PATIENCE", 0.3)
+    with pytest.raises(CannotRun, match=r"process \d+: cannot be put away after its end: it is traced"):
+        _run(_compiled(tmp_path, _IS_TRACED))
+    assert not has_children()
+
+
+def test_who_has_no_descriptor_for_it_is_told_so() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with none_left(), launch.nowhere() as null:
+        pid = launch.spawn(Prepared(command("/bin/true")), (null, null, null))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            with pytest.raises(OutOfDescriptors):
+                launch.watched(pid)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+_WHILE_STOPPED = """
+import os, sys
+from linkscope.measure import launch
+from linkscope.measure.command import Bounds, Command
+from linkscope.measure.leftovers import none_left
+from linkscope.measure.trial import trial
+command = Command("/bin/sleep", ("0.6",), ())
+ways = {
+    "trial": lambda: trial(command, Bounds(timeout=1.5)),
+    "run": lambda: launch.run(launch.Prepared(command), null, 1.5),
+}
+with none_left(), launch.nowhere() as null:
+    print("ready", flush=True)
+    print(ways[sys.argv[1]]().ending.status)
+"""
+
+
+@pytest.mark.parametrize("way", ["trial", "run"])
+def test_who_measures_may_be_stopped_meanwhile(way: str) -> None:
+    """The program has ended in time, and nobody was there to see it."""
+    words = [sys.executable, "-c", _WHILE_STOPPED, way]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        time.sleep(0.3)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2.5)
+        process.send_signal(signal.SIGCONT)
+        assert process.communicate(timeout=60)[0] == "0\n"
 
 
 def test_a_large_timeout_is_not_too_large_for_the_kernel(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 """A trial run tells apart what keeps a program from being measured, and leaves nothing of it behind."""
 
+import errno
+import os
+import resource
 import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import NoReturn, get_args
 
 import pytest
 
@@ -15,10 +19,14 @@ from linkscope.errors import (
     NeedsInput,
     NeedsTerminal,
     NotStarted,
+    OutOfDescriptors,
     RunFailed,
     WritesTooMuch,
 )
 from linkscope.measure.command import Bounds, Command
+from linkscope.measure.launch import Prepared
+from linkscope.measure.leftovers import none_left
+from linkscope.measure.observed import Surroundings, observed
 from linkscope.measure.trial import name_of, trial
 from tests.measure.nasty import command, numbers_in, python, runs, script
 
@@ -193,6 +201,46 @@ def test_a_trial_that_hangs_takes_no_longer_than_it_may(tmp_path: Path) -> None:
 def test_the_environment_is_the_commands_and_nothing_else(tmp_path: Path) -> None:
     program = script(tmp_path, "program", 'test "$WORD" = "a b" && test -z "$HOME"')
     assert trial(Command(str(program), (), (("WORD", "a b"),)), LONG).ending.status == 0
+
+
+def test_where_files_cannot_be_opened_nothing_stays_open(tmp_path: Path) -> None:
+    """However many there may be: for the first pipe, for a part of them, or for all."""
+    program = Prepared(command(script(tmp_path, "program", "exit 0")))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    failures = 0
+    for surroundings in get_args(Surroundings):
+        trial(program.command, LONG)  # imports what it needs
+        before = os.listdir("/proc/self/fd")
+        for more in range(16):
+            with none_left() as leftovers:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (_lowest_free() + more, hard))
+                try:
+                    observed(program, surroundings, 30, 1 << 20, leftovers)
+                except (OSError, OutOfDescriptors):
+                    failures += 1
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert os.listdir("/proc/self/fd") == before, (surroundings, more)
+    assert 3 <= failures < 3 * 16
+
+
+def _lowest_free() -> int:
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    os.close(descriptor)
+    return descriptor
+
+
+def test_a_terminal_without_a_name_does_not_stay_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the root was changed, and /dev/pts is another one."""
+
+    def nameless(_descriptor: int) -> NoReturn:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(os, "ttyname", nameless)
+    before = os.listdir("/proc/self/fd")
+    with none_left() as leftovers, pytest.raises(FileNotFoundError):
+        observed(Prepared(command("/bin/true")), "terminal", 30, 1 << 20, leftovers)
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_signals_have_their_names() -> None:
