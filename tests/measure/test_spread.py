@@ -11,7 +11,8 @@ import pytest
 
 from linkscope.measure.command import Bounds
 from linkscope.measure.rounds import run_rounds
-from linkscope.measure.spread import FEWEST, differ, spread
+from linkscope.measure.spread import FEWEST, PAGE, differ, least_apart, noise_of_one_more, spread
+from linkscope.model.compare import Copies
 from tests.measure.nasty import command
 
 # Ranks of the values that bound a median with 99 %, as textbooks of nonparametric statistics print them (Conover,
@@ -87,6 +88,36 @@ def test_a_difference_below_three_percent_is_none_however_sure_it_is() -> None:
     assert differ([value * 1.031 for value in values], values).is_real
     assert not differ(values, [value * 1.029 for value in values]).is_real
     assert differ(values, [value * 1.031 for value in values]).is_real
+
+
+def test_what_is_sure_and_small_is_told_from_noise() -> None:
+    values = [1.0 + number / 1e6 for number in range(1000)]
+    small = differ([value * 1.029 for value in values], values)
+    assert small.is_sure_and_small
+    assert small.share == pytest.approx(0.029, rel=0.05)
+    assert differ(values, [value * 1.029 for value in values]).share == pytest.approx(small.share, rel=0.05)
+    assert not differ(values, values).is_sure_and_small
+    assert not differ([value * 1.031 for value in values], values).is_sure_and_small
+    noise = random.Random(1)
+    assert not differ([noise.gauss(1.01, 0.3) for _ in range(50)], values[:50]).is_sure_and_small
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "noise", "least"),
+    [(10 * PAGE, 9 * PAGE, 0, PAGE), (1000 * PAGE, 900 * PAGE, 5, 30 * PAGE), (1000, 900 * PAGE, 99 * PAGE, 99 * PAGE)],
+)
+def test_memory_is_apart_by_its_noise_by_three_percent_and_by_a_page(
+    one: int, other: int, noise: int, least: int
+) -> None:
+    assert least_apart(one, other, noise) == least_apart(other, one, noise) == pytest.approx(least)
+
+
+def test_the_cost_of_one_more_is_wrong_by_what_both_ends_of_its_slope_are() -> None:
+    few, many = (
+        Copies(count=count, rss=0, pss=0, private=0, page_tables=0, noise=noise, moment="exit")
+        for count, noise in ((1, 30), (16, 120))
+    )
+    assert noise_of_one_more(few, many) == 10
 
 
 def test_few_rounds_show_no_difference() -> None:

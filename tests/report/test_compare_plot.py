@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Annotation
 
 from linkscope.model.compare import CompareDocument, Part
 from linkscope.report.compare import plot
@@ -131,6 +132,14 @@ def test_lines_go_through_the_memory_of_each_number_of_copies() -> None:
     plot._memory(axes, _subjects(document([program("a", run=run(pss=2 << 20, more=1 << 20))])))
     (line,) = axes.lines
     assert line.get_xydata().tolist() == [[1, 2], [4, 5], [16, 17]]  # type: ignore[union-attr]
+
+
+def test_a_name_is_tied_to_where_its_own_line_ends() -> None:
+    axes = _axes()
+    programs = [program("a", run=run()), program("b", run=run(copies=run().copies[:2]))]
+    plot._memory(axes, _subjects(document(programs)))
+    ends = {text.get_text(): text.xy[0] for text in axes.texts if isinstance(text, Annotation)}
+    assert ends == {"a": 16, "b": 4}
 
 
 def test_an_error_bar_reaches_from_the_low_to_the_high_end() -> None:

@@ -281,6 +281,37 @@ def test_a_bar_of_many_copies_shows_the_first_and_what_the_others_add() -> None:
     assert "what 15 more add" in legend
 
 
+def test_bars_of_many_copies_are_of_as_many_as_all_came_to() -> None:
+    """And the mark of the best stands where the verdict compares."""
+
+    def copies(sums: dict[int, int]) -> list[Copies]:
+        return [Copies(count=n, rss=p, pss=p, private=p, page_tables=0, moment="exit") for n, p in sums.items()]
+
+    programs = [
+        program("a", run=run(copies=copies({1: 10 << 20, 4: 30 << 20, 16: 60 << 20}))),
+        program("b", run=run(copies=copies({1: 15 << 20, 4: 60 << 20}))),
+        program("c"),
+    ]
+    first, second, third, legend = _bar_lines(list(chart.memory(programs, ["a", "b", "c"], Page())))
+    assert (first.count("█"), first.count("▒")) == (10, 20)
+    assert (second.count("█"), second.count("▒")) == (15, 45)
+    assert third.split() == ["c", "–"]
+    assert "what 3 more add" in legend
+    many = verdict("memory-copies", programs, [30 << 20, 60 << 20, None], better="a")
+    text = _text(document(programs, [many]))
+    assert " ".join(_row(text, "PSS, 4 copies")) == "30.0 MiB * 60.0 MiB –"
+    assert _row(text, "PSS, 16 copies") == ["60.0 MiB", "–", "–"]
+
+
+def test_marks_are_those_of_places_and_not_of_names() -> None:
+    """Two names that are no UTF-8 are one text."""
+    programs = [program("caf\ufffd", path_bytes="Y2Fm6A=="), static("caf\ufffd", path_bytes="Y2Fm6Q==")]
+    sizes = msgspec.structs.replace(
+        verdict("size", programs, [one.size for one in programs]), better="caf\ufffd", best=0
+    )
+    assert _row(_text(document(programs, [sizes])), "size") == ["16 KiB *", "762 KiB"]
+
+
 def test_there_is_no_bar_of_many_copies_where_one_ran_alone() -> None:
     alone = run(copies=[Copies(count=1, rss=1, pss=1, private=1, page_tables=0, moment="exit")])
     assert not list(chart.memory([program("a", run=alone)], ["a"], Page()))
