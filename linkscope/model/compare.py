@@ -156,6 +156,15 @@ class Server(Document, frozen=True, kw_only=True):
     processes: list[ServerProcess]
     one_more_connection: int | None
 
+    def pss(self) -> int | None:
+        """Bytes of PSS of all its processes; None where these are not told."""
+        return sum(process.pss for process in self.processes) if self.processes else None
+
+    def anonymous(self) -> int | None:
+        """Bytes of them that are of no file; None where that is not told of each process."""
+        told = [process.anonymous for process in self.processes if process.anonymous is not None]
+        return sum(told) if told and len(told) == len(self.processes) else None
+
 
 class ProgramRun(Document, frozen=True, kw_only=True):
     """What was measured of one program. seconds: from its start to its end.

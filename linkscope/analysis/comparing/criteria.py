@@ -175,8 +175,7 @@ def _noise(program: Program, count: int) -> int:
 
 
 def _serving(program: Program) -> float | None:
-    server = program.run.server if program.run else None
-    return sum(process.pss for process in server.processes) if server and server.processes else None
+    return program.run.server.pss() if program.run and program.run.server else None
 
 
 def _one_more_connection(program: Program) -> float | None:

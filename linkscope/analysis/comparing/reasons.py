@@ -96,9 +96,7 @@ def anonymous_alone(program: Program) -> int | None:
 
 def anonymous_serving(program: Program) -> int | None:
     """Bytes of all processes of a server that are of no file; None where that is not told."""
-    server = program.run.server if program.run else None
-    told = [process.anonymous for process in server.processes if process.anonymous is not None] if server else []
-    return sum(told) if server and told and len(told) == len(server.processes) else None
+    return program.run.server.anonymous() if program.run and program.run.server else None
 
 
 def _anonymous(best: Program, other: Program, figure: Callable[[Program], int | None]) -> str:

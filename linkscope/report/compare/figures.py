@@ -229,15 +229,11 @@ def _typical(role: str, key: str) -> Figure:
 
 
 def _serving(program: Program) -> float | None:
-    server = program.run.server if program.run else None
-    return sum(process.pss for process in server.processes) if server else None
+    return program.run.server.pss() if program.run and program.run.server else None
 
 
 def _anonymous(program: Program) -> float | None:
-    """Of all processes of a server; None where that is not told of each."""
-    server = program.run.server if program.run else None
-    told = [process.anonymous for process in server.processes] if server else []
-    return None if not told or None in told else sum(one or 0 for one in told)
+    return program.run.server.anonymous() if program.run and program.run.server else None
 
 
 def _still_shared(program: Program) -> float | None:
