@@ -88,14 +88,9 @@ def failure_later(command: Command, ending: Ending, timeout: float, leftovers: L
     left = _left_after_a_moment(leftovers, _GRACE_LATER)
     leftovers.end()
     if ending.is_overdue:
-        return hangs_later(command.path, timeout)
+        return Hangs(command.path, timeout, "its first run did")
     failure = bad_ending(command, ending)
     return LeavesProcesses(command.path, tuple(left)) if left and failure is None else failure
-
-
-def hangs_later(path: str, timeout: float) -> Hangs:
-    """What is said of a program that did not end in time, whose trial did."""
-    return Hangs(path, timeout, "its first run did")
 
 
 def name_of(number: int) -> str:
