@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import random
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -15,9 +16,10 @@ import msgspec
 
 from linkscope.errors import NotHeld, NotStarted, ProcessUnreadable, RunFailed
 from linkscope.measure.command import Bounds, Command
+from linkscope.measure.heavier import noise
 from linkscope.measure.held import held_at_exit
 from linkscope.measure.leftovers import none_left
-from linkscope.measure.memory import Memory, available, memory_of_all
+from linkscope.measure.memory import Memory, available, memory_of, memory_of_all, past_of, peak_of_all
 from linkscope.model.compare import Copies
 from linkscope.model.quantities import size
 
@@ -25,10 +27,7 @@ Moment = Literal["exit", "serving"]
 REPEAT, LEAST = 5, 2  # of the fewest copies: without a second time nothing is known of the noise
 _PAGE = os.sysconf("SC_PAGESIZE")
 _NOTABLE = 0.1  # of a figure: what is worth a note
-_BUDGET = 2.0  # seconds for the repetitions of one number of copies
-# How far five values lie apart over how far fewer do, on the average, of a normal distribution (Tippett, On the Extreme
-# Individuals and the Range of Samples, Biometrika 17, 1925): two say little of what a third would be.
-_WIDER = {2: 2.06, 3: 1.37, 4: 1.13}
+_BUDGET = 2.0  # seconds for the repetitions of one number of copies of one program
 _SPARE = 0.9  # of the memory that is free: what copies may take
 
 
@@ -36,82 +35,202 @@ class Taken(msgspec.Struct, frozen=True):
     """What was read while some copies were there. statuses: how each ended, as waitpid(2) has it.
 
     others: processes that they had started, and that ran on. Servers are not at their end: statuses are () then.
+    peak: bytes, the sum of the most that each of all these ever had resident. had_children: whether one of the copies
+    has waited for the end of a process that it had started.
     """
 
     memory: Memory
     statuses: tuple[int, ...] = ()
     others: int = 0
+    peak: int = 0
+    had_children: bool = False
+
+
+Take = Callable[[int], Taken]
+"""Starts so many copies, reads their memory, and ends them. Raises NotHeld, RunFailed, ProcessUnreadable."""
 
 
 class CopiesMeasured(msgspec.Struct, frozen=True):
     """The memory of copies, for each number of them: medians over the repetitions.
 
     one_more_copy: bytes of PSS, see `cost_of_one_more`. noise: bytes by which the sums of PSS of repetitions lay apart,
-    or of five would have, the most of all numbers; one_more_noise: what of it is in one_more_copy. Two figures that are
-    closer together than the larger noise of both say nothing: `tells_apart`. starts: of the program, for all of it.
-    notes: what could not be measured, and why.
+    or of five would have, the most of all numbers. samples: all these sums by the number of copies, in the order of the
+    rounds, by which `heavier` compares. starts: of the program, for all of it. notes: what could not be measured, and
+    why. failure: of a program that cannot even be started (any more); None mostly.
     """
 
     copies: list[Copies]
     one_more_copy: int | None
     noise: int
-    one_more_noise: int
     starts: int
     notes: list[str]
+    samples: dict[int, list[int]]
+    failure: NotStarted | None = None
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """One of those that are measured in turn. accepted: exit codes of which nothing is said.
+
+    peak: bytes that one copy may have resident at most; None where that is not known yet.
+    """
+
+    take: Take
+    accepted: Collection[int] = (0,)
+    peak: int | None = None
 
 
 def copies(command: Command, counts: Sequence[int], bounds: Bounds, repeat: int = REPEAT) -> CopiesMeasured:
-    """The memory of COUNTS copies of a program at once, each held at the end of its life (`held`).
+    """As `copies_in_turn`, of a single program. Raises NotStarted, CannotRun, and FileUnreadable of its input."""
+    (found,) = copies_in_turn([command], counts, bounds, repeat)
+    if found.failure is not None:
+        raise found.failure
+    return found
 
-    A number is measured REPEAT times, or as often as fits into two seconds, but the smallest of them twice; a number
-    that was measured once has the noise of so many times the smallest. What cannot be measured has no figure, and a
-    note with the reason: where ptrace(2) is not permitted, where copies wait for one another, or would take more memory
-    than there is. Raises NotStarted, CannotRun, and FileUnreadable of its input. The program should have run before, so
-    that its files are in the page cache.
+
+def copies_in_turn(
+    commands: Sequence[Command],
+    counts: Sequence[int],
+    bounds: Bounds,
+    repeat: int = REPEAT,
+    peaks: Sequence[int | None] = (),
+    progress: Callable[[int], None] = lambda _count: None,
+) -> list[CopiesMeasured]:
+    """The memory of COUNTS copies of programs at once, each held at the end of its life (`held`), in their order.
+
+    For each number of copies there are REPEAT rounds, or as many as fit into two seconds for each program, but of the
+    smallest two at least; in each round every program has its turn, in an order that changes, as `run_rounds` has it.
+    So whatever other processes do meanwhile is the same for all. A number that was measured once has the noise of so
+    many times the smallest. What cannot be measured has no figure, and a note with the reason: where ptrace(2) is not
+    permitted, where copies wait for one another, or would take more memory than there is.
+
+    peaks: the most that one copy of each has resident, in bytes, where that is known. progress: is called with each
+    number of copies before it is measured. Raises CannotRun, and FileUnreadable of an input. The programs should have
+    run before, so that their files are in the page cache.
     """
-    found = measured(
-        lambda count: _taken(command, count, bounds), counts, "exit", bounds.timeout, repeat, command.accepted
-    )
-    return msgspec.structs.replace(found, notes=[*_rights(command), *found.notes])
+
+    def subject(number: int, command: Command) -> Subject:
+        peak = peaks[number] if number < len(peaks) else None
+        return Subject(lambda count: _taken(command, count, bounds), command.accepted, peak)
+
+    subjects = [subject(number, command) for number, command in enumerate(commands)]
+    found = measured(subjects, counts, "exit", bounds.timeout, repeat, progress)
+    return [
+        msgspec.structs.replace(one, notes=[*_rights(command), *one.notes])
+        for command, one in zip(commands, found, strict=True)
+    ]
 
 
 def measured(
-    take: Callable[[int], Taken],
+    subjects: Sequence[Subject],
     counts: Sequence[int],
     moment: Moment,
     seconds: float,
     repeat: int,
-    accepted: Collection[int] = (0,),
-) -> CopiesMeasured:
-    """What TAKE says of each number of copies, several times within SECONDS each, up to the first that fails.
+    progress: Callable[[int], None] = lambda _count: None,
+) -> list[CopiesMeasured]:
+    """What the SUBJECTS have of each number of copies, in turn, several times within SECONDS each.
 
-    accepted: exit codes of which nothing is said. TAKE raises what keeps it from being measured: NotHeld, RunFailed or
-    ProcessUnreadable. Raises NotStarted.
+    One that fails is left out from then on, and has no figures of that number.
     """
-    taken: dict[int, list[Taken]] = {}
-    notes: list[str] = []
-    starts = 0
+    takers = [_Taker(subject) for subject in subjects]
     for count in sorted(set(counts)):
+        going_on = [taker for taker in takers if taker.goes_on]
+        if going_on:
+            progress(count)
+        for taker in going_on:
+            taker.look_for_room(count)
+        _in_rounds(takers, count, seconds, repeat, LEAST if count == min(counts) else 1)
+    return [taker.found(moment) for taker in takers]
+
+
+def _in_rounds(takers: Sequence[_Taker], count: int, seconds: float, repeat: int, least: int) -> None:
+    """COUNT copies of each several times, fewer where they last long: see `times`."""
+    going_on = [taker for taker in takers if taker.goes_on]
+    deadline = time.monotonic() + min(seconds, _BUDGET) * len(going_on)
+    done = 0
+    while going_on and done < repeat and (done < least or time.monotonic() < deadline):
+        random.Random(done).shuffle(going_on)
+        for taker in going_on:
+            taker.take(count)
+        going_on = [taker for taker in takers if taker.goes_on]
+        done += 1
+
+
+class _Taker:
+    """One subject on its way through the rounds."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._peak = subject.peak
+        self._taken: dict[int, list[Taken]] = {}
+        self._notes: list[str] = []
+        self._starts = 0
+        self._failure: NotStarted | None = None
+        self.goes_on = True
+
+    def look_for_room(self, count: int) -> None:
+        """Leave it at the numbers before COUNT where so many copies would take more memory than there is."""
+        if not self._taken and self._peak is None and count > 1:
+            alone = self._once(1, count)
+            self._peak = alone.peak if alone else None
+        needed, there_is = self._needed(count), available()
+        if self.goes_on and there_is is not None and needed > _SPARE * there_is:
+            self._give_up(count, f"they might take {size(needed)} more, and {size(there_is)} are available")
+
+    def _needed(self, count: int) -> int:
+        """Bytes that COUNT copies might take together, if all have the most that one has at the same moment.
+
+        Before several were seen nothing is known of what they share; after that, only what each has given back at its
+        end is taken for its own.
+        """
+        if not self._taken:
+            return (self._peak or 0) * count
+        most = max(self._taken)
+        seen = self._taken[most][0]
+        given_back = max(0, seen.peak - seen.memory.rss, most * ((self._peak or 0) - seen.memory.rss // most))
+        return (seen.memory.pss + given_back) * count // most
+
+    def take(self, count: int) -> None:
+        """COUNT copies of it once more."""
+        taken = self._once(count, count)
+        if taken is not None:
+            self._taken.setdefault(count, []).append(taken)
+
+    def _once(self, count: int, wanted: int) -> Taken | None:
+        """COUNT copies; None where that fails, so that there are no figures of as many as WANTED."""
+        self._starts += count
         try:
-            _check_room(count, taken)
-            starts += count
-            taken[count] = _several(take, count, seconds, repeat, 1 if taken else LEAST)
-        except NotStarted:
-            raise
+            return self._subject.take(count)
+        except NotStarted as failure:
+            self._failure, self.goes_on = failure, False
         except (NotHeld, RunFailed, ProcessUnreadable) as error:
-            notes.append(f"the memory of {_called(count)} at once is not told: {error.reason}")
-            break
-        starts += count * (len(taken[count]) - 1)
-    noise = _noises(taken)
-    figures = [_medians(count, takes, moment, noise[count]) for count, takes in taken.items()]
-    return CopiesMeasured(
-        copies=figures,
-        one_more_copy=cost_of_one_more(figures),
-        noise=max(noise.values(), default=0),
-        one_more_noise=_noise_of_one_more(noise),
-        starts=starts,
-        notes=[*notes, *_remarks(taken, accepted), *_charged_for_others(figures, taken)],
-    )
+            self._give_up(wanted, error.reason)
+        return None
+
+    def _give_up(self, count: int, reason: str) -> None:
+        self.goes_on = False
+        self._taken.pop(count, None)
+        self._notes.append(f"the memory of {_called(count)} at once is not told: {reason}")
+
+    def found(self, moment: Moment) -> CopiesMeasured:
+        """What is known of it in the end."""
+        taken = self._taken
+        apart = _noises(taken)
+        figures = [_medians(count, takes, moment, apart[count]) for count, takes in taken.items()]
+        return CopiesMeasured(
+            copies=figures,
+            one_more_copy=cost_of_one_more(figures),
+            noise=max(apart.values(), default=0),
+            starts=self._starts,
+            notes=[
+                *self._notes,
+                *_remarks(taken, self._subject.accepted),
+                *_charged_for_others(figures, taken),
+                *_without_children(taken),
+            ],
+            samples={count: [one.memory.pss for one in takes] for count, takes in taken.items()},
+            failure=self._failure,
+        )
 
 
 def cost_of_one_more(figures: Sequence[Copies]) -> int | None:
@@ -141,22 +260,10 @@ def own_memory(figures: Sequence[Copies]) -> int | None:
     return round(many.private / many.count) if many else None
 
 
-def tells_apart(one: int, other: int, noise: int) -> bool:
-    """Whether two figures of memory differ by more than NOISE, the larger one of both measurements, and by a page."""
-    return abs(one - other) > max(noise, _PAGE)
-
-
 def _ends(figures: Sequence[Copies]) -> tuple[Copies, Copies] | tuple[None, None]:
     """The figures of the smallest and of the largest number of copies."""
     ordered = sorted(figures, key=lambda one: one.count)
     return (ordered[0], ordered[-1]) if len(ordered) > 1 else (None, None)
-
-
-def _noise_of_one_more(noise: dict[int, int]) -> int:
-    if len(noise) < 2:
-        return 0
-    few, many = min(noise), max(noise)
-    return -(-(noise[few] + noise[many]) // (many - few))
 
 
 def times(seconds: float, repeat: int, least: int) -> int:
@@ -167,36 +274,26 @@ def times(seconds: float, repeat: int, least: int) -> int:
     return min(repeat, max(least, math.ceil(_BUDGET / seconds)))
 
 
-def _several(take: Callable[[int], Taken], count: int, seconds: float, repeat: int, least: int) -> list[Taken]:
-    """Several takes, fewer where they last long: see `times`."""
-    deadline = time.monotonic() + min(seconds, _BUDGET)
-    found = [take(count)]
-    while len(found) < repeat and (len(found) < least or time.monotonic() < deadline):
-        found.append(take(count))
-    return found
-
-
-def _check_room(count: int, taken: dict[int, list[Taken]]) -> None:
-    """Raise NotHeld where so many copies would take more memory than there is."""
-    if not taken:
-        return
-    most = max(taken)
-    needed = taken[most][0].memory.pss // most * (count - 1)
-    there_is = available()
-    if there_is is not None and needed > _SPARE * there_is:
-        raise NotHeld("memory", f"they might take {size(needed)} more, and {size(there_is)} are available")
-
-
 def _taken(command: Command, count: int, bounds: Bounds) -> Taken:
     """COUNT copies held at once. They have as much longer to get there as they have to share processors."""
     seconds = bounds.timeout * max(1.0, count / len(os.sched_getaffinity(0)))
     with none_left() as leftovers, held_at_exit([command] * count, seconds) as held:
-        pids = {copy.pid for copy in held}
-        others = {pid for _, pid in leftovers.alive()} - pids
-        return Taken(memory_of_all(pids | others), tuple(copy.status for copy in held), len(others))
+        pids = [copy.pid for copy in held]
+        others = {pid for _, pid in leftovers.alive()} - set(pids)
+        own = [past_of(pid) for pid in pids]
+        memory = memory_of_all(others)
+        for pid in pids:  # a copy that was killed out of its end is not to be missing in a sum
+            memory = memory.plus(memory_of(pid))
+        return Taken(
+            memory=memory,
+            statuses=tuple(copy.status for copy in held),
+            others=len(others),
+            peak=sum(past.peak for past in own) + peak_of_all(others),
+            had_children=any(past.had_children for past in own),
+        )
 
 
-def _medians(count: int, takes: Sequence[Taken], moment: Moment, noise: int) -> Copies:
+def _medians(count: int, takes: Sequence[Taken], moment: Moment, apart: int) -> Copies:
     """The median of each figure over the takes."""
 
     def of(figure: Callable[[Memory], int]) -> int:
@@ -210,23 +307,18 @@ def _medians(count: int, takes: Sequence[Taken], moment: Moment, noise: int) -> 
         private=of(lambda memory: memory.private),
         page_tables=of(lambda memory: memory.page_tables),
         anonymous=of(lambda memory: memory.anonymous or 0) if told else None,
-        noise=noise,
+        noise=apart,
         moment=moment,
     )
 
 
 def _noises(taken: dict[int, list[Taken]]) -> dict[int, int]:
     """The noise of each number of copies; of what was measured once that of so many times the fewest."""
-    found = {count: _noise([one.memory.pss for one in takes]) for count, takes in taken.items()}
+    found = {count: noise([one.memory.pss for one in takes]) for count, takes in taken.items()}
     fewest = min(found, default=1)
     return {
-        count: noise if len(taken[count]) > 1 else found[fewest] * count // fewest for count, noise in found.items()
+        count: apart if len(taken[count]) > 1 else found[fewest] * count // fewest for count, apart in found.items()
     }
-
-
-def _noise(values: Sequence[int]) -> int:
-    """How far they lie apart, or would if there were five."""
-    return round((max(values) - min(values)) * _WIDER.get(len(values), 1.0))
 
 
 def _remarks(taken: dict[int, list[Taken]], accepted: Collection[int]) -> Iterator[str]:
@@ -254,6 +346,12 @@ def _charged_for_others(figures: Sequence[Copies], taken: dict[int, list[Taken]]
             f"of the {size(slope)} that one more copy costs, {size(slope - own)} are its part of pages that other "
             "programs on this machine have mapped as well"
         )
+
+
+def _without_children(taken: dict[int, list[Taken]]) -> Iterator[str]:
+    """A note where processes have ended before memory was read, as those that a shell starts."""
+    if any(one.had_children for takes in taken.values() for one in takes):
+        yield "it waits for the end of processes that it starts: what these take is in no figure of memory"
 
 
 def _how(status: int) -> str:

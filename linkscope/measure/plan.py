@@ -65,12 +65,12 @@ def planned(costs: Sequence[Cost], counts: Sequence[int], wanted: int | None) ->
     warm_ups = _fitting(_FOR_WARM_UPS, each, min(often, rounds.WARM_UPS))
     counted = _fitting(_FOR_COUNTERS, each, min(often, counters.REPEAT))
     repeats = _repeats(costs, counts, min(often, copies.REPEAT))
-    copying = [_copying(cost, counts, repeats) for cost in costs]
+    copying, copied = _copying(costs, counts, repeats)
     pairs = _fitting(_FOR_OVERHEAD, 2 * (quickest + _SPAWNING), min(often, overhead.PAIRS))
     if quickest > _TOLD_APART:
         pairs = 0
     least, most = _rounds(each) if wanted is None else (wanted, wanted)
-    others = 2 + warm_ups + counted + max(starts for _, starts in copying) + 2 * pairs
+    others = 2 + warm_ups + counted + copied + 2 * pairs
     return Plan(
         warm_ups=warm_ups,
         least=least,
@@ -78,7 +78,7 @@ def planned(costs: Sequence[Cost], counts: Sequence[int], wanted: int | None) ->
         counted=counted,
         repeats=repeats,
         pairs=pairs,
-        seconds=(warm_ups + most + counted + 1) * each + sum(seconds for seconds, _ in copying) + 2 * pairs * quickest,
+        seconds=(warm_ups + most + counted + 1) * each + copying + 2 * pairs * quickest,
         fewest_starts=others + least,
         most_starts=others + most,
     )
@@ -92,18 +92,21 @@ def _fitting(seconds: float, each: float, most: int) -> int:
 def _repeats(costs: Sequence[Cost], counts: Sequence[int], most: int) -> int:
     """How often each number of copies can be looked at, MOST at most, and the fewest of them twice."""
     for repeats in range(most, copies.LEAST, -1):
-        if sum(_copying(cost, counts, repeats)[0] for cost in costs) <= _FOR_COPIES:
+        if _copying(costs, counts, repeats)[0] <= _FOR_COPIES:
             return repeats
     return copies.LEAST
 
 
-def _copying(cost: Cost, counts: Sequence[int], repeats: int) -> tuple[float, int]:
-    """What COUNTS copies of one program take, in ascending order, each looked at so often: seconds, and starts."""
+def _copying(costs: Sequence[Cost], counts: Sequence[int], repeats: int) -> tuple[float, int]:
+    """What COUNTS copies of all programs take in turn, in ascending order, each looked at so often.
+
+    That is in seconds, and how often each program is started for it.
+    """
     seconds, starts = 0.0, 0
     for count in counts:
-        each = cost.together(count)
-        times = copies.times(each, repeats, copies.LEAST if count == counts[0] else 1)
-        seconds += times * each
+        together = sum(cost.together(count) for cost in costs)
+        times = copies.times(together / len(costs), repeats, copies.LEAST if count == counts[0] else 1)
+        seconds += times * together
         starts += times * count
     return seconds, starts
 

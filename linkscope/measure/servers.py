@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
 import msgspec
 
-from linkscope.errors import NotPermitted, NotServing, PortTaken, ProcessUnreadable
+from linkscope.errors import NotPermitted, NotServing, PortTaken, ProcessUnreadable, RunFailed
 from linkscope.measure import ports
 from linkscope.measure.command import Bounds, Command
-from linkscope.measure.copies import CopiesMeasured, Taken, measured
+from linkscope.measure.copies import CopiesMeasured, Subject, Take, Taken, measured
 from linkscope.measure.leftovers import children_of, none_left
-from linkscope.measure.memory import memory_of, memory_of_all
+from linkscope.measure.memory import memory_of, memory_of_all, peak_of_all
 from linkscope.measure.serving import Group, running
 from linkscope.model.compare import Copies, Server, ServerProcess
 from linkscope.process import procfs
@@ -36,7 +37,8 @@ class Served(msgspec.Struct, frozen=True):
 
     copies: of the server while it waits, without connections. noise, one_more_copy: as `CopiesMeasured` has them; noise
     is also that of `server`, with any number of connections. starts: of the server, for all of it. notes: what could
-    not be measured, and why.
+    not be measured, and why. samples: as `CopiesMeasured` has them; serving: bytes of PSS with the most connections
+    open, in the order of the rounds.
     """
 
     server: Server
@@ -45,6 +47,8 @@ class Served(msgspec.Struct, frozen=True):
     noise: int
     starts: int
     notes: list[str]
+    samples: dict[int, list[int]]
+    serving: list[int]
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -77,27 +81,72 @@ def serve(
     counts: Sequence[int] = COPIES,
     repeat: int = REPEAT,
 ) -> Served:
-    """A server measured REPEAT times, with each number of CONNECTIONS open, the fewest first.
-
-    port: where it takes connections, which `{port}` among its arguments stands for; None: a free one. COUNTS copies at
-    once need as many ports: without `{port}` only one copy is measured. bounds: its timeout is for becoming ready.
-    The time until it is ready is the median, the memory that of the start whose sum of PSS is the median. What few
-    starts say of that time is less than what starts.py finds out.
+    """As `serve_in_turn`, of a single server.
 
     Raises NotStarted, Failed, Died, NotServing (it does not become ready, or does not stay), NoPlaceForPort, PortTaken,
     CannotRun. Nothing of it is left running, whatever happens.
     """
+    (found,) = serve_in_turn([command], port, connections, bounds, counts, repeat)
+    if isinstance(found, RunFailed):
+        raise found
+    return found
+
+
+def serve_in_turn(
+    commands: Sequence[Command],
+    port: int | None,
+    connections: Sequence[int],
+    bounds: Bounds,
+    counts: Sequence[int] = COPIES,
+    repeat: int = REPEAT,
+    progress: Callable[[int], None] = lambda _number: None,
+) -> list[Served | RunFailed]:
+    """Servers measured REPEAT times, with each number of CONNECTIONS open, the fewest first; in their order.
+
+    In each round every server has its turn, and so it is with copies, so that whatever other processes do meanwhile is
+    the same for all. progress: is called with the place of a server before it is started for its connections.
+
+    port: where they take connections, which `{port}` among their arguments stands for; None: a free one. COUNTS copies
+    at once need as many ports: without `{port}` only one copy is measured. bounds: its timeout is for becoming ready.
+    The time until it is ready is the median, the memory that of the start whose sum of PSS is the median. What few
+    starts say of that time is less than what starts.py finds out.
+
+    A server that fails is left out from then on, with its failure. Raises NoPlaceForPort, PortTaken, CannotRun.
+    """
     numbers = sorted(set(connections))
-    rounds = [_round(command, port, numbers, bounds.timeout) for _ in range(repeat)]
-    together = _copies(command, port, counts, bounds, repeat)
-    noise = [_range([one.looks[at].pss for one in rounds]) for at in range(len(numbers))]
+    rounds: list[list[Round]] = [[] for _ in commands]
+    failures: dict[int, RunFailed] = {}
+    for number in range(repeat):
+        order = [place for place in range(len(commands)) if place not in failures]
+        random.Random(number).shuffle(order)
+        for place in order:
+            progress(place)
+            try:
+                rounds[place].append(_round(commands[place], port, numbers, bounds.timeout))
+            except RunFailed as failure:
+                failures[place] = failure
+    good = [place for place in range(len(commands)) if place not in failures]
+    together = dict(zip(good, _copies([commands[place] for place in good], port, counts, bounds, repeat), strict=True))
+    failures |= {place: one.failure for place, one in together.items() if one.failure is not None}
+    taken = list(_still_taken(port))
+    return [
+        failures[place] if place in failures else _served(rounds[place], together[place], taken)
+        for place in range(len(commands))
+    ]
+
+
+def _served(rounds: Sequence[Round], together: CopiesMeasured, notes: Sequence[str]) -> Served:
+    """All figures of one server."""
+    noise = [_range([one.looks[at].pss for one in rounds]) for at in range(len(rounds[0].looks))]
     return Served(
         server=_server(rounds),
         copies=together.copies,
         one_more_copy=together.one_more_copy,
         noise=max(together.noise, *noise),
-        starts=repeat + together.starts,
-        notes=list(dict.fromkeys([*_notes(rounds), *together.notes, *_still_taken(port)])),
+        starts=len(rounds) + together.starts,
+        notes=list(dict.fromkeys([*_notes(rounds), *together.notes, *notes])),
+        samples=together.samples,
+        serving=[one.looks[-1].pss for one in rounds],
     )
 
 
@@ -206,24 +255,35 @@ def _is_closed(connection: socket.socket) -> bool:
         return True
 
 
-def _copies(command: Command, port: int | None, counts: Sequence[int], bounds: Bounds, repeat: int) -> CopiesMeasured:
-    """The memory of several copies that wait for connections, each on a port of its own."""
+def _copies(
+    commands: Sequence[Command], port: int | None, counts: Sequence[int], bounds: Bounds, repeat: int
+) -> list[CopiesMeasured]:
+    """The memory of several copies of each that wait for connections, each copy on a port of its own."""
+    if not commands:
+        return []
     notes = []
-    if not ports.has_place(command) and max(counts, default=1) > 1:
+    # All have the same arguments.
+    if not ports.has_place(commands[0]) and max(counts, default=1) > 1:
         notes = ["only one copy of the server is measured: write {port} among its arguments, so that each gets its own"]
         counts = [1]
+    subjects = [Subject(_taker(command, port, bounds.timeout)) for command in commands]
+    found = measured(subjects, counts, "serving", bounds.timeout, repeat)
+    return [msgspec.structs.replace(one, notes=[*notes, *one.notes]) for one in found]
+
+
+def _taker(command: Command, port: int | None, timeout: float) -> Take:
+    """What reads the memory of copies of a server."""
 
     def take(count: int) -> Taken:
         numbers = ports.ports_for(command, port, count)
-        seconds = bounds.timeout * max(1.0, count / len(os.sched_getaffinity(0)))
+        seconds = timeout * max(1.0, count / len(os.sched_getaffinity(0)))
         with none_left() as leftovers, running(command, numbers, leftovers) as group:
             group.await_ready(seconds)
             group.settle()
             pids = group.processes()
-            return Taken(memory_of_all(pids), (), max(0, len(pids) - count))
+            return Taken(memory_of_all(pids), (), max(0, len(pids) - count), peak_of_all(pids))
 
-    found = measured(take, counts, "serving", bounds.timeout, repeat)
-    return msgspec.structs.replace(found, notes=[*notes, *found.notes])
+    return take
 
 
 def _server(rounds: Sequence[Round]) -> Server:

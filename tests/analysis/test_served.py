@@ -45,7 +45,7 @@ def _shells(folder: Path, server: Path, *names: str) -> tuple[list[str], tuple[s
 
 
 def _better(found: Measured) -> str | None:
-    start = next(one for one in verdict(found.programs, found.starts) if one.criterion == "start")
+    start = next(one for one in verdict(found.programs, found) if one.criterion == "start")
     assert start.unit == "seconds"
     return os.path.basename(start.better) if start.better else None
 
@@ -93,4 +93,4 @@ def test_of_few_rounds_it_is_told_that_they_are_few_and_how_often_each_was_start
     assert found.measurement.starts is not None
     assert found.measurement.starts <= len(log.read_text()) <= 2 * found.measurement.starts
     served = f"{shell}: memory while it serves, connections open: 1 at most"
-    assert told == [f"round {number}: each is started" for number in (1, 2, 3, 4)] + [served] * 2
+    assert told == [f"round {number}: each is started" for number in (1, 2, 3, 4)] + [served] * 6

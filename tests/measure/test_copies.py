@@ -5,6 +5,8 @@ import mmap
 import os
 import random
 import re
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
@@ -18,14 +20,17 @@ from linkscope.errors import NotStarted
 from linkscope.measure.command import Bounds
 from linkscope.measure.copies import (
     CopiesMeasured,
+    Subject,
+    Take,
     Taken,
     copies,
+    copies_in_turn,
     cost_of_one_more,
     measured,
     own_memory,
-    tells_apart,
     times,
 )
+from linkscope.measure.heavier import heavier, paired
 from linkscope.measure.held import held_at_exit
 from linkscope.measure.leftovers import none_left
 from linkscope.measure.memory import Memory, available, memory_of, memory_of_all
@@ -38,6 +43,7 @@ KIB, MIB = 1 << 10, 1 << 20
 BOUNDS = Bounds(timeout=60.0)
 # What a program's own start may differ by from one time to the next: its stack, its tables.
 STARTS = 64 * KIB
+WAITS = "it waits for the end of processes that it starts: what these take is in no figure of memory"
 
 
 def _rows(pid: int, name: str) -> list[int]:
@@ -48,6 +54,11 @@ def _rows(pid: int, name: str) -> list[int]:
 
 def _of(found: CopiesMeasured, count: int) -> Copies:
     return next(one for one in found.copies if one.count == count)
+
+
+def _alone(take: Take, counts: list[int], seconds: float, repeat: int) -> CopiesMeasured:
+    (found,) = measured([Subject(take, peak=1)], counts, "exit", seconds, repeat)
+    return found
 
 
 def _at_rest(pid: int, tid: int) -> tuple[Memory, list[int]] | None:
@@ -186,15 +197,15 @@ def test_one_more_copy_is_the_slope_between_the_fewest_and_the_most(figures: lis
 
 
 def test_medians_and_noise_come_from_the_repetitions() -> None:
-    """The noise of one more is what both ends have, over as many copies as lie between."""
     taken = {1: iter([100, 120, 104]), 5: iter([900, 940, 910])}
 
     def take(count: int) -> Taken:
         return Taken(Memory(pss=next(taken[count]), private=1), (0,) * count)
 
-    found = measured(take, [5, 1], "exit", 60, 3)
+    found = _alone(take, [5, 1], 60, 3)
     assert [(one.count, one.pss) for one in found.copies] == [(1, 104), (5, 910)]
-    assert (found.one_more_copy, found.noise, found.one_more_noise) == (202, 55, 21)  # what five would have had
+    assert (found.one_more_copy, found.noise) == (202, 55)  # what five would have had
+    assert found.samples == {1: [100, 120, 104], 5: [900, 940, 910]}
 
 
 def test_five_lie_as_far_apart_as_is_made_of_fewer() -> None:
@@ -203,14 +214,14 @@ def test_five_lie_as_far_apart_as_is_made_of_fewer() -> None:
 
     def noise(repeat: int) -> float:
         drawn = (Taken(Memory(pss=round(chance.gauss(100_000, 1_000))), (0,)) for _ in range(repeat))
-        return measured(lambda _count: next(drawn), [1], "exit", 60, repeat).noise
+        return _alone(lambda _count: next(drawn), [1], 60, repeat).noise
 
     averages = {repeat: mean(noise(repeat) for _ in range(1000)) for repeat in (2, 3, 4, 5)}
     assert all(average == pytest.approx(averages[5], rel=0.1) for average in averages.values())
 
 
 def test_how_often_the_program_was_started_is_what_was_taken() -> None:
-    found = measured(lambda count: Taken(Memory(pss=1), (0,) * count), [1, 4, 16], "exit", 60, 3)
+    found = _alone(lambda count: Taken(Memory(pss=1), (0,) * count), [1, 4, 16], 60, 3)
     assert found.starts == 63
 
 
@@ -222,7 +233,7 @@ def test_of_what_takes_long_the_fewest_are_repeated_and_the_others_have_the_nois
         asked.append(count)
         return Taken(Memory(pss=1000 * count + 10 * len(asked)), (0,))
 
-    found = measured(take, [2, 4, 8], "exit", 0.0, 5)
+    found = _alone(take, [2, 4, 8], 0.0, 5)
     assert asked == [2, 2, 4, 8]
     assert [one.noise for one in found.copies] == [21, 42, 84]
 
@@ -238,42 +249,111 @@ def test_how_often_is_what_is_foreseen(monkeypatch: pytest.MonkeyPatch, seconds:
 
     clock = SimpleNamespace(monotonic=lambda: seconds * len(asked))
     monkeypatch.setattr("linkscope.measure.copies.time", clock)
-    measured(take, [1, 2], "exit", 60, 4)
+    _alone(take, [1, 2], 60, 4)
     assert asked == [1] * times(seconds, 4, 2) + [2] * times(seconds, 4, 1)
 
 
-def test_a_program_is_not_told_apart_from_itself_and_from_one_that_takes_more_it_is(fixture_file: FixtureFile) -> None:
-    path = fixture_file("hello/hello-static")
-    one, same = (copies(command(path), [1, 4], BOUNDS) for _ in range(2))
-    other = copies(command(fixture_file("runs/memory-static"), "-m", "1"), [1, 4], BOUNDS)
+# --- Programs in turn -------------------------------------------------------------------------------------------------
+
+
+def test_in_each_round_every_program_has_its_turn_in_an_order_that_changes() -> None:
+    asked = []
+
+    def subject(name: str) -> Subject:
+        def take(count: int) -> Taken:
+            asked.append((name, count))
+            return Taken(Memory(pss=count), (0,) * count)
+
+        return Subject(take)
+
+    measured([subject(name) for name in "abc"], [1, 2], "exit", 60, 4)
+    rounds = [tuple(asked[at : at + 3]) for at in range(0, len(asked), 3)]
+    assert len(rounds) == 8
+    assert all(sorted(name for name, _ in one) == ["a", "b", "c"] for one in rounds)
+    assert [{count for _, count in one} for one in rounds] == [{1}] * 4 + [{2}] * 4
+    assert len(set(rounds[:4])) > 1
+
+
+def test_what_happens_between_two_rounds_makes_no_difference() -> None:
+    """All take a third more from the third round on, as when somebody who had the same pages has gone."""
+    rounds = {name: iter([600, 600, 800, 800, 800]) for name in "ab"}
+    same = [Subject(lambda _, name=name: Taken(Memory(pss=1000 * next(rounds[name])), (0,))) for name in "ab"]  # type: ignore[misc]
+    one, other = measured(same, [1], "exit", 60, 5)
+    assert not heavier(one.samples, other.samples, 1).is_real
+    assert one.noise == 200_000
+
+
+def test_a_program_that_cannot_be_started_is_left_out_and_the_others_go_on(
+    fixture_file: FixtureFile, tmp_path: Path
+) -> None:
+    programs = [command(tmp_path / "absent"), command(fixture_file("hello/hello-static"))]
+    gone, there = copies_in_turn(programs, [1, 2], BOUNDS, 2)
+    assert isinstance(gone.failure, NotStarted)
+    assert gone.copies == []
+    assert there.failure is None
+    assert [one.count for one in there.copies] == [1, 2]
+
+
+def test_a_program_ties_with_a_copy_of_its_file_however_often_they_are_compared(
+    fixture_file: FixtureFile, tmp_path: Path
+) -> None:
+    """A C++ program shares more pages with others than it has itself, and these come and go."""
+    file = fixture_file("hello/hello-cpp")
+    programs = [command(path) for path in (file, shutil.copy(file, tmp_path / "the-same"))]
+    for _ in range(10):
+        one, same = copies_in_turn(programs, [1, 4], BOUNDS, 3)
+        for count in (1, 4):
+            assert not heavier(one.samples, same.samples, count).is_real, (count, one.samples, same.samples)
+
+
+def test_one_that_takes_more_is_told_apart(fixture_file: FixtureFile) -> None:
+    programs = [command(fixture_file("hello/hello-static")), command(fixture_file("runs/memory-static"), "-m", "1")]
+    small, large = copies_in_turn(programs, [1, 4], BOUNDS, 3)
     for count in (1, 4):
-        assert not tells_apart(_of(one, count).pss, _of(same, count).pss, max(one.noise, same.noise) + STARTS // 4)
-        assert tells_apart(_of(one, count).pss, _of(other, count).pss, max(one.noise, other.noise))
+        found = heavier(large.samples, small.samples, count)
+        assert found.is_real
+        assert found.low > 1
+        assert heavier(small.samples, large.samples, count).is_real
 
 
 def test_wherever_two_programs_are_told_apart_they_come_in_the_same_order(fixture_file: FixtureFile) -> None:
     """However often they are measured; and the same source, linked in other ways, truly differs."""
     names = ("dynamic-pie", "dynamic-nonpie", "static", "musl-static")
-    rounds = [
-        {name: copies(command(fixture_file(f"hello/hello-{name}")), [1, 8], BOUNDS, 3) for name in names}
-        for _ in range(4)
-    ]
+    programs = [command(fixture_file(f"hello/hello-{name}")) for name in names]
+    calls = [dict(zip(names, copies_in_turn(programs, [1, 8], BOUNDS, 3), strict=True)) for _ in range(4)]
     for one, other in itertools.combinations(names, 2):
-        orders = set()
-        for found in rounds:
-            mine, theirs = found[one], found[other]
-            assert mine.one_more_copy is not None
-            assert theirs.one_more_copy is not None
-            if tells_apart(mine.one_more_copy, theirs.one_more_copy, max(mine.one_more_noise, theirs.one_more_noise)):
-                orders.add(mine.one_more_copy > theirs.one_more_copy)
-        if (one, other) != ("dynamic-pie", "dynamic-nonpie"):  # alike, but for who else has libc mapped at the moment
-            assert len(orders) == 1, (one, other)
+        differences = [heavier(found[one].samples, found[other].samples, 8) for found in calls]
+        orders = {found.ratio > 1 for found in differences if found.is_real}
+        assert len(orders) <= 1, (one, other)
+    assert all(heavier(one["dynamic-pie"].samples, one["musl-static"].samples, 8).is_real for one in calls)
 
 
-def test_a_page_is_no_difference() -> None:
-    assert not tells_apart(100_000, 100_000 + os.sysconf("SC_PAGESIZE"), 0)
-    assert tells_apart(100_000, 110_000, 0)
-    assert not tells_apart(100_000, 110_000, 10_000)
+PAGES = 1000 * 4096
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_real"),
+    [
+        ([PAGES * 104 // 100] * 5, [PAGES] * 5, True),
+        ([PAGES * 102 // 100] * 5, [PAGES] * 5, False),  # less than 3 %
+        ([PAGES, PAGES * 110 // 100, PAGES * 110 // 100], [PAGES] * 3, False),  # not in every round
+        ([PAGES * 110 // 100, PAGES * 108 // 100], [PAGES] * 2, True),
+        ([PAGES * 110 // 100, PAGES * 104 // 100], [PAGES] * 2, False),  # of five, one might have been below 3 %
+        ([20 * 4096 + 4095] * 5, [20 * 4096] * 5, False),  # less than a page
+        ([20 * 4096 + 8192] * 5, [20 * 4096] * 5, True),
+        ([2 * PAGES], [PAGES], False),  # of which nothing is known
+        ([], [], False),
+    ],
+)
+def test_a_difference_is_one_that_is_there_in_every_round(one: list[int], other: list[int], is_real: bool) -> None:
+    assert paired(one, other).is_real == is_real
+    assert paired(other, one).is_real == is_real
+
+
+def test_what_was_taken_once_may_be_wrong_by_so_many_times_the_noise_of_the_fewest() -> None:
+    one = {1: [PAGES, PAGES + 100_000], 4: [5 * PAGES]}
+    assert not heavier(one, {1: [PAGES, PAGES], 4: [5 * PAGES - 1_200_000]}, 4).is_real  # 2.06 * 100,000 * 4 and 3 %
+    assert heavier(one, {1: [PAGES, PAGES], 4: [5 * PAGES - 1_600_000]}, 4).is_real
 
 
 # --- What cannot be measured ------------------------------------------------------------------------------------------
@@ -287,6 +367,36 @@ def test_copies_that_would_not_fit_are_not_started(fixture_file: FixtureFile) ->
         found.notes[0],
     )
     assert found.one_more_copy is None
+
+
+# 64 MiB, of which nothing is left at its end.
+GIVES_BACK = "import mmap; m = mmap.mmap(-1, 64 << 20); m[::4096] = b'x' * len(m[::4096]); m.close()"
+
+
+@pytest.mark.parametrize(("counts", "there"), [([1, 8], [1]), ([8], [])])
+def test_room_is_needed_for_the_most_that_copies_have_also_before_their_end(
+    counts: list[int], there: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where 200 MiB are free, eight are not started, be they the first or not."""
+    monkeypatch.setattr("linkscope.measure.copies.available", lambda: 200 * MIB)
+    found = copies(command(sys.executable, "-S", "-c", GIVES_BACK), counts, BOUNDS, 1)
+    assert [one.count for one in found.copies] == there
+    assert found.notes[0].startswith("the memory of 8 copies at once is not told: they might take 5")
+    assert found.starts == 1
+
+
+def test_a_peak_that_is_known_need_not_be_looked_for(
+    fixture_file: FixtureFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linkscope.measure.copies.available", lambda: 100 * MIB)
+    program = command(fixture_file("hello/hello-static"))
+    large, small = copies_in_turn([program] * 2, [4], BOUNDS, 1, [64 * MIB, MIB])
+    assert (large.copies, large.starts) == ([], 0)
+    assert [one.count for one in small.copies] == [4]
+
+
+def test_processes_that_have_ended_before_are_told_of() -> None:
+    assert copies(command("/bin/sh", "-c", "/bin/true; exit 0"), [1], BOUNDS, 1).notes == [WAITS]
 
 
 def test_copies_that_end_otherwise_than_one_are_told_of(tmp_path: Path) -> None:
@@ -311,7 +421,7 @@ def test_a_program_that_traces_others_does_so_while_it_is_held(require_tool: Cal
     gdb = require_tool("gdb")
     found = copies(command(gdb, "-nx", "-batch", "-ex", "run", "--args", "/bin/true"), [2], BOUNDS, 1)
     assert found.copies[0].pss > MIB
-    assert found.notes == []
+    assert found.notes == [WAITS]
 
 
 def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from linkscope.analysis.inspect import error_of
 from linkscope.analysis.request import Running
 from linkscope.measure import conditions
 from linkscope.measure.command import Command
+from linkscope.measure.heavier import heavier
 from linkscope.measure.spread import Difference, differ
 from linkscope.model.compare import Measurement, Program, ProgramRun
 from linkscope.model.document import AnalysisError, text
@@ -23,17 +24,23 @@ class Measured(msgspec.Struct, frozen=True):
     """programs: with their runs, in their order; without one where it failed, and stands among the errors.
 
     samples: by number, what the starts of a program took, in seconds and in the order of the rounds: of a program from
-    start to end, of a server until it took a connection.
+    start to end, of a server until it took a connection. memory: by number, bytes of PSS by how many copies were there
+    at once, in the order of the rounds.
     """
 
     programs: list[Program]
     measurement: Measurement
     errors: list[AnalysisError]
     samples: dict[int, list[float]]
+    memory: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
 
     def starts(self, one: int, other: int) -> Difference:
         """How the times of the program at place ONE compare with those at OTHER, of the same rounds."""
         return differ(*(self.samples.get(place, []) for place in (one, other)))
+
+    def heavier(self, one: int, other: int, count: int) -> Difference:
+        """How the memory of COUNT copies of the program at place ONE compares with that of the one at OTHER."""
+        return heavier(self.memory.get(one, {}), self.memory.get(other, {}), count)
 
 
 def measured(
@@ -55,6 +62,7 @@ def measured(
         measurement=msgspec.structs.replace(found.measurement, notes=notes),
         errors=[error_of(paths[number], reason) for number, reason in found.reasons.items()],
         samples=found.samples,
+        memory=found.memory,
     )
 
 
@@ -65,6 +73,7 @@ class _Found(msgspec.Struct, frozen=True):
     samples: dict[int, list[float]]
     reasons: dict[int, str]
     measurement: Measurement
+    memory: dict[int, dict[int, list[int]]]
 
 
 def _ran(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> _Found:
@@ -78,7 +87,7 @@ def _ran(programs: Sequence[Program], commands: Sequence[Command], running: Runn
         overhead=found.overhead,
         notes=found.notes,
     )
-    return _Found(found.runs, found.seconds, found.reasons, measurement)
+    return _Found(found.runs, found.seconds, found.reasons, measurement, found.memory)
 
 
 def _served(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> _Found:
@@ -92,7 +101,7 @@ def _served(programs: Sequence[Program], commands: Sequence[Command], running: R
         starts=found.most_starts,
         notes=found.notes,
     )
-    return _Found(found.runs, found.starts, reasons, measurement)
+    return _Found(found.runs, found.starts, reasons, measurement, found.memory)
 
 
 def _asked(running: Running) -> Measurement:

@@ -12,8 +12,8 @@ import msgspec
 from linkscope.analysis.request import Running
 from linkscope.errors import Failed, Hangs, NeedsInput, NotHeld, ProcessUnreadable, RunFailed
 from linkscope.measure.command import Bounds, Command
-from linkscope.measure.copies import copies
-from linkscope.measure.counters import counts
+from linkscope.measure.copies import CopiesMeasured, copies_in_turn
+from linkscope.measure.counters import Counts, counts
 from linkscope.measure.overhead import overhead
 from linkscope.measure.peak import peak_rss
 from linkscope.measure.plan import Cost, Plan, planned
@@ -34,7 +34,8 @@ _NANO = 9  # decimals
 class RanAll(msgspec.Struct):
     """What was measured of programs, by their numbers: each has either a run, and its times, or a reason for none.
 
-    seconds: from start to end, in the order of the rounds. notes: what could not be measured, and why. overhead:
+    seconds: from start to end, in the order of the rounds. memory: bytes of PSS by the number of copies at once, in the
+    order of the rounds. notes: what could not be measured, and why. overhead:
     seconds that measuring adds to each run. starts: of the one that was started most often.
     """
 
@@ -42,6 +43,7 @@ class RanAll(msgspec.Struct):
     seconds: dict[int, list[float]]
     reasons: dict[int, str]
     notes: list[str]
+    memory: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
     rounds: int = 0
     warm_ups: int = 0
     overhead: float | None = None
@@ -81,8 +83,7 @@ class _Runner:
         if runs:
             # The first run may have waited for the disk; by now it is known better what fits.
             again = planned([_cost(one) for one in runs.values()], self._running.copies, self._running.rounds)
-            for number, one in runs.items():
-                self._measure(number, one, again)
+            self._measure(runs, again)
             self._measure_overhead(again.pairs)
         self.found.starts = max(self._starts)
 
@@ -115,22 +116,38 @@ class _Runner:
         self.found.notes += _remarks(found, [self._programs[number].path for number in numbers])
         return good
 
-    def _measure(self, number: int, runs: Runs, plan: Plan) -> None:
-        """What has runs of its own, and all figures of one program."""
-        self._told(f"{self._programs[number].path}: memory of {self._running.copies[-1]} copies at most")
-        try:
-            self.found.runs[number] = self._of(number, runs, plan)
-            self.found.seconds[number] = runs.seconds
-        except RunFailed as failure:
-            self._failed_later(number, failure)
+    def _measure(self, runs: dict[int, Runs], plan: Plan) -> None:
+        """What has runs of its own, and all figures of each program."""
+        counted, peaks = dict[int, Counts](), dict[int, int | None]()
+        for number in runs:
+            path = self._programs[number].path
+            self._told(f"{path}: page faults, instructions and the most memory")
+            self._starts[number] += plan.counted
+            try:
+                counted[number] = counts(self._commands[number], self._bounds, plan.counted)
+                peaks[number] = self._peak(number)
+            except RunFailed as failure:
+                self._failed_later(number, failure)
+        numbers = list(peaks)
+        found = copies_in_turn(
+            [self._commands[number] for number in numbers],
+            self._running.copies,
+            self._bounds,
+            plan.repeats,
+            list(peaks.values()),
+            lambda count: self._told("memory of one copy" if count == 1 else f"memory of {count} copies at once"),
+        )
+        for number, memory in zip(numbers, found, strict=True):
+            self._starts[number] += memory.starts
+            if memory.failure is not None:
+                self._failed_later(number, memory.failure)
+                continue
+            self.found.runs[number] = self._of(number, runs[number], counted[number], peaks[number], memory)
+            self.found.seconds[number] = runs[number].seconds
+            self.found.memory[number] = memory.samples
 
-    def _of(self, number: int, runs: Runs, plan: Plan) -> ProgramRun:
-        """Raises RunFailed and CannotRun."""
-        command = self._commands[number]
-        counted = counts(command, self._bounds, plan.counted)
-        memory = copies(command, self._running.copies, self._bounds, plan.repeats)
-        peak = self._peak(number)
-        self._starts[number] += plan.counted + memory.starts
+    def _of(self, number: int, runs: Runs, counted: Counts, peak: int | None, memory: CopiesMeasured) -> ProgramRun:
+        """All figures of one program."""
         self.found.notes += counted.notes
         self._note(number, [*memory.notes, *_given_back(memory.copies, peak)])
         return ProgramRun(

@@ -10,7 +10,7 @@ import msgspec
 from linkscope.analysis.request import Running
 from linkscope.errors import RunFailed
 from linkscope.measure.command import Bounds, Command
-from linkscope.measure.servers import Served, serve
+from linkscope.measure.servers import Served, serve_in_turn
 from linkscope.measure.spread import FEWEST
 from linkscope.measure.starts import start_rounds
 from linkscope.model.compare import Program, ProgramRun
@@ -23,7 +23,8 @@ class ServedAll(msgspec.Struct, frozen=True):
 
     starts: seconds until it took a connection, in the order of the rounds. notes: what could not be measured, and why.
     rounds, warm_ups: in how many all were started in turn. most_starts: of the one that was started most often, for all
-    that was measured.
+    that was measured. memory: bytes of PSS by the number of copies, serving: with the most connections open, both in
+    the order of the rounds.
     """
 
     runs: dict[int, ProgramRun]
@@ -33,6 +34,8 @@ class ServedAll(msgspec.Struct, frozen=True):
     rounds: int
     warm_ups: int
     most_starts: int
+    memory: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
+    serving: dict[int, list[int]] = msgspec.field(default_factory=dict)
 
 
 def serve_all(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> ServedAll:
@@ -49,21 +52,31 @@ def serve_all(programs: Sequence[Program], commands: Sequence[Command], running:
     if any(one.failure is None for one in started.servers) and started.rounds < FEWEST:
         few = "one round is" if started.rounds == 1 else f"{started.rounds} rounds are"
         found.notes.append(f"{few} too few to call a server faster: that takes {FEWEST}")
+    found.failures.update({number: one.failure for number, one in enumerate(started.servers) if one.failure})
+    numbers = [number for number in range(len(commands)) if number not in found.failures]
+
+    def progress(place: int) -> None:
+        path = programs[numbers[place]].path
+        told(f"{path}: memory while it serves, connections open: {running.connections[-1]} at most")
+
+    all_served = serve_in_turn(
+        [commands[number] for number in numbers],
+        port,
+        running.connections,
+        bounds,
+        running.copies,
+        progress=progress,
+    )
     for_itself = [0]
-    for number, (command, starts) in enumerate(zip(commands, started.servers, strict=True)):
-        if starts.failure is not None:
-            found.failures[number] = starts.failure
+    for number, served in zip(numbers, all_served, strict=True):
+        if isinstance(served, RunFailed):
+            found.failures[number] = served
             continue
         path = programs[number].path
-        told(f"{path}: memory while it serves, connections open: {running.connections[-1]} at most")
-        try:
-            served = serve(command, port, running.connections, bounds, running.copies)
-        except RunFailed as failure:
-            found.failures[number] = failure
-            continue
         found.notes.extend(f"{path}: {note}" for note in served.notes)
-        found.starts[number] = starts.seconds
-        found.runs[number] = _run(served, median(starts.seconds))
+        found.starts[number] = started.servers[number].seconds
+        found.memory[number], found.serving[number] = served.samples, served.serving
+        found.runs[number] = _run(served, median(started.servers[number].seconds))
         for_itself.append(served.starts)
     return msgspec.structs.replace(found, most_starts=in_turn + max(for_itself))
 
