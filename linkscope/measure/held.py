@@ -35,14 +35,15 @@ _TOLD = struct.Struct("=ii")  # which copy, and the error of its execve(2)
 _GRACE = 2.0  # seconds that the kernel may take to end what was let go
 
 
-class HeldCopy(msgspec.Struct, frozen=True):
-    """One copy that is about to end. status: as waitpid(2) will say.
+class HeldCopy(msgspec.Struct):
+    """One copy that is about to end. status: as waitpid(2) will say. most: bytes, once it is let go: see `Ended`.
 
     The thread that has its memory still need not be its first one: `procfs.living_thread`.
     """
 
     pid: int
     status: int
+    most: int = 0
 
 
 @contextlib.contextmanager
@@ -57,9 +58,12 @@ def held_at_exit(commands: Sequence[Command], seconds: float) -> Iterator[list[H
     try:
         troupe.start()
         troupe.until_held(time.monotonic() + seconds)
-        yield [HeldCopy(copy.pid, copy.status) for copy in troupe.copies]
+        held = [HeldCopy(copy.pid, copy.status) for copy in troupe.copies]
+        yield held
     finally:
         troupe.end()
+    for one, copy in zip(held, troupe.copies, strict=True):
+        one.most = copy.most
 
 
 class _Troupe:

@@ -38,6 +38,7 @@ class Traced:
         "_strays",
         "_threads",
         "is_held",
+        "most",
         "path",
         "pid",
         "started",
@@ -51,6 +52,7 @@ class Traced:
         self.started = False
         self.is_held = False
         self.status = 0
+        self.most = 0
         self.stopped_by = 0
         self._threads = {pid}
         self._living = {pid}
@@ -96,6 +98,7 @@ class Traced:
             news = tracing.news_of(tid)
             if isinstance(news, Ended):
                 self._threads.discard(tid)
+                self.most = max(self.most, news.most)
             elif news is not None:
                 tracing.proceed(tid)
         return not self._threads

@@ -33,9 +33,14 @@ class Stopped(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """A thread that has ended. status: as waitpid(2) has it."""
+    """A thread that has ended. status: as waitpid(2) has it.
+
+    most: bytes that it or a process that it has waited for had resident at most, if it is the process (ru_maxrss of
+    getrusage(2)); a program has begun with the memory of whoever started it.
+    """
 
     status: int
+    most: int = 0
 
 
 def seize(pid: int) -> None:
@@ -74,14 +79,14 @@ def message(tid: int) -> int:
 def news_of(tid: int) -> Stopped | Ended | None:
     """What became of a thread since it was last asked; None where it runs on. Does not wait."""
     try:
-        pid, status = os.waitpid(tid, os.WNOHANG | _WALL)
+        pid, status, usage = os.wait4(tid, os.WNOHANG | _WALL)
     except ChildProcessError:  # another thread has started a program, and has taken this one's place
         return Ended(0)
     if pid == 0:
         return None
     if os.WIFSTOPPED(status):
         return Stopped(os.WSTOPSIG(status), status >> 16)
-    return Ended(status)
+    return Ended(status, usage.ru_maxrss * 1024)
 
 
 def _unless_gone(ask: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from linkscope.measure.command import Bounds, Command
 from linkscope.measure.copies import CopiesMeasured, copies_in_turn
 from linkscope.measure.counters import Counts, counts
 from linkscope.measure.overhead import overhead
-from linkscope.measure.peak import peak_rss
+from linkscope.measure.peak import peak
 from linkscope.measure.plan import Cost, Plan, planned
 from linkscope.measure.rounds import Rounds, Runs, run_rounds
 from linkscope.measure.spread import FEWEST, spread
@@ -166,10 +166,14 @@ class _Runner:
     def _peak(self, number: int) -> int | None:
         self._starts[number] += 1
         try:
-            return peak_rss(self._commands[number], self._bounds)
+            found = peak(self._commands[number], self._bounds)
         except (NotHeld, ProcessUnreadable) as error:
             self._note(number, [f"the most memory that it has is not told: {error.reason}"])
             return None
+        if found.of_child is not None:
+            most = size(found.of_child)
+            self._note(number, [f"a process that it starts has {most} at most, {size(found.rss)} are its own"])
+        return found.rss
 
     def _measure_overhead(self, pairs: int) -> None:
         """By the quickest program, whose own time varies least."""
