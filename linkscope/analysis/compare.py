@@ -51,7 +51,7 @@ def compare(
     if running is None:
         return _document(programs, verdict(programs, None), None, errors)
     found = _measured(programs, given, running, _variables(assumptions), told)
-    verdicts = verdict(found.programs, found.starts)
+    verdicts = verdict(found.programs, found)
     return _document(found.programs, verdicts, found.measurement, errors + found.errors)
 
 

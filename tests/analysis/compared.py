@@ -1,10 +1,12 @@
 """Compared programs for tests: figures that are set by hand, so that what is said of them follows from them alone."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
+from linkscope.analysis.comparing.verdict import verdict
+from linkscope.measure.heavier import heavier
 from linkscope.measure.spread import Difference, differ
 from linkscope.model.compare import (
     Copies,
@@ -129,14 +131,28 @@ def times(seconds: float, rounds: int = 100, noise: float = 0.01, seed: int = 1)
     return [seconds * chance.gauss(1, noise) for _ in range(rounds)]
 
 
-def starts(*samples: Sequence[float]) -> Callable[[int, int], Difference]:
-    """How programs compare whose runs took SAMPLES, in turn: by the rule that the product has."""
-    return lambda one, other: differ(samples[one], samples[other])
+class Samples(msgspec.Struct):
+    """What was measured of programs: TIMES of their runs, if they say anything, and memory that has its noise."""
+
+    programs: Sequence[Program]
+    times: Sequence[Sequence[float]]
+
+    def starts(self, one: int, other: int) -> Difference:
+        return differ(*(self.times[place] if self.times else times(0.001) for place in (one, other)))
+
+    def heavier(self, one: int, other: int, count: int) -> Difference:
+        return heavier(self._memory(one, 1), self._memory(other, -1), count)
+
+    def _memory(self, place: int, side: int) -> dict[int, list[int]]:
+        """Five rounds each, apart by the noise, and in the one as in the other not at the same time."""
+        run = self.programs[place].run
+        apart = [-side, side, 0, 0, 0]
+        return {one.count: [one.pss + sign * one.noise // 2 for sign in apart] for one in (run.copies if run else ())}
 
 
-def alike(_one: int, _other: int) -> Difference:
-    """Of programs whose times say nothing."""
-    return differ(times(0.001), times(0.001))
+def judged(programs: Sequence[Program], *seconds: Sequence[float]) -> list[Verdict]:
+    """The verdicts on PROGRAMS that were run, by the rules of the product. seconds: what the runs of each took."""
+    return verdict(programs, Samples(programs, seconds))
 
 
 def by_name(verdicts: list[Verdict]) -> dict[str, Verdict]:

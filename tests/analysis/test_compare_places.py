@@ -49,7 +49,7 @@ def test_what_was_measured_is_said_of_the_right_one(alike: tuple[list[str], int]
     running = Running(rounds=60, copies=(1,))
     found = measured(compare(paths).programs, paths, running, os.environ, lambda _work: None)
     medians = [program.run.seconds.median for program in found.programs if program.run and program.run.seconds]
-    start = next(one for one in verdict(found.programs, found.starts) if one.criterion == "start")
+    start = next(one for one in verdict(found.programs, found) if one.criterion == "start")
     assert medians.index(min(medians)) == static
     assert start.best == static
     assert start.message.startswith(rf"caf\xe{8 + static} is done first: ")

@@ -9,12 +9,12 @@ from linkscope.analysis.comparing.suggestions import suggestions
 from linkscope.analysis.comparing.verdict import verdict
 from linkscope.model.compare import ProgramRun, Reach, Server, ServerProcess
 from linkscope.model.document import AnalysisError
-from tests.analysis.compared import KIB, alike, by_name, copies, program, static, timed, with_memory
+from tests.analysis.compared import KIB, by_name, copies, judged, program, static, timed, with_memory
 
 
 def test_every_suggestion_has_a_figure() -> None:
     programs = [program("a", run=with_memory(100 * KIB, 60 * KIB)), static("b", run=with_memory(150 * KIB, 50 * KIB))]
-    said = suggestions(programs, verdict(programs, alike))
+    said = suggestions(programs, judged(programs))
     assert len(said) > 3
     assert [sentence for sentence in said if not re.search(r"\d", sentence)] == []
     assert "From 5 to 8 copies on, b takes less memory than a: one more copy costs 50 KiB and not 60 KiB." in said
@@ -24,7 +24,7 @@ def test_from_how_many_copies_on_it_pays_is_a_range_as_wide_as_the_noise_and_not
     def said(noise: int) -> list[str]:
         rival = program("rival", run=with_memory(100 * KIB, 60 * KIB, noise))
         lean = static("lean", run=with_memory(150 * KIB, 50 * KIB, noise))
-        found = suggestions([rival, lean], verdict([rival, lean], alike))
+        found = suggestions([rival, lean], judged([rival, lean]))
         return [sentence for sentence in found if "copies on" in sentence or "many copies run" in sentence]
 
     assert said(20 * KIB) == [
@@ -38,7 +38,7 @@ def test_where_nobody_catches_up_with_another_the_costs_of_a_copy_are_told() -> 
         program("dear", run=with_memory(100 * KIB, 60 * KIB)),
         static("lean", run=with_memory(90 * KIB, 50 * KIB)),
     ]
-    said = suggestions(programs, verdict(programs, alike))
+    said = suggestions(programs, judged(programs))
     assert "Where many copies run: one more copy of lean costs 50 KiB, of dear 60 KiB." in said
 
 
@@ -62,7 +62,7 @@ def test_what_does_not_start_here_has_no_part_in_the_verdict() -> None:
 
 def test_what_could_not_be_measured_is_told_where_the_advice_stands() -> None:
     programs = [program("a", run=timed(0.001)), static("b")]
-    verdicts = verdict(programs, alike)
+    verdicts = judged(programs)
     assert "start" not in by_name(verdicts)
     failure = AnalysisError(path="b", error="does not end within 1 s")
     assert suggestions(programs, verdicts, [failure])[0] == "b was not measured: it does not end within 1 s."
@@ -83,7 +83,7 @@ def test_the_advice_names_who_is_first_most_often_and_what_speaks_for_another() 
         small,
         program("dyn", run=with_memory(150 * KIB, 120 * KIB)),
     ]
-    assert suggestions(programs, verdict(programs, alike))[0] == (
+    assert suggestions(programs, judged(programs))[0] == (
         "small is first, alone or in a tie, by start, memory with many copies, independence with portability and "
         "updates; take another for size (dyn: 16 and not 24 KiB)."
     )
@@ -150,7 +150,7 @@ def test_connections_are_not_called_copies() -> None:
         return msgspec.structs.replace(timed(0.001), seconds=None, server=server)
 
     programs = [program("a", run=serving(10 * KIB)), static("b", run=serving(20 * KIB))]
-    found = by_name(verdict(programs, alike))
+    found = by_name(judged(programs))
     assert found["memory-copies"].message.startswith("a takes the least memory (PSS) for one more connection: 10 KiB")
     assert "many connections" in suggestions(programs, list(found.values()))[0]
     assert not any("copies" in sentence for sentence in suggestions(programs, list(found.values())))
@@ -161,7 +161,7 @@ def test_copies_are_compared_by_a_number_that_was_measured_of_all() -> None:
     good = timed(0.001, copies=copies({1: 100 * KIB, 4: 200 * KIB, 16: 600 * KIB}), one_more_copy=33 * KIB)
     locks = timed(0.001, copies=copies({1: 120 * KIB, 4: 480 * KIB}), one_more_copy=120 * KIB)
     programs = [program("good", run=good), static("locks", run=locks)]
-    said = suggestions(programs, verdict(programs, alike))
+    said = suggestions(programs, judged(programs))
     assert "take another for independence" in said[0]
     assert not any("many copies (locks" in sentence for sentence in said)
     assert "Where many copies run: one more copy of good costs 33 KiB, of locks 120 KiB." in said
@@ -171,6 +171,6 @@ def test_the_one_that_could_not_be_measured_is_told_from_the_one_that_looks_like
     one, other = (program("caf\ufffd", path_bytes=exact) for exact in ("Y2Fm6A==", "Y2Fm6Q=="))
     programs = [msgspec.structs.replace(one, run=timed(0.001)), other]
     failure = AnalysisError(path="caf\ufffd", path_bytes="Y2Fm6Q==", error="does not end within 1 s")
-    assert suggestions(programs, verdict(programs, alike), [failure])[0] == (
+    assert suggestions(programs, judged(programs), [failure])[0] == (
         r"caf\xe9 was not measured: it does not end within 1 s."
     )

@@ -6,27 +6,29 @@ from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from linkscope.analysis.compare import compare
-from linkscope.analysis.comparing.criteria import Starts
 from linkscope.analysis.comparing.measured import Measured, measured
 from linkscope.analysis.comparing.verdict import verdict
 from linkscope.analysis.request import Running
+from linkscope.measure.spread import Difference
 from tests.cli.conftest import REPOSITORY
 
 HELLO = REPOSITORY / "fixtures/build/hello"
 
 _MEASURED = ("start", "memory", "memory-copies")
 _CALLS = 3
+_COPIES = {"hello-static": "static-copy", "hello-cpp": "cpp-copy"}
 _QUICK = Running(rounds=100, copies=(1, 4))
 
 
 def _programs(folder: Path) -> list[str]:
-    """hello in five linkages, and one of them once more in another file."""
-    names = ("dynamic-pie", "dynamic-nonpie", "static", "static-pie", "musl-static")
+    """hello in five linkages, in C++ as well, and two of them once more in other files."""
+    names = ("dynamic-pie", "dynamic-nonpie", "static", "static-pie", "musl-static", "cpp")
     paths = [str(path) for name in names if (path := HELLO / f"hello-{name}").exists()]
-    return [*paths, shutil.copy(str(HELLO / "hello-static"), str(folder / "the-same"))]
+    return [*paths, *(shutil.copy(str(HELLO / name), str(folder / copy)) for name, copy in _COPIES.items())]
 
 
 def _measured(paths: list[str], running: Running) -> Measured:
@@ -42,22 +44,32 @@ def _sides(found: list[Measured]) -> dict[tuple[str, str, str], set[str | None]]
         assert one.errors == []
         for pair in combinations(range(len(one.programs)), 2):
             programs = [one.programs[place] for place in pair]
-            for said in verdict(programs, _of_pair(one, pair)):
+            for said in verdict(programs, _OfPair(one, pair)):
                 if said.criterion in _MEASURED:
                     first, second = (os.path.basename(program.path) for program in programs)
                     sides[said.criterion, first, second].add(said.better)
     return sides
 
 
-def _of_pair(found: Measured, pair: tuple[int, int]) -> Starts:
-    return lambda one, other: found.starts(pair[one], pair[other])
+class _OfPair(msgspec.Struct):
+    """What was measured of two of all programs, by their places among the two."""
+
+    of: Measured
+    pair: tuple[int, int]
+
+    def starts(self, one: int, other: int) -> Difference:
+        return self.of.starts(self.pair[one], self.pair[other])
+
+    def heavier(self, one: int, other: int, count: int) -> Difference:
+        return self.of.heavier(self.pair[one], self.pair[other], count)
 
 
 def _check(sides: dict[tuple[str, str, str], set[str | None]]) -> None:
     both_ways = {key: who for key, who in sides.items() if len(who - {None}) > 1}
     assert both_ways == {}
     for criterion in _MEASURED:
-        assert sides[criterion, "hello-static", "the-same"] == {None}, criterion
+        for name, copy in _COPIES.items():
+            assert sides[criterion, name, copy] == {None}, (criterion, copy)
     assert str(HELLO / "hello-static") in sides["start", "hello-dynamic-pie", "hello-static"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -17,10 +17,18 @@ from linkscope.model.quantities import duration, size
 
 Unit = Literal["bytes", "seconds", "relocations", "files", "libraries", "systems"]
 Figure = Callable[[Program], float | None]
-Starts = Callable[[int, int], Difference]
-"""How the times of two programs compare, by their places: of their runs, or until their ports are open."""
 _ONE = {"relocations": "relocation", "files": "file", "libraries": "library", "systems": "system"}
 _COPY = f"{NOTABLE:.0%}".replace("%", " %")
+
+
+class Sampled(Protocol):
+    """What was measured of programs in turn, by their places."""
+
+    def starts(self, one: int, other: int) -> Difference:
+        """How the times of the one compare with those of the other: of their runs, or until their ports are open."""
+
+    def heavier(self, one: int, other: int, count: int) -> Difference:
+        """How the memory of COUNT copies of the one compares with that of the other."""
 
 
 class Tie(msgspec.Struct, frozen=True):
@@ -81,14 +89,14 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.figure(one) or 0:,.0f} bytes", f"{self.figure(other) or 0:,.0f}"
 
 
-def criteria(programs: Sequence[Program], starts: Starts | None) -> list[Criterion]:
+def criteria(programs: Sequence[Program], sampled: Sampled | None) -> list[Criterion]:
     """The criteria by which two of PROGRAMS at least can be compared: of each name the first that has figures.
 
-    starts: how their times compare; None where they were not run. Where they were, what was not measured is not
+    sampled: what was measured of them; None where they were not run. Where they were, what was not measured is not
     replaced by less. Systems are known for each machine, so that those of two are not counted against each other.
     """
     chosen: dict[str, Criterion] = {}
-    for criterion in _known(programs, starts):
+    for criterion in _known(programs, sampled):
         is_of_two_kinds = criterion.figure is _reach and len({one.reach.systems for one in programs if one.reach}) > 1
         if criterion.name in chosen or is_of_two_kinds:
             continue
@@ -97,9 +105,9 @@ def criteria(programs: Sequence[Program], starts: Starts | None) -> list[Criteri
     return list(chosen.values())
 
 
-def _known(programs: Sequence[Program], starts: Starts | None) -> Iterator[Criterion]:
+def _known(programs: Sequence[Program], sampled: Sampled | None) -> Iterator[Criterion]:
     yield _SIZE
-    yield from [_RELOCATIONS] if starts is None else _measured(starts, copies_in_common(programs))
+    yield from [_RELOCATIONS] if sampled is None else _measured(sampled, copies_in_common(programs))
     yield from (_INDEPENDENCE, _UPDATES, _PORTABILITY)
 
 
@@ -110,9 +118,9 @@ def _exactly(figure: Figure) -> Ties:
     return lambda one, other: Tie("equal") if figure(one.program) == figure(other.program) else None
 
 
-def _in_time(starts: Starts) -> Ties:
+def _in_time(sampled: Sampled) -> Ties:
     def tie(one: Entrant, other: Entrant) -> Tie | None:
-        found = starts(one.place, other.place)
+        found = sampled.starts(one.place, other.place)
         if found.is_real:
             return None
         if found.rounds < FEWEST:
@@ -122,18 +130,35 @@ def _in_time(starts: Starts) -> Ties:
     return tie
 
 
-def _in_memory(figure: Figure, noise_of: Callable[[Program], int]) -> Ties:
+def _in_copies(sampled: Sampled, count: int) -> Ties:
     def tie(one: Entrant, other: Entrant) -> Tie | None:
-        noise = max(noise_of(each.program) for each in (one, other))
-        less, more = sorted(figure(each.program) or 0 for each in (one, other))
-        if more == less:
-            return Tie("equal")
-        if more - less > least_apart(less, more, noise):
-            return None
-        limit = f"{_COPY} or a page" if NOTABLE * more < PAGE else _COPY
-        return Tie("noise") if more - less <= noise or not less else Tie("small", more / less - 1, limit)
+        found = sampled.heavier(one.place, other.place, count)
+        less, more = sorted(_pss(each.program, count) or 0 for each in (one, other))
+        return None if found.is_real else _alike(less, more, is_sure=found.low > 1 or found.high < 1)
 
     return tie
+
+
+def _in_serving(figure: Figure) -> Ties:
+    """Of all processes of servers: what repetitions of each lay apart by is known, and no pairs."""
+
+    def tie(one: Entrant, other: Entrant) -> Tie | None:
+        noise = max(each.program.run.memory_noise if each.program.run else 0 for each in (one, other))
+        less, more = sorted(figure(each.program) or 0 for each in (one, other))
+        if more - less > least_apart(less, more, noise):
+            return None
+        return _alike(less, more, is_sure=more - less > noise)
+
+    return tie
+
+
+def _alike(less: float, more: float, is_sure: bool) -> Tie:
+    """Why two figures of memory are not told apart. is_sure: that one is larger, by however little."""
+    if more == less:
+        return Tie("equal")
+    if not is_sure or not less or more - less > least_apart(less, more, 0):
+        return Tie("noise")
+    return Tie("small", more / less - 1, f"{_COPY} or a page" if NOTABLE * more < PAGE else _COPY)
 
 
 def _in_reach(one: Entrant, other: Entrant) -> Tie | None:
@@ -169,21 +194,12 @@ def _pss(program: Program, count: int) -> float | None:
     return copies.pss if copies else None
 
 
-def _noise(program: Program, count: int) -> int:
-    copies = program.copies_of(count)
-    return copies.noise if copies else 0
-
-
 def _serving(program: Program) -> float | None:
     return program.run.server.pss() if program.run and program.run.server else None
 
 
 def _one_more_connection(program: Program) -> float | None:
     return program.run.server.one_more_connection if program.run and program.run.server else None
-
-
-def _noise_serving(program: Program) -> int:
-    return program.run.memory_noise if program.run else 0
 
 
 def _files(program: Program) -> float:
@@ -246,29 +262,28 @@ _PORTABILITY = Criterion(
 )
 
 
-def _measured(starts: Starts, count: int | None) -> Iterator[Criterion]:
+def _measured(sampled: Sampled, count: int | None) -> Iterator[Criterion]:
     """What is measured of programs that end, and of servers. count: of how many copies all have the memory."""
     for figure, says in ((_seconds, "is done first"), (_ready, "opens its port first")):
         yield Criterion(
-            name="start", unit="seconds", says=says, figure=figure, tie=_in_time(starts), because=reasons.of_start
+            name="start", unit="seconds", says=says, figure=figure, tie=_in_time(sampled), because=reasons.of_start
         )
-    yield _memory("memory", "while it serves", _serving, _noise_serving, reasons.of_serving, reasons.less_serving)
-    yield _memory("memory", "when one copy runs", *_of_copies(1), reasons.of_memory, reasons.less_alone)
+    serving = _in_serving(_serving)
+    yield _memory("memory", "while it serves", _serving, serving, reasons.of_serving, reasons.less_serving)
+    alone = partial(_pss, count=1)
+    yield _memory("memory", "when one copy runs", alone, _in_copies(sampled, 1), reasons.of_memory, reasons.less_alone)
     if count is not None:
-        because = partial(reasons.of_copies, count=count)
-        yield _memory("memory-copies", f"when {count} copies run", *_of_copies(count), because)
-    yield _memory("memory-copies", "for one more connection", _one_more_connection, _noise_serving, reasons.none)
-
-
-def _of_copies(count: int) -> tuple[Figure, Callable[[Program], int]]:
-    return partial(_pss, count=count), partial(_noise, count=count)
+        figure, because = partial(_pss, count=count), partial(reasons.of_copies, count=count)
+        yield _memory("memory-copies", f"when {count} copies run", figure, _in_copies(sampled, count), because)
+    more = _one_more_connection
+    yield _memory("memory-copies", "for one more connection", more, _in_serving(more), reasons.none)
 
 
 def _memory(
     name: Literal["memory", "memory-copies"],
     when: str,
     figure: Figure,
-    noise_of: Callable[[Program], int],
+    tie: Ties,
     because: Because,
     but: But | None = None,
 ) -> Criterion:
@@ -277,7 +292,7 @@ def _memory(
         unit="bytes",
         says=f"takes the least memory (PSS) {when}",
         figure=figure,
-        tie=_in_memory(figure, noise_of),
+        tie=tie,
         because=because,
         but=but,
     )

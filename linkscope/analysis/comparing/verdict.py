@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from linkscope.analysis.comparing.criteria import Criterion, Starts, Tie, criteria
+from linkscope.analysis.comparing.criteria import Criterion, Sampled, Tie, criteria
 from linkscope.analysis.comparing.entrants import Entrant, entrants
 from linkscope.analysis.comparing.reasons import listed
 from linkscope.model.compare import Program, Value, Verdict
 from linkscope.model.quantities import times
 
 
-def verdict(programs: Sequence[Program], starts: Starts | None) -> list[Verdict]:
+def verdict(programs: Sequence[Program], sampled: Sampled | None) -> list[Verdict]:
     """One verdict for each criterion for which two of PROGRAMS have figures.
 
-    starts: how the times of two of them compare, by their places; None where they were not run. A program that does
-    not start here has no say.
+    sampled: what was measured of them in turn; None where they were not run. A program that does not start here has no
+    say.
     """
     fit = [one for one in entrants(programs) if one.is_fit]
-    return [_by(criterion, fit) for criterion in criteria([one.program for one in fit], starts)]
+    return [_by(criterion, fit) for criterion in criteria([one.program for one in fit], sampled)]
 
 
 def _by(criterion: Criterion, fit: Sequence[Entrant]) -> Verdict:
