@@ -19,6 +19,7 @@ from linkscope.errors import NotPermitted, NotServing, PortTaken, ProcessUnreada
 from linkscope.measure import ports
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.copies import CopiesMeasured, Subject, Take, Taken, measured
+from linkscope.measure.heavier import noise
 from linkscope.measure.leftovers import children_of, none_left
 from linkscope.measure.memory import memory_of, memory_of_all, peak_of_all
 from linkscope.measure.serving import Group, running
@@ -37,8 +38,7 @@ class Served(msgspec.Struct, frozen=True):
 
     copies: of the server while it waits, without connections. noise, one_more_copy: as `CopiesMeasured` has them; noise
     is also that of `server`, with any number of connections. starts: of the server, for all of it. notes: what could
-    not be measured, and why. samples: as `CopiesMeasured` has them; serving: bytes of PSS with the most connections
-    open, in the order of the rounds.
+    not be measured, and why. samples: as `CopiesMeasured` has them.
     """
 
     server: Server
@@ -48,7 +48,6 @@ class Served(msgspec.Struct, frozen=True):
     starts: int
     notes: list[str]
     samples: dict[int, list[int]]
-    serving: list[int]
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -137,16 +136,15 @@ def serve_in_turn(
 
 def _served(rounds: Sequence[Round], together: CopiesMeasured, notes: Sequence[str]) -> Served:
     """All figures of one server."""
-    noise = [_range([one.looks[at].pss for one in rounds]) for at in range(len(rounds[0].looks))]
+    apart = [noise([one.looks[at].pss for one in rounds]) for at in range(len(rounds[0].looks))]
     return Served(
         server=_server(rounds),
         copies=together.copies,
         one_more_copy=together.one_more_copy,
-        noise=max(together.noise, *noise),
+        noise=max(together.noise, *apart),
         starts=len(rounds) + together.starts,
         notes=list(dict.fromkeys([*_notes(rounds), *together.notes, *notes])),
         samples=together.samples,
-        serving=[one.looks[-1].pss for one in rounds],
     )
 
 
@@ -307,10 +305,6 @@ def _one_more(rounds: Sequence[Round]) -> int | None:
         if len(one.looks) > 1
     ]
     return round(median(slopes)) if slopes else None
-
-
-def _range(values: Sequence[int]) -> int:
-    return max(values) - min(values)
 
 
 def _open(number: int) -> str:

@@ -15,7 +15,7 @@ import pytest
 from linkscope.errors import Died, Failed, LinkScopeError, NotServing, NotStarted
 from linkscope.measure import ports
 from linkscope.measure.command import Bounds, Command
-from linkscope.measure.servers import Served, serve
+from linkscope.measure.servers import Served, serve, serve_in_turn
 from tests.measure.marked import command, left
 from tests.oracle.availability import Unavailable
 from tests.process.started import VARIANTS, children, connected, started, until, variants
@@ -166,6 +166,20 @@ def test_copies_of_a_server_wait_each_on_its_own_port(fixture_file: FixtureFile)
     assert 32 * MIB < found.copies[1].private < 34 * MIB
     assert found.one_more_copy is not None
     assert 8 * MIB - STARTS < found.one_more_copy < 8.5 * MIB  # others may run the same file meanwhile
+
+
+def test_servers_are_measured_in_turn_and_one_that_fails_is_left_out(fixture_file: FixtureFile) -> None:
+    server = command(fixture_file("runs/server-static"), "-p", "{port}")
+    fails = command("/bin/sh", "-c", "exit 3", "{port}")
+    turns: list[int] = []
+    one, failed, other = serve_in_turn([server, fails, server], None, (1,), BOUNDS, (1, 2), 3, turns.append)
+    assert isinstance(failed, Failed)
+    assert sorted(turns) == [0, 0, 0, 1, 2, 2, 2]
+    assert set(turns[3:5]) == set(turns[5:]) == {0, 2}
+    for found in (one, other):
+        assert isinstance(found, Served)
+        assert {count: len(sums) for count, sums in found.samples.items()} == {1: 3, 2: 3}
+    assert left() == []
 
 
 def test_with_one_port_only_one_copy_is_measured_and_a_note_says_so(fixture_file: FixtureFile) -> None:
