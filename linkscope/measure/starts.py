@@ -49,9 +49,9 @@ def start_rounds(
 
     PORT, bounds: as `serve` has them. rounds: how many; None: until the bounds of every median lie within 1 % of it, at
     least 20 and at most 1000, or until 5 seconds are over and there are at least 11, or a minute is over. One round
-    before these does not count: in it a server has a session of its own and so no terminal, as in a trial, and it tells
-    on which address it listens. progress: is called with the number of rounds that are done, 0 before the first. The
-    order in a round is one of chance, the same in every call, as `run_rounds` has it.
+    before these does not count: in it a server has a session of its own, as in a trial, and it tells on which address
+    it listens. progress: is called with the number of rounds that are done, 0 before the first. The order in a round is
+    one of chance, the same in every call, as `run_rounds` has it.
 
     A server that fails is left out from then on, with its failure; the others go on. Raises NoPlaceForPort, PortTaken,
     CannotRun.
