@@ -53,8 +53,9 @@ def measured(
     environment = tuple(variables.items())
     commands = [Command(path, running.arguments, environment, running.input, running.accepted) for path in paths]
     disturbances = list(conditions.disturbances())
+    held = conditions.Held()
     found = (_ran if running.serve is None else _served)(programs, commands, running, told)
-    notes = list(dict.fromkeys([*disturbances, *found.measurement.notes]))
+    notes = list(dict.fromkeys([*disturbances, *held.said(), *found.measurement.notes]))
     return Measured(
         programs=[
             msgspec.structs.replace(program, run=found.runs.get(number)) for number, program in enumerate(programs)

@@ -21,12 +21,13 @@ from linkscope.measure.rounds import Rounds, Runs, run_rounds
 from linkscope.measure.spread import FEWEST, spread
 from linkscope.measure.trial import trial
 from linkscope.model.compare import Copies, Program, ProgramRun, Spread
-from linkscope.model.quantities import size
+from linkscope.model.quantities import duration, size
 
 Told = Callable[[str], None]
 _FAR_MORE, _NOTABLE = 1.5, 1 << 20  # times the memory at the end, and bytes more: what is worth a note
 _FOR_BOUNDS = 8  # values, of which 99 % can be had: see `spread`
 _SHELLS_OWN = (126, 127)  # of shells, and of ld.so(8): something could not be started, or not be loaded
+_LESS, _LESS_SECONDS = 3, 0.02  # times the processor time of the runs, and seconds more: what the first one took
 _EXPANDS = 16  # times what it reads, or 16 MiB: more output than that has no end
 _NANO = 9  # decimals
 
@@ -35,8 +36,8 @@ class RanAll(msgspec.Struct):
     """What was measured of programs, by their numbers: each has either a run, and its times, or a reason for none.
 
     seconds: from start to end, in the order of the rounds. memory: bytes of PSS by the number of copies at once, in the
-    order of the rounds. notes: what could not be measured, and why. overhead:
-    seconds that measuring adds to each run. starts: of the one that was started most often.
+    order of the rounds. notes: what could not be measured, and why. overhead: seconds that measuring adds to each run.
+    starts: of the one that was started most often.
     """
 
     runs: dict[int, ProgramRun]
@@ -80,6 +81,8 @@ class _Runner:
         plan = planned(list(costs.values()), self._running.copies, self._running.rounds)
         self._running.estimated(_estimate(plan))
         runs = self._run_in_turn(list(costs), plan)
+        for number, one in runs.items():
+            self._note(number, list(_idle(costs[number].processor, one)))
         if runs:
             # The first run may have waited for the disk; by now it is known better what fits.
             again = planned([_cost(one) for one in runs.values()], self._running.copies, self._running.rounds)
@@ -252,6 +255,16 @@ def _remarks(found: Rounds, paths: Sequence[str]) -> Iterator[str]:
     if len({code for each in codes for code in each}) > 1:
         ends = ", ".join(f"{path} with {' and '.join(map(str, each))}" for path, each in zip(paths, codes, strict=True))
         yield f"not all end with the same exit code, and may have done different things: {ends}"
+
+
+def _idle(first: float, runs: Runs) -> Iterator[str]:
+    """A note where the FIRST run, whose output was read, computed far longer than those whose output goes nowhere."""
+    usual = median(sample.user + sample.system for sample in runs.samples)
+    if first > max(_LESS * usual, usual + _LESS_SECONDS):
+        yield (
+            f"it computed {duration(first)} when its output was read, and {duration(usual)} where that goes to "
+            "/dev/null: it may see the difference, as grep and tar do, and do less work"
+        )
 
 
 def _given_back(figures: Sequence[Copies], peak: int | None) -> Iterator[str]:
