@@ -10,7 +10,7 @@ import contextlib
 import os
 import random
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
 import msgspec
@@ -38,7 +38,8 @@ class Served(msgspec.Struct, frozen=True):
 
     copies: of the server while it waits, without connections. noise, one_more_copy: as `CopiesMeasured` has them; noise
     is also that of `server`, with any number of connections. starts: of the server, for all of it. notes: what could
-    not be measured, and why. samples: as `CopiesMeasured` has them.
+    not be measured, and why. samples: as `CopiesMeasured` has them. connected: by the number of open connections, bytes
+    of PSS of all processes, in the order of the rounds.
     """
 
     server: Server
@@ -48,6 +49,7 @@ class Served(msgspec.Struct, frozen=True):
     starts: int
     notes: list[str]
     samples: dict[int, list[int]]
+    connected: dict[int, list[int]]
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -136,15 +138,17 @@ def serve_in_turn(
 
 def _served(rounds: Sequence[Round], together: CopiesMeasured, notes: Sequence[str]) -> Served:
     """All figures of one server."""
-    apart = [noise([one.looks[at].pss for one in rounds]) for at in range(len(rounds[0].looks))]
+    looks = zip(*(one.looks for one in rounds), strict=True)
+    connected = {each[0].connections: [look.pss for look in each] for each in looks}
     return Served(
-        server=_server(rounds),
+        server=_server(rounds, connected),
         copies=together.copies,
         one_more_copy=together.one_more_copy,
-        noise=max(together.noise, *apart),
+        noise=max(together.noise, *map(noise, connected.values())),
         starts=len(rounds) + together.starts,
         notes=list(dict.fromkeys([*_notes(rounds), *together.notes, *notes])),
         samples=together.samples,
+        connected=connected,
     )
 
 
@@ -284,7 +288,7 @@ def _taker(command: Command, port: int | None, timeout: float) -> Take:
     return take
 
 
-def _server(rounds: Sequence[Round]) -> Server:
+def _server(rounds: Sequence[Round], connected: Mapping[int, Sequence[int]]) -> Server:
     """The document of the most connections, from the round whose memory is the median one."""
     ordered = sorted(rounds, key=lambda one: one.looks[-1].pss)
     chosen = ordered[len(ordered) // 2]
@@ -293,18 +297,25 @@ def _server(rounds: Sequence[Round]) -> Server:
         ready=median(one.ready for one in rounds),
         connections=chosen.looks[-1].connections,
         processes=chosen.looks[-1].processes,
-        one_more_connection=_one_more(rounds),
+        one_more_connection=_one_more(connected),
     )
 
 
-def _one_more(rounds: Sequence[Round]) -> int | None:
-    """Bytes of PSS that a connection adds: the slope between the fewest and the most, the median of all rounds."""
-    slopes = [
-        (one.looks[-1].pss - one.looks[0].pss) / (one.looks[-1].connections - one.looks[0].connections)
-        for one in rounds
-        if len(one.looks) > 1
-    ]
+def _one_more(connected: Mapping[int, Sequence[int]]) -> int | None:
+    """Bytes of PSS that a connection adds: the median of all rounds."""
+    slopes = one_more_connection(connected)
     return round(median(slopes)) if slopes else None
+
+
+def one_more_connection(connected: Mapping[int, Sequence[int]]) -> list[int]:
+    """Bytes that each connection adds, in the order of the rounds: the slope between the fewest and the most.
+
+    connected: as `Served` has it. [] where there was one number of connections only.
+    """
+    if len(connected) < 2:
+        return []
+    few, many = min(connected), max(connected)
+    return [round((b - a) / (many - few)) for a, b in zip(connected[few], connected[many], strict=True)]
 
 
 def _open(number: int) -> str:

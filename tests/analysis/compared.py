@@ -1,12 +1,13 @@
 """Compared programs for tests: figures that are set by hand, so that what is said of them follows from them alone."""
 
+import operator
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from linkscope.analysis.comparing.verdict import verdict
-from linkscope.measure.heavier import heavier
+from linkscope.measure.heavier import heavier, paired
 from linkscope.measure.spread import Difference, differ
 from linkscope.model.compare import (
     Copies,
@@ -16,6 +17,7 @@ from linkscope.model.compare import (
     Program,
     ProgramRun,
     Reach,
+    Server,
     Spread,
     StartWork,
     Update,
@@ -142,6 +144,20 @@ class Samples(msgspec.Struct):
 
     def heavier(self, one: int, other: int, count: int) -> Difference:
         return heavier(self._memory(one, 1), self._memory(other, -1), count)
+
+    def serving(self, one: int, other: int) -> Difference:
+        return paired(self._rounds(one, 1, Server.pss), self._rounds(other, -1, Server.pss))
+
+    def connection(self, one: int, other: int) -> Difference:
+        more = operator.attrgetter("one_more_connection")
+        return paired(self._rounds(one, 1, more), self._rounds(other, -1, more))
+
+    def _rounds(self, place: int, side: int, figure: Callable[[Server], int | None]) -> list[int]:
+        """Five rounds, apart by the noise of the run, and in the one as in the other not at the same time."""
+        run = self.programs[place].run
+        if run is None or run.server is None:
+            return []
+        return [(figure(run.server) or 0) + sign * run.memory_noise // 2 for sign in (-side, side, 0, 0, 0)]
 
     def _memory(self, place: int, side: int) -> dict[int, list[int]]:
         """Five rounds each, apart by the noise, and in the one as in the other not at the same time."""

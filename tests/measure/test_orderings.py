@@ -63,6 +63,12 @@ class _OfPair(msgspec.Struct):
     def heavier(self, one: int, other: int, count: int) -> Difference:
         return self.of.heavier(self.pair[one], self.pair[other], count)
 
+    def serving(self, one: int, other: int) -> Difference:
+        return self.of.serving(self.pair[one], self.pair[other])
+
+    def connection(self, one: int, other: int) -> Difference:
+        return self.of.connection(self.pair[one], self.pair[other])
+
 
 def _check(sides: dict[tuple[str, str, str], set[str | None]]) -> None:
     both_ways = {key: who for key, who in sides.items() if len(who - {None}) > 1}

@@ -30,6 +30,12 @@ class Sampled(Protocol):
     def heavier(self, one: int, other: int, count: int) -> Difference:
         """How the memory of COUNT copies of the one compares with that of the other."""
 
+    def serving(self, one: int, other: int) -> Difference:
+        """How the memory of servers compares while the most connections are open."""
+
+    def connection(self, one: int, other: int) -> Difference:
+        """How the memory compares that one more connection costs."""
+
 
 class Tie(msgspec.Struct, frozen=True):
     """Why two programs are not told apart.
@@ -130,24 +136,13 @@ def _in_time(sampled: Sampled) -> Ties:
     return tie
 
 
-def _in_copies(sampled: Sampled, count: int) -> Ties:
-    def tie(one: Entrant, other: Entrant) -> Tie | None:
-        found = sampled.heavier(one.place, other.place, count)
-        less, more = sorted(_pss(each.program, count) or 0 for each in (one, other))
-        return None if found.is_real else _alike(less, more, is_sure=found.low > 1 or found.high < 1)
-
-    return tie
-
-
-def _in_serving(figure: Figure) -> Ties:
-    """Of all processes of servers: what repetitions of each lay apart by is known, and no pairs."""
+def _in_memory(figure: Figure, compared: Callable[[int, int], Difference]) -> Ties:
+    """compared: how the memory of which FIGURE is the median compares, by two places."""
 
     def tie(one: Entrant, other: Entrant) -> Tie | None:
-        noise = max(each.program.run.memory_noise if each.program.run else 0 for each in (one, other))
+        found = compared(one.place, other.place)
         less, more = sorted(figure(each.program) or 0 for each in (one, other))
-        if more - less > least_apart(less, more, noise):
-            return None
-        return _alike(less, more, is_sure=more - less > noise)
+        return None if found.is_real else _alike(less, more, is_sure=found.low > 1 or found.high < 1)
 
     return tie
 
@@ -268,15 +263,17 @@ def _measured(sampled: Sampled, count: int | None) -> Iterator[Criterion]:
         yield Criterion(
             name="start", unit="seconds", says=says, figure=figure, tie=_in_time(sampled), because=reasons.of_start
         )
-    serving = _in_serving(_serving)
+    serving = _in_memory(_serving, sampled.serving)
     yield _memory("memory", "while it serves", _serving, serving, reasons.of_serving, reasons.less_serving)
     alone = partial(_pss, count=1)
-    yield _memory("memory", "when one copy runs", alone, _in_copies(sampled, 1), reasons.of_memory, reasons.less_alone)
+    tie = _in_memory(alone, partial(sampled.heavier, count=1))
+    yield _memory("memory", "when one copy runs", alone, tie, reasons.of_memory, reasons.less_alone)
     if count is not None:
         figure, because = partial(_pss, count=count), partial(reasons.of_copies, count=count)
-        yield _memory("memory-copies", f"when {count} copies run", figure, _in_copies(sampled, count), because)
-    more = _one_more_connection
-    yield _memory("memory-copies", "for one more connection", more, _in_serving(more), reasons.none)
+        tie = _in_memory(figure, partial(sampled.heavier, count=count))
+        yield _memory("memory-copies", f"when {count} copies run", figure, tie, because)
+    more = _in_memory(_one_more_connection, sampled.connection)
+    yield _memory("memory-copies", "for one more connection", _one_more_connection, more, reasons.none)
 
 
 def _memory(

@@ -12,7 +12,8 @@ from linkscope.analysis.inspect import error_of
 from linkscope.analysis.request import Running
 from linkscope.measure import conditions
 from linkscope.measure.command import Command
-from linkscope.measure.heavier import heavier
+from linkscope.measure.heavier import heavier, paired
+from linkscope.measure.servers import one_more_connection
 from linkscope.measure.spread import Difference, differ
 from linkscope.model.compare import Measurement, Program, ProgramRun
 from linkscope.model.document import AnalysisError, text
@@ -25,7 +26,7 @@ class Measured(msgspec.Struct, frozen=True):
 
     samples: by number, what the starts of a program took, in seconds and in the order of the rounds: of a program from
     start to end, of a server until it took a connection. memory: by number, bytes of PSS by how many copies were there
-    at once, in the order of the rounds.
+    at once, in the order of the rounds; connected: of servers, by how many connections were open.
     """
 
     programs: list[Program]
@@ -33,6 +34,7 @@ class Measured(msgspec.Struct, frozen=True):
     errors: list[AnalysisError]
     samples: dict[int, list[float]]
     memory: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
+    connected: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
 
     def starts(self, one: int, other: int) -> Difference:
         """How the times of the program at place ONE compare with those at OTHER, of the same rounds."""
@@ -41,6 +43,17 @@ class Measured(msgspec.Struct, frozen=True):
     def heavier(self, one: int, other: int, count: int) -> Difference:
         """How the memory of COUNT copies of the program at place ONE compares with that of the one at OTHER."""
         return heavier(self.memory.get(one, {}), self.memory.get(other, {}), count)
+
+    def serving(self, one: int, other: int) -> Difference:
+        """How the memory of one server compares with that of the other, while the most connections are open."""
+        mine, theirs = (self.connected.get(place, {}) for place in (one, other))
+        most = max(mine.keys() & theirs.keys(), default=0)
+        return paired(mine.get(most, ()), theirs.get(most, ()))
+
+    def connection(self, one: int, other: int) -> Difference:
+        """How the memory that one more connection costs of the one compares with that of the other."""
+        mine, theirs = (one_more_connection(self.connected.get(place, {})) for place in (one, other))
+        return paired(mine, theirs)
 
 
 def measured(
@@ -64,6 +77,7 @@ def measured(
         errors=[error_of(paths[number], reason) for number, reason in found.reasons.items()],
         samples=found.samples,
         memory=found.memory,
+        connected=found.connected,
     )
 
 
@@ -75,6 +89,7 @@ class _Found(msgspec.Struct, frozen=True):
     reasons: dict[int, str]
     measurement: Measurement
     memory: dict[int, dict[int, list[int]]]
+    connected: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
 
 
 def _ran(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> _Found:
@@ -102,7 +117,7 @@ def _served(programs: Sequence[Program], commands: Sequence[Command], running: R
         starts=found.most_starts,
         notes=found.notes,
     )
-    return _Found(found.runs, found.starts, reasons, measurement, found.memory)
+    return _Found(found.runs, found.starts, reasons, measurement, found.memory, found.connected)
 
 
 def _asked(running: Running) -> Measurement:

@@ -23,7 +23,8 @@ class ServedAll(msgspec.Struct, frozen=True):
 
     starts: seconds until it took a connection, in the order of the rounds. notes: what could not be measured, and why.
     rounds, warm_ups: in how many all were started in turn. most_starts: of the one that was started most often, for all
-    that was measured. memory: bytes of PSS by the number of copies, in the order of the rounds.
+    that was measured. memory, connected: bytes of PSS by the number of copies, and of connections, in the order of the
+    rounds.
     """
 
     runs: dict[int, ProgramRun]
@@ -34,6 +35,7 @@ class ServedAll(msgspec.Struct, frozen=True):
     warm_ups: int
     most_starts: int
     memory: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
+    connected: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
 
 
 def serve_all(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> ServedAll:
@@ -74,6 +76,7 @@ def serve_all(programs: Sequence[Program], commands: Sequence[Command], running:
         found.notes.extend(f"{path}: {note}" for note in served.notes)
         found.starts[number] = started.servers[number].seconds
         found.memory[number] = served.samples
+        found.connected[number] = served.connected
         found.runs[number] = _run(served, median(started.servers[number].seconds))
         for_itself.append(served.starts)
     return msgspec.structs.replace(found, most_starts=in_turn + max(for_itself))
