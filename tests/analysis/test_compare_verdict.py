@@ -5,6 +5,7 @@ import re
 import msgspec
 import pytest
 
+from linkscope.analysis.comparing.suggestions import suggestions
 from linkscope.analysis.comparing.verdict import verdict
 from linkscope.measure.spread import FEWEST
 from linkscope.model.compare import Part, ProgramRun, Reach, Server, ServerProcess, Verdict
@@ -187,9 +188,13 @@ def test_of_few_copies_the_better_one_may_be_the_one_whose_copies_cost_more() ->
 def test_systems_of_which_it_cannot_be_told_may_be_those_that_differ() -> None:
     sure = program("sure", reach=Reach(systems=43, starts=13, doubtful=0, because=None, oldest={}))
     unsure = program("unsure", reach=Reach(systems=43, starts=9, doubtful=4, because="libz.so.1", oldest={}))
-    assert by_name(verdict([sure, unsure], None))["portability"].message == (
-        "sure and unsure tie, for of some systems it cannot be told: 13 systems and 9 to 13 systems"
+    said = by_name(verdict([sure, unsure], None))["portability"]
+    assert said.message == (
+        "which of sure and unsure is better cannot be told, for of some systems it is not known: "
+        "13 systems and 9 to 13 systems"
     )
+    assert (said.best, said.first_places()) == (None, [])
+    assert not any("portability" in advice for advice in suggestions([sure, unsure], [said]))
     less = program("less", reach=Reach(systems=43, starts=8, doubtful=4, because="libz.so.1", oldest={}))
     message = by_name(verdict([sure, less], None))["portability"].message
     assert message.endswith(

@@ -45,6 +45,7 @@ def suggestions(
     errors: why some have no figures, which is told first.
     """
     every = entrants(programs)
+    verdicts = [one for one in verdicts if one.first_places()]
     first = {one.place: [each.criterion for each in verdicts if one.place in each.first_places()] for one in every}
     weight = _weights(verdicts)
     fit = [one for one in every if one.is_fit]

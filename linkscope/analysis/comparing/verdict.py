@@ -33,19 +33,26 @@ def _by(criterion: Criterion, fit: Sequence[Entrant]) -> Verdict:
     alike = list(takewhile(lambda one: criterion.tie(best, one) is not None, ranked[1:]))
     behind = ranked[1 + len(alike) :]
     first, following = (criterion.figure(one.program) if one else None for one in (best, behind[0] if behind else None))
-    tied = [best, *alike] if alike else []
+    is_told = not any(_is_untold(criterion, best, one) for one in alike)
+    tied = [best, *alike] if alike and is_told else []
     return Verdict(
         criterion=criterion.name,
-        better=None if tied else best.program.path,
+        better=None if alike else best.program.path,
         ratio=first / following if first is not None and following else None,
         message=_message(criterion, [best, *alike], behind),
         unit=criterion.unit,
         values=[Value(path=one.program.path, value=criterion.figure(one.program), program=one.place) for one in fit],
         tied=[one.program.path for one in tied],
         more=criterion.more,
-        best=None if tied else best.place,
+        best=None if alike else best.place,
         tied_places=[one.place for one in tied],
     )
+
+
+def _is_untold(criterion: Criterion, one: Entrant, other: Entrant) -> bool:
+    """Whether nobody knows which of the two is better: that is no first place for either."""
+    tie = criterion.tie(one, other)
+    return tie is not None and tie.kind == "untold"
 
 
 def _message(criterion: Criterion, ahead: list[Entrant], behind: list[Entrant]) -> str:
@@ -65,8 +72,9 @@ def _tie(criterion: Criterion, ahead: list[Entrant]) -> str:
     called = listed([one.name for one in ahead], len(ahead))
     found = [tie for one in ahead[1:] if (tie := criterion.tie(ahead[0], one))]
     low, high = (criterion.amount(one.program) for one in (ahead[0], ahead[-1]))
-    between = "and" if any(tie.kind == "untold" for tie in found) else "to"
-    figures = low if low == high else f"{low} {between} {high}"
+    if any(tie.kind == "untold" for tie in found):
+        return f"which of {called} is better cannot be told, for of some systems it is not known: {low} and {high}"
+    figures = low if low == high else f"{low} to {high}"
     reason = _why_alike(found)
     return f"{called} tie{f', for {reason}' if reason else ''}: {figures}"
 
@@ -78,8 +86,6 @@ def _why_alike(found: Sequence[Tie]) -> str:
         return "too few rounds were measured to tell them apart"
     if "noise" in kinds:
         return "they differ by no more than the noise"
-    if "untold" in kinds:
-        return "of some systems it cannot be told"
     small = [tie for tie in found if tie.kind == "small"]
     if not small:
         return ""
