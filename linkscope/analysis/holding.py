@@ -24,18 +24,23 @@ _WHOLE = re.compile(r"\.so\.(\d+\.\d+\.\d+)$")
 class Held(msgspec.Struct, frozen=True):
     """What one file or process holds. packed: the path of the file, where it is packed and was not looked into.
 
-    process: it is one. closed: a process that the caller may not look into. unsteady: one that became another program
-    each time that it was looked at. by_texts, unknown: of a file without a match, whether its machine code was not
-    looked at, and how many bytes of it no library accounts for that is known.
+    process: it is one. closed: a process that the caller may not look into; pid, command: its number, and its name
+    where that can be read. unsteady: one that became another program each time that it was looked at. by_texts,
+    unknown: of a file without a match, whether its machine code was not looked at, and how many bytes of it no library
+    accounts for that is known. unsure: of one with a match, whether its version may be told by machine code that was
+    not looked at.
     """
 
     matches: list[Match]
     packed: str | None = None
     process: bool = False
     closed: bool = False
+    pid: int | None = None
+    command: str | None = None
     unsteady: bool = False
     by_texts: bool = False
     unknown: int = 0
+    unsure: bool = False
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -82,10 +87,22 @@ class Holding:
         packed = any(problem.code == "packed" for problem in self._file.problems)
         packed = packed and not (look is not None and look.unpacked)
         if packed or matches or self._what.path is not None:
-            return Held(matches, self._file.path if packed else None)
+            return Held(matches, self._file.path if packed else None, unsure=not packed and self._is_unsure(matches))
         if look is None or self._what.names == frozenset():
             return Held(matches)
         return Held(matches, by_texts=not look.by_code and self._file.kind in _WITH_CODE, unknown=look.unknown)
+
+    def _is_unsure(self, matches: list[Match]) -> bool:
+        """Whether machine code that was not looked at may tell the version that one of MATCHES lacks."""
+        places: dict[str | None, str] = {None: self._where.inside, self._shown(self._file.path): self._where.inside}
+        places |= {self._shown(one.path): one.realpath for one in self._file.closure if one.realpath is not None}
+        for match in matches:
+            place = places.get(match.library)
+            if match.version is None and place is not None:
+                look = self._insides.look_at(place, self._system)
+                if self._insides.may_tell_more(look, (match.name, *self._what.projects)):
+                    return True
+        return False
 
     def _itself(self, other: Version | None) -> Iterator[Match]:
         """The file is the library, or has it inside. OTHER: the version of another one of the project."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from linkscope.process.mapped import Mapped
 from linkscope.process.rebuilt import from_memory
 
 if TYPE_CHECKING:
-    from linkscope.contents.known import Pack
+    from linkscope.contents.packs import Store
 
 _Key = tuple[int, int, int, int]
 # The names that `identify` has for C libraries, which are known by more than banners and symbols.
@@ -75,7 +75,7 @@ class Insides:
         self._known: dict[_Key, Look] = {}
 
     @cached_property
-    def _packs(self) -> Sequence[Pack]:
+    def _packs(self) -> Sequence[Store]:
         from linkscope.analysis.signatures import packs  # what texts and symbols tell needs none
 
         return packs(self._search.store, self._search.shipped)
@@ -84,6 +84,19 @@ class Insides:
     def of_everything(self) -> Insides:
         """The same for everything that may be inside."""
         return self if self._names is None else Insides(None, self._search)
+
+    def may_tell_more(self, look: Look | None, names: Iterable[str]) -> bool:
+        """Whether a thorough search of the file of LOOK compares its code with that of the libraries of these NAMES."""
+        if look is None or look.by_code or self._search.thorough or self._names == frozenset():
+            return False
+        return not self._with_code.isdisjoint(names)
+
+    @cached_property
+    def _with_code(self) -> frozenset[str]:
+        try:
+            return frozenset(filed.archive.library or "" for pack in self._packs for filed in pack.filed())
+        except StoreUnusable:  # whoever searches by it is told; here it is about advice
+            return frozenset()
 
     def of_path(self, path: str, system: System) -> list[Content] | None:
         """Of the file at PATH (absolute, as seen from inside); None where it cannot be read."""
@@ -103,20 +116,25 @@ class Insides:
 
     def of_mapped(self, pid: int, one: Mapped) -> list[Content] | None:
         """Of a file that process PID has mapped, deleted ones included; None where its bytes cannot be had."""
+        look = self.look_at_mapped(pid, one)
+        return None if look is None else look.contents
+
+    def look_at_mapped(self, pid: int, one: Mapped) -> Look | None:
+        """The same, with how it was looked for."""
         standing = one.standing
         if standing is None or self._names == frozenset():
-            return []
+            return Look([])
         if standing.location is not None:
             own = standing.linked or standing.view is None
             how = os.open if own or standing.view is None else standing.view.system.root.open
             found = self._at(standing.location, one.path, how)
             if found is not None:
-                return found.contents
+                return found
         reader = from_memory(pid, one.mappings, one.path)
         if reader is None:
             return None
         with reader:
-            return self._of(reader).contents
+            return self._of(reader)
 
     def _at(self, location: str, path: str, how: Callable[[str, int], int]) -> Look | None:
         if self._names == frozenset():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from linkscope.analysis.holding import Held, Version, beside, in_version, told_by, version_of
@@ -9,7 +10,14 @@ from linkscope.analysis.inside import Insides, Look, Search
 from linkscope.analysis.inspect import error_of
 from linkscope.analysis.objects import Objects, disk_of
 from linkscope.analysis.sought import Sought
-from linkscope.errors import LinkScopeError, NotPermitted, OutOfDescriptors, ProcessGone, ProcessUnsteady
+from linkscope.errors import (
+    LinkScopeError,
+    NotPermitted,
+    OutOfDescriptors,
+    ProcessGone,
+    ProcessUnreadable,
+    ProcessUnsteady,
+)
 from linkscope.model.document import AnalysisError, exact_bytes, text
 from linkscope.model.who import How, Match
 from linkscope.process import procfs
@@ -33,15 +41,19 @@ class Running:
     def each(self) -> Iterator[Held | AnalysisError]:
         """One answer for each process, in the order of the numbers; those that end meanwhile are left out.
 
-        Kernel threads and zombies hold nothing, and are not counted.
+        Kernel threads and zombies hold nothing, and are not counted. Nor is the process that asks: it is there only to
+        ask, and what it has mapped for that is no answer.
         """
+        own = _asker()
         for pid in procfs.pids():
+            if pid == own:
+                continue
             try:
                 yield from self._of(pid)
             except ProcessGone:
                 continue
             except NotPermitted:
-                yield Held([], process=True, closed=True)
+                yield _closed(pid)
             except ProcessUnsteady:
                 yield Held([], process=True, unsteady=True)
             except OutOfDescriptors:
@@ -55,13 +67,30 @@ class Running:
             observation = self._observer.observe(pid, costs=False)
             snapshot = observation.snapshot
             if snapshot.mappings is None:
-                return [Held([], process=True, closed=True)]
+                return [_closed(pid)]
             if not snapshot.mappings:
                 return []
             found = _Process(self._what, self._insides, self._observer, observation, self._booted).held()
             if snapshot.is_current():
                 break
         return found
+
+
+def _asker() -> int | None:
+    """The number of this process where the processes are listed, which may be another one's view of them (proc(5))."""
+    try:
+        return int(os.readlink(f"{procfs.PROC}/self"))
+    except OSError:
+        return None
+
+
+def _closed(pid: int) -> Held:
+    """A process that may not be looked into; its name is for everybody, unless /proc is mounted with hidepid."""
+    try:
+        command = text(procfs.stat(pid).name)
+    except ProcessUnreadable:  # it may have ended by now
+        command = None
+    return Held([], process=True, closed=True, pid=pid, command=command)
 
 
 class _Process:
@@ -80,13 +109,24 @@ class _Process:
         """All that it holds, and why what was packed into its program cannot be told."""
         matches = list(self.matches())
         if packer_of(self._seen) is None:
-            return [Held(matches, process=True)]
+            return [Held(matches, process=True, unsure=self._is_unsure(matches))]
         path = self._seen.snapshot.exe or ""
         look = self._insides.look_at_program(self._seen.snapshot.through, path)
         if look is None or not look.unpacked:
             failure = [] if look is None or look.failure is None else [error_of(path, look.failure.reason)]
             return [Held(matches, text(path), process=True), *failure]
         return [Held([*self._in_packed(path, look), *matches], process=True)]
+
+    def _is_unsure(self, matches: list[Match]) -> bool:
+        """Whether machine code that was not looked at may tell the version that one of MATCHES lacks."""
+        lacking = [match for match in matches if match.version is None]
+        for one in self._seen.objects if lacking else ():
+            names = [match.name for match in lacking if (match.library or match.path) == text(one.path)]
+            if names:
+                look = self._insides.look_at_mapped(self._seen.snapshot.through, one)
+                if self._insides.may_tell_more(look, (*names, *self._what.projects)):
+                    return True
+        return False
 
     def _in_packed(self, path: str, look: Look) -> Iterator[Match]:
         """What was packed into the program, of which nothing is mapped as a file."""

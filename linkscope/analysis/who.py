@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 import msgspec
 
-from linkscope.analysis.circumstances import Place, system_for
+from linkscope.analysis.circumstances import Place, place, system_for
 from linkscope.analysis.division import divided
 from linkscope.analysis.holding import Held, Holding
 from linkscope.analysis.inside import Insides, Search
@@ -18,7 +19,9 @@ from linkscope.analysis.release import Member, answer, parts_of
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.sought import Sought, sought
 from linkscope.contents.upstream import key, semantic_key
-from linkscope.errors import BadAssumption
+from linkscope.elf.reader import open_reader
+from linkscope.errors import BadAssumption, FileUnreadable
+from linkscope.loader.system import System
 from linkscope.model.document import AnalysisError, text
 from linkscope.model.inspect import File
 from linkscope.model.who import Match, WhoDocument, WhoSummary
@@ -26,6 +29,7 @@ from linkscope.model.who import Match, WhoDocument, WhoSummary
 _AS_IT_IS = Assumptions()
 _USUAL = Search()
 _SEMANTIC = frozenset(("go", "cargo"))
+_ELF = b"\x7fELF"
 _GO_ITSELF = "stdlib"  # its releases are 1.22rc1, 1.22.0, and not after semver.org
 
 
@@ -61,6 +65,8 @@ def who_of(
 ) -> Iterator[Held | AnalysisError]:
     """One answer for each file of PATHS (see `release.parts_of`), in their order, made when asked for.
 
+    After the files of a folder come the ELF files elsewhere to which symlinks below it lead, each under the first name.
+
     workers: processes among which many files are divided, for a caller without other threads. Raises BadAssumption
     and RootUnusable.
     """
@@ -71,9 +77,10 @@ def who_of(
 def _each(
     question: _Question, paths: Iterable[str], assumptions: Assumptions, workers: int
 ) -> Iterator[Held | AnalysisError]:
+    named = _Named(paths, system_for(assumptions))
     with ExitStack() as opened:
-        for part in parts_of(paths, assumptions, Depth(), opened):
-            yield from divided(question, part.files, workers)
+        for part in parts_of(named.with_links(), assumptions, Depth(), opened):
+            yield from divided(question, [one for one in part.files if not named.has_links(one)], workers)
 
 
 def who_runs(name: str, older_than: str | None = None, search: Search = _USUAL) -> Iterator[Held | AnalysisError]:
@@ -140,6 +147,76 @@ class Bound:
         order = semantic_key if semantic else key
         least, found = order(self._version or ""), order(match.version or "")
         return None if least is None or found is None else found < least
+
+
+class _Named:
+    """What the caller named, and the symlinks below its folders that lead to ELF files elsewhere.
+
+    The walk leaves these out, so that a release counts no file of the machine as its own. But who asks what in /usr/bin
+    holds a library means /usr/bin/java, too, which is such a link.
+    """
+
+    def __init__(self, paths: Iterable[str], system: System) -> None:
+        self._paths = list(paths)
+        self._system = system
+        self._with_links: set[str] = set()
+        self._seen: set[tuple[int, int]] = set()
+        reals = {self._real(path) for path in self._paths}
+        self._reals = {real for real in reals if real is not None}
+        self._folders = tuple(f"{real.rstrip('/')}/" for real in self._reals if system.is_directory(real))
+
+    def with_links(self) -> Iterator[str]:
+        """Each path, and behind a folder the symlinks."""
+        for path in self._paths:
+            yield path
+            real = self._real(path)
+            if real is not None and f"{real.rstrip('/')}/" in self._folders:
+                where = place(path, self._system)
+                for link in self._links(where):
+                    self._with_links.add(text(where.shown))
+                    yield link
+
+    def _real(self, path: str) -> str | None:
+        """The file or folder at PATH, without symlinks; None where there is none, or no file can have such a name."""
+        try:
+            return self._system.realpath(place(path, self._system).inside, "/") if path else None
+        except ValueError:
+            return None
+
+    def has_links(self, one: Member | AnalysisError) -> bool:
+        """Whether ONE is the error of a folder itself, that nothing is in it, though there are such symlinks."""
+        return isinstance(one, AnalysisError) and one.path in self._with_links
+
+    def _links(self, folder: Place) -> Iterator[str]:
+        from linkscope.inventory.walk import names_below  # one file does not need it
+
+        location = self._system.root.locate(folder.inside)
+        for found in names_below(location):
+            if os.path.islink(found):
+                name = os.path.relpath(found, location)
+                if self._leads_out(os.path.join(folder.inside, name)):
+                    yield os.path.join(folder.shown, name)
+
+    def _leads_out(self, link: str) -> bool:
+        """Whether LINK leads to an ELF file that is not met otherwise. Like the walk, not to /proc and the like."""
+        real = self._system.realpath(link, "/")
+        if real is None or real in self._reals or real.startswith(self._folders):
+            return False
+        try:
+            location = self._system.root.locate(real)
+            status = os.stat(location)
+            if not stat.S_ISREG(status.st_mode) or not os.statvfs(location).f_blocks:
+                return False
+            identity = (status.st_dev, status.st_ino)
+            if identity in self._seen:
+                return False
+            self._seen.add(identity)
+            with open_reader(location, real, self._system.root.open) as reader:
+                return reader.head.startswith(_ELF)
+        except FileUnreadable:
+            return True  # examining it tells why
+        except (OSError, ValueError):
+            return False
 
 
 def _package(member: Member) -> Place | None:

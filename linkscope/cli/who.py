@@ -24,12 +24,14 @@ from linkscope.report.escape import exact, quoted
 if TYPE_CHECKING:
     from linkscope.analysis.holding import Held
     from linkscope.analysis.inside import Search
+    from linkscope.report.who import Limits
 
 _MOST_WORKERS = 8  # as for inspect
 _EXAMPLES = examples(
     "linkscope who zlib /usr/bin /usr/lib",
     "linkscope who openssl --older-than 3.0.14 --processes /srv",
     "sudo linkscope who libcrypto.so.3",
+    "linkscope who openssl --format paths -0 /srv | xargs -0 ls -l",
     "linkscope who golang.org/x/crypto --format jsonl dist/ | jq -r .path",
 )
 
@@ -47,7 +49,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 @click.command(cls=Command, epilog=_EXAMPLES)
 @click.argument("name", metavar="NAME")
 @click.argument("paths", metavar="[PATH...]", nargs=-1, shell_complete=files)
-@formats("text", "json", "jsonl")
+@formats("text", "json", "jsonl", "paths")
 @click.option("--processes", is_flag=True, help="Look at the running processes as well as at the PATHs.")
 @click.option(
     "--older-than",
@@ -89,16 +91,18 @@ def command(
 
     NAME is a project (zlib, openssl), a soname, or the path of a library; Go modules go by their path, a crate is
     cargo:NAME. A project is found by its sonames and inside of files; a soname finds its project inside of files,
-    too; a path means that very file. PATHs are files, folders and packages; without any, all running processes are
-    asked, also for files that were deleted or replaced since they were mapped.
+    too; a path means that very file. PATHs are files, folders and packages; without any, all running processes but
+    linkscope itself are asked, also for files that were deleted or replaced since they were mapped. Symlinks below a
+    folder are followed to ELF files outside of it, each once; folders behind symlinks are not entered.
 
     A static program is searched for its texts, symbols and machine code; a dynamic file for its texts and symbols,
     and with --thorough for all of them. Of a packed file nothing can be seen; --unpack looks into what UPX packed. A
     version is what the code itself tells: a distribution may have mended it without a new one. Formats: text for
-    people; json, one document; jsonl, one line for each match.
+    people; json, one document; jsonl, one line for each match; paths, the bare list of the files that hold it, and of
+    the programs of processes.
 
     Exit code: 0 if something holds it, 1 if nothing does, 2 if something could not be analysed. Processes that may not
-    be looked into are counted, and do not change it.
+    be looked into are named, and do not change it.
     """
     from linkscope.analysis.holding import Held
     from linkscope.analysis.inside import Search
@@ -117,12 +121,15 @@ def command(
     search = Search(thorough, store, shipped=not own, unpack=unpack)
     asked = Asked(name=name, older_than=older_than, search=search, processes=processes or not named, files=named)
     results: list[Held | AnalysisError] = []
+    told: set[str] = set()
     for result in _results(asked, chosen, assumptions, output):
         results.append(result)
         if form == "jsonl" and isinstance(result, Held):
             _tell(result.matches, output)
+        if form == "paths" and isinstance(result, Held):
+            _list(result.matches, told, output, b"\0" if null else b"\n")
     found = document(asked.name, results, asked.older_than, assumptions)
-    for piece in _pieces(found, form, output):
+    for piece in _pieces(found, results, form, output):
         output.write(piece)
     output.flush()
     if form != "json":
@@ -158,16 +165,37 @@ def _tell(matches: list[Match], output: Output) -> None:
         output.finish(json.visible(line) if output.terminal else line)
 
 
-def _pieces(found: WhoDocument, form: str, output: Output) -> Iterable[bytes | str]:
+def _list(matches: list[Match], told: set[str], output: Output, end: bytes) -> None:
+    """Sends the path of each of MATCHES at once, END after each, but none that was TOLD before."""
+    from linkscope.report import paths
+
+    for path in dict.fromkeys(exact(match.path, match.path_bytes) for match in matches):
+        if path not in told:
+            told.add(path)
+            listed = os.fsencode(path) + end
+            output.finish(paths.visible(listed) if output.terminal else listed)
+
+
+def _pieces(
+    found: WhoDocument, results: list[Held | AnalysisError], form: str, output: Output
+) -> Iterable[bytes | str]:
     """FOUND in the format FORM, as far as its lines were not sent; on a terminal nothing in it is acted on."""
     if form == "text":
         from linkscope.report.who import render
 
-        return render(found, output.page())
+        return render(found, output.page(), _limits(results))
     from linkscope.report import json
 
     encoded = [json.whole(found)] if form == "json" else []
     return map(json.visible, encoded) if output.terminal else encoded
+
+
+def _limits(results: list[Held | AnalysisError]) -> Limits:
+    from linkscope.report.who import Limits
+
+    held = [one for one in results if not isinstance(one, AnalysisError)]
+    closed = [(one.pid, one.command or "") for one in held if one.closed and one.pid is not None]
+    return Limits(closed, sum(one.unsure for one in held))
 
 
 def _advise(name: str) -> None:

@@ -30,13 +30,26 @@ _BY: dict[Proof, str] = {
 _BELOW = 3 * INDENT  # columns before what stands below a path
 _PATH = 24  # columns that a path has at least
 _NUMBERS = re.compile(r"(\d{1,18})", re.ASCII)  # 1.2.8 comes before 1.2.11
+_MOST_CLOSED = 8  # processes that are named; of an ordinary user they are hundreds
 _MOST_THROUGH = 2  # names of a chain that are shown
 
 Group = tuple[str, str, str]
 """What stands above some rows: a library or what else they have in common, its name, and its version."""
 
 
-def render(document: WhoDocument, page: Page) -> Iterator[str]:
+class Limits(msgspec.Struct, frozen=True):
+    """How far the answers go, beside what the document counts. closed: number and name of each process that may not be
+    looked into. unsure: how many have it in a version that only their machine code may tell, which was not looked at.
+    """
+
+    closed: list[tuple[int, str]] = []
+    unsure: int = 0
+
+
+_NO_MORE = Limits()
+
+
+def render(document: WhoDocument, page: Page, limits: Limits = _NO_MORE) -> Iterator[str]:
     """The pieces of the text, each a line or more, newlines included."""
     groups: dict[Group, list[Match]] = {}
     for match in sorted(document.matches, key=_place):
@@ -44,7 +57,7 @@ def render(document: WhoDocument, page: Page) -> Iterator[str]:
     for group, alike in groups.items():
         for line in (*_headline(group, alike, page), *_rows(alike, page), []):
             yield paint(line, page) + "\n"
-    for line in (*_packed(document, page), *_count(document, page)):
+    for line in (*_packed(document, page), *_count(document, page, limits)):
         yield paint(line, page) + "\n"
 
 
@@ -169,7 +182,7 @@ def _packed(document: WhoDocument, page: Page) -> Iterator[list[Span]]:
         )
 
 
-def _count(document: WhoDocument, page: Page) -> Iterator[list[Span]]:
+def _count(document: WhoDocument, page: Page, limits: Limits) -> Iterator[list[Span]]:
     summary = document.summary
     files, processes = _different(document.matches)
     looked = [(len(files), summary.files, "file", "files")] if summary.files or not summary.processes else []
@@ -182,13 +195,27 @@ def _count(document: WhoDocument, page: Page) -> Iterator[list[Span]]:
         told = " and ".join(f"{count:,} of {_counted(total, one, many)}" for count, total, one, many in looked)
         items: list[Span] = [(f"{document.name}{older}: held by {told}", "title"), *_details(document.matches)]
         yield from flow(items, page, [], [(" " * INDENT, "")], " · ")
+    if limits.unsure:
+        told = f"of {limits.unsure:,} --thorough may tell the version: only texts and symbols were looked at"
+        yield from words(told, "faint", page, [(" " * INDENT, "")])
     yield from _unseen(document, page)
     if summary.closed:
-        told = f"{_counted(summary.closed, 'process', 'processes')} may not be looked into"
-        yield from words(told, "warn", page, [])
+        yield from _closed(summary.closed, limits.closed, page)
     if summary.unsteady:
         told = f"{_counted(summary.unsteady, 'process', 'processes')} changed each time that it was looked at"
         yield from words(told, "warn", page, [])
+
+
+def _closed(count: int, known: list[tuple[int, str]], page: Page) -> Iterator[list[Span]]:
+    """That COUNT processes may not be looked into, and the first of those that are KNOWN by number and name."""
+    told = f"{_counted(count, 'process', 'processes')} may not be looked into"
+    if not known:
+        yield from words(told, "warn", page, [])
+        return
+    named: list[Span] = [(f"{pid} {name}".rstrip(), "warn") for pid, name in known[:_MOST_CLOSED]]
+    if len(known) > _MOST_CLOSED:
+        named.append((f"and {len(known) - _MOST_CLOSED:,} more", "warn"))
+    yield from flow(named, page, [(f"{told}: ", "warn")], [(" " * INDENT, "")], ", ")
 
 
 def _unseen(document: WhoDocument, page: Page) -> Iterator[list[Span]]:

@@ -12,6 +12,7 @@ import pytest
 
 from linkscope.analysis.check import check
 from linkscope.analysis.diff import diff
+from linkscope.analysis.holding import Held
 from linkscope.analysis.inside import Search
 from linkscope.analysis.inspect import inspect
 from linkscope.analysis.request import Assumptions, Depth
@@ -316,3 +317,90 @@ def test_a_part_of_a_project_that_lies_beside_tells_the_version_of_the_other_par
         ("client.so", "1.1.1r"),
         (ssl, "1.1.1r"),
     }
+
+
+# --- Symlinks below a folder ------------------------------------------------------------------------------------------
+
+
+def test_symlinks_to_files_elsewhere_are_followed_each_file_once(zlib_users: Path, tmp_path: Path) -> None:
+    """So are most names of /usr/bin that lead to /usr/lib; `check` keeps to what lies in the folder itself."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, target in {
+        "again": "dynamic",
+        "dynamic": "dynamic",
+        "gone": "not-there",
+        "static": "static",
+    }.items():
+        (folder / name).symlink_to(zlib_users / target)
+    (folder / "also").symlink_to("dynamic")
+    (folder / "all").symlink_to(zlib_users)
+    (folder / "mounts").symlink_to("/proc/self/mounts")
+    (folder / "text").write_text("no ELF file")
+    alone = who("zlib", [str(folder)])
+    assert ways_in(alone) == {"again": ["needed"], "static": ["inside"]}
+    assert {match.path for match in alone.matches} == {str(folder / "again"), str(folder / "static")}
+    assert (alone.summary.files, alone.errors) == (2, [])
+    both = who("zlib", [str(folder), str(zlib_users)])
+    assert {os.path.dirname(match.path) for match in both.matches} == {str(zlib_users)}
+
+
+def test_a_folder_whose_symlinks_lead_to_no_elf_file_is_still_an_error(tmp_path: Path) -> None:
+    (tmp_path / "readme").symlink_to(__file__)
+    (error,) = who("zlib", [str(tmp_path)]).errors
+    assert "holds no ELF file" in error.error
+    (error,) = check([str(tmp_path)]).errors
+    assert "holds no ELF file" in error.error
+
+
+def test_symlinks_lead_nowhere_outside_of_a_root(zlib_users: Path, tmp_path: Path) -> None:
+    """An absolute one begins at the root."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "opt").mkdir()
+    shutil.copy(zlib_users / "static", tmp_path / "opt/static")
+    (tmp_path / "bin/inner").symlink_to("/opt/static")
+    (tmp_path / "bin/outer").symlink_to(zlib_users / "static")
+    document = who("zlib", ["/bin"], Assumptions(root=str(tmp_path)))
+    assert ([match.path for match in document.matches], document.errors) == (["/bin/inner"], [])
+
+
+def test_a_check_of_a_folder_follows_no_symlinks(zlib_users: Path, tmp_path: Path) -> None:
+    (tmp_path / "static").symlink_to(zlib_users / "static")
+    shutil.copy(zlib_users / "without", tmp_path / "without")
+    assert who("zlib", [str(tmp_path)]).summary.files == 2
+    assert check([str(tmp_path)]).summary.files == 1
+
+
+# --- What a thorough search may tell ----------------------------------------------------------------------------------
+
+
+def test_a_version_that_only_machine_code_tells_is_known_to_be_told_by_it(
+    zlib_users: Path, zlib_version: str, tmp_path: Path
+) -> None:
+    """A plugin with all of zlib, whose texts are overwritten: its symbols have no version."""
+    whole = [
+        "-shared",
+        "-fPIC",
+        "-Wl,-Bsymbolic",
+        "-Wl,--whole-archive",
+        "-Wl,-Bstatic",
+        "-lz",
+        "-Wl,-Bdynamic",
+        "-Wl,--no-whole-archive",
+    ]
+    plugin = linked(tmp_path / "plugin.so", "int plugin;\n", whole)
+    for told in (b" deflate ", b" inflate "):
+        plugin.write_bytes(plugin.read_bytes().replace(told, told.upper()))
+    plugin.write_bytes(
+        re.sub(rb"\0" + re.escape(zlib_version.encode()) + rb"\0", b"\0" * (len(zlib_version) + 2), plugin.read_bytes())
+    )
+
+    def held(path: Path, search: Search) -> Held:
+        (one,) = who_of("zlib", [str(path)], Assumptions(), search=search)
+        assert isinstance(one, Held)
+        return one
+
+    quick, thorough = held(plugin, Search()), held(plugin, Search(thorough=True))
+    assert ([match.version for match in quick.matches], quick.unsure) == ([None], True)
+    assert ([match.version for match in thorough.matches], thorough.unsure) == ([zlib_version], False)
+    assert not held(zlib_users / "static", Search()).unsure

@@ -3,19 +3,23 @@
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from linkscope.analysis.holding import Held
 from linkscope.analysis.inside import Search
-from linkscope.analysis.who import who
+from linkscope.analysis.who import who, who_runs
 from linkscope.model.who import Match, WhoDocument
 from tests.analysis.zlib_users import USES_ZLIB, match_of
 from tests.analysis.zlib_users import zlib_users as zlib_users
 from tests.analysis.zlib_users import zlib_version as zlib_version
 from tests.contents.samples import linked
+from tests.oracle.availability import Unavailable
 from tests.oracle.upx import packed
 from tests.packages.upx_samples import with_wrong_checksum
 from tests.process.started import NOBODY, Started, as_user, started
@@ -138,6 +142,38 @@ def test_a_process_that_never_stays_the_same_program_is_counted_and_no_error(tmp
             document = who("libnobody-has-this.so.1")
             assert (restless.process.poll(), document.errors) == (None, [])
     assert document.summary.unsteady
+
+
+def test_who_asks_is_no_answer() -> None:
+    """Python itself has the C library mapped, as its own maps say, and a copy of it that runs is told."""
+    assert "libc.so.6" in Path("/proc/self/maps").read_text()
+    with started([sys.executable, "-c", "print('ready', flush=True); input()"]) as other:
+        other.expect("ready")
+        found = _by_pid(who("libc.so.6"))
+    assert other.pid in found
+    assert os.getpid() not in found
+
+
+def test_who_may_not_be_looked_into_is_named() -> None:
+    """An ordinary user asks about what the administrator runs."""
+    with started(["sleep", "600"], stdin=subprocess.DEVNULL) as guarded:
+        if os.geteuid():
+            raise Unavailable("only the administrator has processes that others may not look into")
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                os.setgroups([])
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+                held = [one for one in who_runs("libnobody-has-this.so.1") if isinstance(one, Held) and one.closed]
+                os.write(writing, "\n".join(f"{one.pid} {one.command}" for one in held).encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with open(reading) as said:
+            assert f"{guarded.pid} sleep" in said.read().splitlines()
+        os.waitpid(child, 0)
 
 
 # --- Packed programs --------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """`linkscope who`: its formats, its exit codes, its looks on a narrow and a wide page, and what it refuses."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -127,8 +128,9 @@ def test_files_whose_version_is_not_known_are_counted_and_not_their_ways(linksco
         shared_object(tmp_path / name, soname=name)
     shared_object(tmp_path / "both.so", needed=("libssl.so.3", "libcrypto.so.3"), rpath="$ORIGIN")
     ran = linkscope("who", "openssl", "--older-than", "3.0.1", tmp_path / "both.so")
-    last = ran.stdout.decode().splitlines()[-1]
-    assert last == "openssl, older than 3.0.1: held by 1 of 1 file · of 1 the version is not known"
+    *_, count, advice = ran.stdout.decode().splitlines()
+    assert count == "openssl, older than 3.0.1: held by 1 of 1 file · of 1 the version is not known"
+    assert advice == "  of 1 --thorough may tell the version: only texts and symbols were looked at"
 
 
 @pytest.mark.parametrize("name", ["libssl", "ssl", "libssl.so.3"])
@@ -171,6 +173,14 @@ def test_the_signatures_that_count_are_those_that_were_named(linkscope: Linkscop
     assert linkscope("who", "zlib", "--no-shipped", "--store", store, program).returncode == 0
 
 
+def test_a_store_that_is_not_needed_may_be_broken(linkscope: Linkscope, tmp_path: Path) -> None:
+    """Of a dynamic file only texts and symbols are looked at, also where these tell no version."""
+    shared_object(tmp_path / "libz.so.1", soname="libz.so.1")
+    (tmp_path / "broken.db").write_bytes(b"no store")
+    ran = linkscope("who", "libz.so.1", "--store", tmp_path / "broken.db", tmp_path / "libz.so.1")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
 def _archive(name: str) -> str:
     return subprocess.run(
         ["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True
@@ -209,3 +219,48 @@ def test_what_others_run_is_counted_and_no_failure(fixture_file: FixtureFile) ->
         ran = as_nobody("who", "libnobody-has-this.so.1", "--format", "json")
         document = msgspec.json.decode(ran.stdout, type=WhoDocument)
     assert (ran.returncode, document.errors, document.matches) == (1, [], [])
+
+
+# --- The bare list of paths -------------------------------------------------------------------------------------------
+
+
+def test_paths_are_what_holds_it_each_once_and_ended_as_asked_for(linkscope: Linkscope, inside: Path) -> None:
+    """For xargs; the bytes are the file system's own, also where they are no UTF-8."""
+    odd = os.path.join(bytes(inside), b"odd\n\xff")
+    shutil.copy(bytes(inside / "holds"), odd)
+    (inside / "link").symlink_to("holds")
+    ran = linkscope("who", "--format", "paths", "-0", "zlib", inside, inside / "holds")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout == bytes(inside / "holds") + b"\0" + odd + b"\0"
+    assert linkscope("who", "--format", "paths", "zlib", inside / "holds").stdout == bytes(inside / "holds") + b"\n"
+    none = linkscope("who", "--format", "paths", "bzip2", inside)
+    assert (none.returncode, none.stdout) == (1, b"")
+    failed = linkscope("who", "--format", "paths", "zlib", "nothing-here")
+    assert (failed.returncode, failed.stdout) == (2, b"")
+    assert b"nothing-here" in failed.stderr
+
+
+def test_a_folder_of_symlinks_alone_is_looked_at(linkscope: Linkscope, inside: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/mine").symlink_to(inside / "holds")
+    ran = linkscope("who", "zlib", tmp_path / "links")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout.decode().splitlines()[-1] == "zlib: held by 1 of 1 file · 1 has it inside"
+
+
+def test_linkscope_is_not_among_the_processes_that_hold_something() -> None:
+    """It is a Python that has the C library mapped, as whoever started it has."""
+    asking = [*COMMAND, "who", "--format", "json", "libc.so.6"]
+    with subprocess.Popen(asking, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        assert running.stdout is not None
+        pids = {match["pid"] for match in json.loads(running.stdout.read())["matches"]}
+    assert os.getpid() in pids
+    assert running.pid not in pids
+
+
+def test_those_that_may_not_be_looked_into_are_named_in_the_text(fixture_file: FixtureFile) -> None:
+    with started([fixture_file("process/holder")]) as holder:
+        holder.expect("ready")
+        said = as_nobody("who", "libnobody-has-this.so.1").stdout.decode()
+    if os.geteuid() == 0:
+        assert re.search(r"[\d,]+ process(es)? may not be looked into: \d+ \S", said)
