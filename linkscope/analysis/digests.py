@@ -1,19 +1,22 @@
-"""Which files an answer names: their real paths, and their digests."""
+"""Which files an answer names: their real paths, their digests, and whose they are."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from linkscope.analysis.circumstances import place, system_for
 from linkscope.analysis.request import Assumptions
 from linkscope.elf.reader import Reader
 from linkscope.errors import LinkScopeError
+from linkscope.model.ownership import Owner
 
 _PIECE = 1 << 20
 
 
 class Digests:
-    """SHA-256 of files, and which of them are the same, by the paths that an answer under ASSUMPTIONS has for them.
+    """SHA-256 of files, which of them are the same, and whose they are, by the paths that an answer has for them.
 
-    Raises RootUnusable.
+    The answer is one under ASSUMPTIONS. Raises RootUnusable.
     """
 
     def __init__(self, assumptions: Assumptions) -> None:
@@ -36,6 +39,12 @@ class Digests:
             return self._system.realpath(place(path, self._system).inside, "/")
         except ValueError:  # a name out of a file
             return None
+
+    def owners(self, paths: Iterable[str]) -> dict[str, Owner | None]:
+        """The installed package of each of PATHS, which are those of `real`; None where it is nobody's."""
+        from linkscope.contents.installed import Installed  # who only wants digests does not need it
+
+        return Installed(self._system.root).owners(paths)
 
 
 def sha256(reader: Reader) -> str:

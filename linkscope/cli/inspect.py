@@ -148,7 +148,8 @@ def _sbom(results: Iterable[File | AnalysisError], assumptions: Assumptions) -> 
 
     digests = Digests(assumptions)
     files = (result for result in results if isinstance(result, File))
-    yield cyclonedx.render(files, digests.of, digests.real, __version__, int(epoch) if epoch else None)
+    known = cyclonedx.Known(digests.of, digests.real, digests.owners)
+    yield cyclonedx.render(files, known, __version__, int(epoch) if epoch else None)
 
 
 class _Outcome:

@@ -14,6 +14,7 @@ import msgspec
 from linkscope.contents import rpmdb
 from linkscope.elf.reader import open_reader
 from linkscope.errors import LinkScopeError
+from linkscope.model.ownership import Manager
 from linkscope.packages.limits import Broken
 from linkscope.packages.metadata import Metadata, fields
 
@@ -27,10 +28,11 @@ _LARGEST = 256 << 20  # bytes of one such file
 
 
 class Package(msgspec.Struct, frozen=True):
-    """One package, and the absolute paths of what it has: files, and of dpkg also folders."""
+    """One package, the absolute paths of what it has (files, and of dpkg also folders), and whose database has it."""
 
     metadata: Metadata
     files: list[str]
+    manager: Manager
 
 
 def names_of(path: str) -> tuple[str, str]:
@@ -50,7 +52,7 @@ def installed_packages(root: Root, problems: list[str]) -> Iterator[Package]:
         try:
             found = rpmdb.packages(root, folder)
             if found is not None:
-                yield from (Package(metadata, files) for metadata, files in found)
+                yield from (Package(metadata, files, "rpm") for metadata, files in found)
                 return
         except Broken as error:
             problems.append(f"{folder}: rpm's database cannot be read: {error.reason}")
@@ -70,7 +72,8 @@ def _dpkg(root: Root) -> Iterator[Package]:
             place, diverting = moved[path]
             if diverting != package.name:
                 files[files.index(path)] = place
-        yield Package(package, [*files, *(path for path, _, diverting in diversions if diverting == package.name)])
+        files += (path for path, _, diverting in diversions if diverting == package.name)
+        yield Package(package, files, "deb")
 
 
 def _of_status(root: Root) -> Iterator[Metadata]:
@@ -115,7 +118,7 @@ def _apk(root: Root) -> Iterator[Package]:
                 elif key == "R":
                     files.append(f"/{folder}{value}")
             metadata = Metadata(name=said["P"], version=said.get("V"), architecture=said.get("A"), source=said.get("o"))
-            yield Package(metadata, files)
+            yield Package(metadata, files, "apk")
 
 
 def text_of(root: Root, path: str) -> str:

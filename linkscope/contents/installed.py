@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from linkscope.contents.databases import installed_packages, names_of
+from linkscope.contents.databases import Package, installed_packages, names_of
+from linkscope.contents.owners import distribution
+from linkscope.model.ownership import Owner
 
 if TYPE_CHECKING:
     from linkscope.loader.root import Root
@@ -16,13 +18,17 @@ class Installed:
 
     def __init__(self, root: Root) -> None:
         self._root = root
-        self._known: dict[str, str | None] = {}
+        self._known: dict[str, Owner | None] = {}
 
     def of(self, paths: Iterable[str]) -> dict[str, str | None]:
         """The name of the package of each of PATHS (absolute, without symlinks); None where it is nobody's.
 
         Of packages that have the same file, as those of two architectures may, the first by name counts.
         """
+        return {path: None if owner is None else owner.name for path, owner in self.owners(paths).items()}
+
+    def owners(self, paths: Iterable[str]) -> dict[str, Owner | None]:
+        """The same with all that is known of each package. Best asked of all paths at once: each time all is read."""
         asked = dict.fromkeys(paths)
         unknown = [path for path in asked if path not in self._known]
         self._known.update(dict.fromkeys(unknown))
@@ -33,7 +39,23 @@ class Installed:
 
     def _look_for(self, wanted: dict[str, str]) -> None:
         """Enter the packages of the files that are WANTED, by each name that a package may have for them."""
+        system = (distribution(self._root) or "").partition(" ")[0].lower() or None
         for package in installed_packages(self._root, []):
             for name in wanted.keys() & package.files:
                 if self._known[wanted[name]] is None:
-                    self._known[wanted[name]] = package.metadata.name
+                    self._known[wanted[name]] = _owner(package, system)
+
+
+def _owner(package: Package, system: str | None) -> Owner | None:
+    """None of a package without a name, which a damaged database may have."""
+    said = package.metadata
+    if not said.name:
+        return None
+    return Owner(
+        manager=package.manager,
+        name=said.name,
+        version=said.version,
+        architecture=said.architecture,
+        source=said.source,
+        distribution=system,
+    )

@@ -2,6 +2,8 @@
 
 Components are the files that were asked about, the libraries that their loader would map, and what is inside the
 files, each once, however many files hold it, and by however many paths a file is met: those are its occurrences.
+A file that an installed package brought along has that package's version and package URL, by which vulnerabilities are
+looked up; several files may be of one package.
 Source: the CycloneDX 1.6 JSON reference; the package-url types.
 
 Two runs over the same files give the same bytes: the serial number is derived from the content (RFC 9562, UUID version
@@ -11,9 +13,10 @@ Two runs over the same files give the same bytes: the serial number is derived f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from cyclonedx.model import HashAlgorithm, HashType, Property
@@ -35,12 +38,24 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
 from linkscope.model.inspect import ClosureEntry, Content, Evidence, File
+from linkscope.model.ownership import Owner
 from linkscope.report.escape import exact
 
 Digest = Callable[[str], str | None]
 """SHA-256 of the file at a path, in hexadecimal; None where it cannot be read."""
 RealPath = Callable[[str], str | None]
 """The path of the same file without symlinks; None where nothing stands there, as for a member of a package."""
+Owners = Callable[[Iterable[str]], Mapping[str, Owner | None]]
+"""The installed package of each of these real paths; None where it is nobody's."""
+
+
+class Known(NamedTuple):
+    """What is known of files beyond the answers about them."""
+
+    digest: Digest
+    real: RealPath
+    owners: Owners
+
 
 # How each kind of evidence was come by, and LinkScope's own order of what it proves: no probabilities. The texts of a
 # library may have been copied without its code; all the more where that was looked for.
@@ -68,11 +83,12 @@ _SYSTEM = re.compile(r"\((\S+)\)$")  # how the evidence of a package note ends
 _EPOCH = re.compile(r"(\d+):(.+)")
 
 
-def render(files: Iterable[File], digest: Digest, real: RealPath, version: str, epoch: int | None) -> str:
+def render(files: Iterable[File], known: Known, version: str, epoch: int | None) -> str:
     """The whole SBOM of FILES. version: LinkScope's own. epoch: its time, seconds since 1970; None: it tells none."""
-    inventory = _Inventory(digest, real)
+    inventory = _Inventory(known)
     for file in files:
         inventory.add(file)
+    inventory.find_owners()
     bom = Bom(
         components=inventory.components(),
         dependencies=inventory.dependencies(),
@@ -101,6 +117,7 @@ class _FilePart:
         self.asked: dict[str, None] = {}
         self.mapped: dict[str, None] = {}
         self.hashes: list[HashType] = []
+        self.owner: Owner | None = None
 
     @property
     def reference(self) -> str:
@@ -109,14 +126,20 @@ class _FilePart:
 
     def component(self) -> Component:
         """The file as a component."""
-        facts = _facts(self.file) if self.file is not None else ()
+        facts = [*(_facts(self.file) if self.file is not None else ()), *_package_facts(self.owner)]
         paths = dict.fromkeys((*self.asked, *self.mapped))
+        purl = None if self.owner is None else purl_of_package(self.owner)
         return Component(
             type=self.kind,
             name=self.name,
+            version=None if self.owner is None else self.owner.version,
+            purl=purl,
             bom_ref=self.reference,
             hashes=self.hashes,
-            evidence=ComponentEvidence(occurrences=[_occurrence(self.reference, path) for path in paths]),
+            evidence=ComponentEvidence(
+                identity=[] if self.owner is None or purl is None else [_installed(self.owner, purl)],
+                occurrences=[_occurrence(self.reference, path) for path in paths],
+            ),
             properties=[Property(name=f"linkscope:{name}", value=value) for name, value in facts],
         )
 
@@ -124,9 +147,9 @@ class _FilePart:
 class _Inventory:
     """The files by their real paths, what is inside of them by its reference, and the edges between all of them."""
 
-    def __init__(self, digest: Digest, real: RealPath) -> None:
-        self._digest = digest
-        self._real = real
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._there: set[str] = set()
         self._files: dict[str, _FilePart] = {}
         self._contents: dict[str, dict[str, Content]] = {}
         self._libraries: dict[str, set[str]] = {}
@@ -157,13 +180,21 @@ class _Inventory:
 
     def _part(self, path: str, name: str, kind: ComponentType) -> tuple[str, _FilePart]:
         """The file at PATH with its key, entered unless it is there."""
-        key = self._real(path) or path
+        real = self._known.real(path)
+        key = real or path
+        if real is not None:
+            self._there.add(real)
         part = self._files.get(key)
         if part is None:
             part = self._files[key] = _FilePart(name, kind)
-            digest = self._digest(path)
+            digest = self._known.digest(path)
             part.hashes = [] if digest is None else [HashType(alg=HashAlgorithm.SHA_256, content=digest)]
         return key, part
+
+    def find_owners(self) -> None:
+        """Enters the package of each file, once all of them are there: a package manager's whole database is read."""
+        for key, owner in self._known.owners(sorted(self._there)).items():
+            self._files[key].owner = owner
 
     def components(self) -> list[Component]:
         """All of them."""
@@ -197,6 +228,22 @@ def _facts(file: File) -> Iterable[tuple[str, str]]:
             yield "packed", problem.message
 
 
+def _package_facts(owner: Owner | None) -> Iterable[tuple[str, str]]:
+    """The package by its bare names, by which the advisories of distributions go: most are about source packages."""
+    if owner is not None:
+        yield "package", owner.name
+        if owner.source is not None:
+            yield "package-source", owner.source
+
+
+def _installed(owner: Owner, purl: PackageURL) -> Identity:
+    """That a package manager's database names the file."""
+    words = (owner.name, owner.version, owner.architecture)
+    said = f"installed: {owner.manager} {' '.join(word for word in words if word)}"
+    method = Method(technique=AnalysisTechnique.MANIFEST_ANALYSIS, confidence=Decimal(1), value=said)
+    return Identity(field=IdentityField.PURL, confidence=Decimal(1), concluded_value=purl.to_string(), methods=[method])
+
+
 def _component(reference: str, found: dict[str, Content]) -> Component:
     """What is inside files. found: as it was found in each, by its path."""
     content = next(iter(found.values()))
@@ -221,12 +268,18 @@ def _component(reference: str, found: dict[str, Content]) -> Component:
         evidence=ComponentEvidence(
             identity=[identity], occurrences=[_occurrence(reference, path) for path in sorted(found)]
         ),
-        properties=[
-            Property(name="linkscope:code-not-found", value=f"{', '.join(one.absent_code)}: none of its code in {path}")
-            for path, one in sorted(found.items())
-            if one.absent_code
-        ],
+        properties=[Property(name=f"linkscope:{name}", value=value) for name, value in _remarks(found)],
     )
+
+
+def _remarks(found: dict[str, Content]) -> Iterable[tuple[str, str]]:
+    """What was not there, and whose archives have the same code: where the version is doubted, not what was linked."""
+    for path, one in sorted(found.items()):
+        if one.absent_code:
+            yield "code-not-found", f"{', '.join(one.absent_code)}: none of its code in {path}"
+    proofs = (evidence for one in found.values() for evidence in one.evidence if evidence.package)
+    for package, system in sorted({(proof.package or "", proof.distribution or "") for proof in proofs}):
+        yield "same-code-in", f"{package} of {system}" if system else package
 
 
 def _occurrence(reference: str, path: str) -> Occurrence:
@@ -256,17 +309,36 @@ def purl_of(content: Content) -> PackageURL | None:
     if kind not in _KNOWN_TYPES:
         return None
     namespace, name, version = None, content.name, content.version
-    qualifiers: dict[str, str] = {}
+    qualifiers: dict[str, str | None] = {}
     if kind == "golang":
         namespace, _, name = name.lower().rpartition("/")  # purl-spec, golang: both are lower case
     elif kind in _DISTRIBUTED:
         namespace = _system_of(content)
-        epoch = _EPOCH.fullmatch(version or "")
-        if kind == "rpm" and epoch is not None:  # purl-spec, rpm: the epoch is a qualifier
-            qualifiers, version = {"epoch": epoch[1]}, epoch[2]
+        version, qualifiers = _with_epoch(kind, version)
+    return _purl(kind, namespace or None, name, version, qualifiers)
+
+
+def purl_of_package(owner: Owner) -> PackageURL | None:
+    """The package URL of an installed package, `pkg:deb/debian/zlib1g@1:1.2.13.dfsg-1?arch=amd64`; None: damaged."""
+    version, qualifiers = _with_epoch(owner.manager, owner.version)
+    return _purl(
+        owner.manager, owner.distribution, owner.name, version, {**qualifiers, "arch": owner.architecture or None}
+    )
+
+
+def _with_epoch(kind: str, version: str | None) -> tuple[str | None, dict[str, str | None]]:
+    """The VERSION that a package URL has, and its qualifiers: of rpm the epoch is one (purl-spec, rpm)."""
+    epoch = _EPOCH.fullmatch(version or "") if kind == "rpm" else None
+    return (version, {}) if epoch is None else (epoch[2], {"epoch": epoch[1]})
+
+
+def _purl(
+    kind: str, namespace: str | None, name: str, version: str | None, qualifiers: Mapping[str, str | None]
+) -> PackageURL | None:
+    """None where a name or value is none, as out of a damaged file."""
     try:
-        return PackageURL(kind, namespace or None, name, version, qualifiers)
-    except ValueError:  # a name out of a damaged file
+        return PackageURL(kind, namespace, name, version, {key: one for key, one in qualifiers.items() if one})
+    except ValueError:
         return None
 
 

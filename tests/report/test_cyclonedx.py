@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,9 +15,11 @@ import msgspec
 import pytest
 
 from linkscope.model.inspect import Content, Evidence
+from linkscope.model.ownership import Owner
 from tests.cli.conftest import Linkscope, environment
 from tests.cli.conftest import linkscope as linkscope
 from tests.contents.samples import linked
+from tests.elf.samples import tool
 from tests.oracle.availability import Unavailable
 from tests.report.documents import hostile, library, program
 
@@ -24,7 +29,7 @@ try:
     from cyclonedx.validation.json import JsonStrictValidator
     from packageurl import PackageURL
 
-    from linkscope.report.cyclonedx import purl_of, render
+    from linkscope.report.cyclonedx import Known, purl_of, purl_of_package, render
 except ModuleNotFoundError:
     pytestmark = pytest.mark.skip("cyclonedx-python-lib is not installed (linkscope[sbom])")
 
@@ -49,7 +54,8 @@ def _valid(text: str) -> dict[str, Any]:
 
 
 def _rendered(*files: Any, epoch: int | None = None) -> str:
-    return render(files, lambda path: hashlib.sha256(path.encode()).hexdigest(), lambda _: None, "1.0", epoch)
+    known = Known(lambda path: hashlib.sha256(path.encode()).hexdigest(), lambda _: None, lambda _: {})
+    return render(files, known, "1.0", epoch)
 
 
 BANNER = Evidence(kind="banner", text="deflate 1.2.13 Copyright")
@@ -129,6 +135,110 @@ def test_a_file_that_is_met_by_several_paths_is_one_component(linkscope: Linksco
         assert [one["location"] for one in zlib["evidence"]["occurrences"]] == sorted((link, real))
 
 
+def _dpkg_owner(path: str) -> str:
+    """PACKAGE[:ARCHITECTURE] of the file at PATH; dpkg may know it by its name before /usr was merged."""
+    for name in (path, path.removeprefix("/usr")):
+        ran = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True)
+        if ran.returncode == 0:
+            return ran.stdout.partition(": ")[0]
+    raise AssertionError(f"dpkg knows no owner of {path}")
+
+
+def _owned(document: dict[str, Any], root: str = "") -> dict[str, tuple[str | None, str | None]]:
+    """The version and the package URL of each file, by its path below ROOT without symlinks."""
+    return {
+        os.path.realpath(root + place["location"]).removeprefix(root): (part.get("version"), part.get("purl"))
+        for part in document["components"]
+        if part["bom-ref"].startswith("file:")
+        for place in part["evidence"]["occurrences"]
+    }
+
+
+def test_a_library_and_a_program_have_the_package_that_dpkg_names(linkscope: Linkscope) -> None:
+    if shutil.which("dpkg-query") is None:
+        raise Unavailable("dpkg-query is not here")
+    document = _valid(linkscope("inspect", "--format", "cyclonedx", shutil.which("dpkg-query") or "").stdout.decode())
+    owned = _owned(document)
+    assert any("libc.so" in path for path in owned)
+    system = platform.freedesktop_os_release()["ID"]
+    for path, (version, purl) in owned.items():
+        package = _dpkg_owner(path)
+        form = "${Package} ${Version} ${Architecture}"
+        name, judged, architecture = tool("dpkg-query", "-W", "-f", form, package).split()
+        assert version == judged
+        found = PackageURL.from_string(purl or "")
+        assert found == PackageURL("deb", system, name, judged, {"arch": architecture})
+    bom = Bom.from_json(document)  # type: ignore[attr-defined]  # made by a decorator
+    assert bom.validate()
+
+
+def test_a_file_that_is_nobodys_has_no_package(linkscope: Linkscope, fixture_file: FixtureFile) -> None:
+    app = fixture_file("chain/diamond/app")
+    document = _valid(linkscope("inspect", "--format", "cyclonedx", str(app)).stdout.decode())
+    owned = {os.path.basename(path): found for path, found in _owned(document).items()}
+    assert owned["app"] == owned["libleft.so"] == (None, None)
+
+
+def test_below_another_root_its_own_packages_count_and_its_own_system(linkscope: Linkscope, tmp_path: Path) -> None:
+    """An image of Alpine as apk-tools 2.14 describes it, with the same paths as here and other owners."""
+    image = tmp_path / "image"
+    linked(tmp_path / "app", '#include <stdio.h>\nint main(void) { return puts("") == EOF; }\n', [])
+    listed = subprocess.run(["ldd", tmp_path / "app"], capture_output=True, text=True, check=True).stdout.split()
+    for path in {word for word in listed if word.startswith("/")}:
+        (image / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, image / path[1:])
+    (image / "usr/bin").mkdir(parents=True)
+    shutil.copy(tmp_path / "app", image / "usr/bin/app")
+    (libc,) = (path for path in listed if path.endswith("/libc.so.6"))
+    (image / "lib/apk/db").mkdir(parents=True)
+    (image / "lib/apk/db/installed").write_text(
+        "P:gcompat\nV:1.1.0-r4\nA:x86_64\no:compat\nF:usr\nF:usr/bin\nR:app\n"
+        f"F:{os.path.dirname(libc)[1:]}\nR:libc.so.6\n\n"
+    )
+    (image / "etc").mkdir()
+    (image / "etc/os-release").write_text('NAME="Alpine Linux"\nID=alpine\nVERSION_ID=3.20.3\n')
+    ran = linkscope("inspect", "--format", "cyclonedx", "--root", str(image), "/usr/bin/app")
+    owned = _owned(_valid(ran.stdout.decode()), str(image))
+    expected = ("1.1.0-r4", "pkg:apk/alpine/gcompat@1.1.0-r4?arch=x86_64")
+    assert owned.pop("/usr/bin/app") == owned.pop(os.path.normpath(libc)) == expected
+    assert set(owned.values()) == {(None, None)}
+
+
+@pytest.mark.parametrize(
+    ("owner", "purl"),
+    [
+        (("deb", "libstdc++6", "1:12.2~x-14+b1", "arm64", "ubuntu"), "pkg:deb/ubuntu/libstdc%2B%2B6@1:12.2~x-14%2Bb1"),
+        (("rpm", "openssl-libs", "1:3.2.2-3.fc41", "x86_64", "fedora"), "pkg:rpm/fedora/openssl-libs@3.2.2-3.fc41"),
+        (("rpm", "glibc", "2.40-3.fc41", "x86_64", None), "pkg:rpm/glibc@2.40-3.fc41"),
+        (("apk", "musl", None, None, "alpine"), "pkg:apk/alpine/musl"),
+    ],
+    ids=lambda value: value[1] if isinstance(value, tuple) else "",
+)
+def test_package_urls_of_installed_packages_have_epoch_and_architecture_in_their_places(
+    owner: tuple[Any, ...], purl: str
+) -> None:
+    """purl-spec: of deb the epoch is a part of the version, of rpm a qualifier."""
+    manager, name, version, architecture, system = owner
+    found = purl_of_package(
+        Owner(manager=manager, name=name, version=version, architecture=architecture, distribution=system)
+    )
+    assert found is not None
+    parsed = PackageURL.from_string(found.to_string())
+    epoch = {"epoch": "1"} if manager == "rpm" and ":" in version else {}
+    assert parsed.qualifiers == {**epoch, **({"arch": architecture} if architecture else {})}
+    assert found.to_string().partition("?")[0] == purl
+
+
+def test_whose_archives_have_the_same_code_is_told() -> None:
+    proof = msgspec.structs.replace(PRINTED, package="zlib1g-dev 1:1.2.13.dfsg-1", distribution="debian 12")
+    files = [program([], path=name, contents=[_content("zlib", None, "generic", proof)]) for name in ("one", "two")]
+    (part,) = (part for part in _valid(_rendered(*files))["components"] if part["name"] == "zlib")
+    assert part["properties"] == [
+        {"name": "linkscope:same-code-in", "value": "zlib1g-dev 1:1.2.13.dfsg-1 of debian 12"}
+    ]
+    assert part["purl"] == "pkg:generic/zlib"
+
+
 def _confidence(*contents: Content) -> tuple[str, list[str]]:
     files = [program([], path=f"app{number}", contents=[content]) for number, content in enumerate(contents)]
     (part,) = (part for part in _valid(_rendered(*files))["components"] if part["name"] == "zlib")
@@ -191,7 +301,8 @@ def test_the_time_is_what_the_build_says(linkscope: Linkscope, fixture_file: Fix
 
 
 def test_a_file_that_cannot_be_read_has_no_digest_and_names_out_of_files_do_no_harm() -> None:
-    text = render([hostile('\x1b[31m"\n<x> \u202e\U0001f600')], lambda _: None, lambda _: None, "1.0", None)
+    known = Known(lambda _: None, lambda _: None, lambda _: {})
+    text = render([hostile('\x1b[31m"\n<x> \u202e\U0001f600')], known, "1.0", None)
     assert all("hashes" not in part for part in _valid(text)["components"])
 
 
