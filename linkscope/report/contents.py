@@ -19,6 +19,9 @@ _GAP = 2
 _NAME, _PROOF = 24, 24
 _TEXT = 160  # columns of one proof: a banner may be a whole paragraph
 _VERSIONS = 4  # that are named one by one
+# How the archives of the runtime that GCC brings along begin: libgcc.a, libgcc_eh.a (GCC Internals, "The GCC low-level
+# runtime library").
+_RUNTIME = "libgcc"
 _SHARES = 8  # libraries whose share of the code is told, the largest ones
 _NOTHING: list[Span] = [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint"), ("nothing that is known by its traces", "")]
 
@@ -38,6 +41,7 @@ def contents(file: File, page: Page) -> Iterator[list[Span]]:
     if file.contents:
         yield [(f"{'':{INDENT}}inside the file itself", "faint")]
         yield from _rows(file.contents, page)
+        yield from _next_step(file.contents, page)
     else:
         yield _NOTHING
 
@@ -68,6 +72,7 @@ def program_contents(process: Process, page: Page) -> Iterator[list[Span]]:
     if process.contents:
         yield [(f"{'':{INDENT}}inside the program itself", "faint")]
         yield from _rows(process.contents, page)
+        yield from _next_step(process.contents, page)
     elif process.contents is not None:
         yield _NOTHING
     elif executable is not None and executable.linkage == "static":
@@ -78,10 +83,16 @@ def _asking(file: File, given: tuple[str, ...]) -> str:
     """The command line that asks for the contents, for a shell, under the circumstances that were GIVEN."""
     path = exact(file.path, file.path_bytes)
     path = f"./{path}" if path.startswith("-") else path
-    return shlex.join(escape(word) for word in ("linkscope", "inspect", "--contents", *given, path))
+    return _command("inspect", "--contents", *given, path)
 
 
-def _rows(found: list[Content], page: Page) -> Iterator[list[Span]]:
+def _command(*words: str) -> str:
+    return shlex.join(escape(word) for word in ("linkscope", *words))
+
+
+def _rows(found: Sequence[Content], page: Page) -> Iterator[list[Span]]:
+    """The compiler's runtime comes last: nearly every program has some of it, and nobody chose it."""
+    found = sorted(found, key=_is_runtime)
     names = [_name(content) for content in found]
     versions = [content.version or "version unknown" for content in found]
     name_width = max(cells(escape(name)) for name in names)
@@ -103,6 +114,38 @@ def _rows(found: list[Content], page: Page) -> Iterator[list[Span]]:
             yield from words(_proof(content), "faint", page, [(" " * 3 * INDENT, "")])
 
 
+def _is_runtime(content: Content) -> bool:
+    """Whether nothing but code of GCC's runtime tells of it: GCC itself links that in, for what a CPU lacks."""
+    archives = [evidence.archive for evidence in content.evidence]
+    return bool(archives) and all((archive or "").startswith(_RUNTIME) for archive in archives)
+
+
+def _next_step(found: Sequence[Content], page: Page) -> Iterator[list[Span]]:
+    """Once, what tells the versions that the code of the known archives leaves in doubt; nothing where none is.
+
+    Where several versions have the very same code, learning one of them once more settles nothing.
+    """
+    doubted = (
+        evidence.archive
+        for content in found
+        if content.version is None and not _is_runtime(content)
+        for evidence in content.evidence[:1]
+        if evidence.archive and evidence.package and evidence.doubt and not evidence.fits
+    )
+    archive = next(doubted, None)
+    if archive is None:
+        return
+    every, one = _command("sigs", "add", "--installed", *_root(page.given)), _command("sigs", "add", archive)
+    said = f"version unknown: where it was built, `{every}` (or `{one}`) learns the archives that it was built from"
+    yield from words(said, "faint", page, [(" " * 2 * INDENT, "")])
+
+
+def _root(given: Sequence[str]) -> Sequence[str]:
+    """--root and its value out of the options that were GIVEN; `sigs add` has no other one of them."""
+    at = given.index("--root") if "--root" in given else len(given)
+    return given[at : at + 2]
+
+
 def _name(content: Content) -> str:
     """The name, with the ecosystem before it where it is no plain library."""
     return content.name if content.ecosystem == "generic" else f"{content.ecosystem} {content.name}"
@@ -110,7 +153,8 @@ def _name(content: Content) -> str:
 
 def _proof(content: Content) -> str:
     plain = content.ecosystem == "generic"  # nobody copies the texts of a crate
-    return proven_by(content.evidence, content.proof if plain else None, content.version, content.absent_code)
+    whose = "the compiler's runtime: " if _is_runtime(content) else ""
+    return whose + proven_by(content.evidence, content.proof if plain else None, content.version, content.absent_code)
 
 
 def proven_by(evidence: Sequence[Evidence], strongest: Proof | None, version: str | None, absent: Sequence[str]) -> str:

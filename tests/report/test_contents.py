@@ -96,3 +96,45 @@ def test_what_was_not_asked_for_is_a_hint_for_static_files_only() -> None:
 def test_nothing_found_is_said() -> None:
     assert _text([]) == "  inside       nothing that is known by its traces\n"
     assert "\x1b" not in _text([Content(name="\x1b[31m", ecosystem="\n", version="\r", evidence=[])])
+
+
+_DOUBTED = msgspec.structs.replace(_FOUND, doubt="code that nobody knows stands between its functions")
+_LEARNING = (
+    "    version unknown: where it was built, `linkscope sigs add --installed{}` (or `linkscope sigs add {}`) "
+    "learns the archives that it was built from"
+)
+
+
+def _doubted(name: str, archive: str, **other: object) -> Content:
+    evidence = msgspec.structs.replace(_DOUBTED, archive=archive, **other)
+    return Content(name=name, ecosystem="generic", version=None, evidence=[evidence])
+
+
+def test_what_tells_a_version_that_is_in_doubt_is_said_once_below_the_list() -> None:
+    lines = _text([_doubted("openssl", "libcrypto.a"), ZLIB, _doubted("xz", "liblzma.a")]).splitlines()
+    assert lines[4:] == [_LEARNING.format("", "libcrypto.a")]
+    assert _text([_doubted("xz", "liblzma.a")], Page(given=("--cwd", "/", "--root", "/my image"))).endswith(
+        _LEARNING.format(" --root '/my image'", "liblzma.a") + "\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ZLIB,
+        MODULE,
+        _doubted("zlib", "libz.a", fits=["1.2.11", "1.2.13"]),  # learning one of them once more settles nothing
+        _doubted("mine", "libmine.a", package=None),  # learnt by hand, without a version
+        _doubted("gcc", "libgcc.a"),
+    ],
+    ids=lambda content: content.name,
+)
+def test_where_archives_would_not_tell_the_version_nothing_is_advised(content: Content) -> None:
+    assert "sigs add" not in _text([content])
+
+
+def test_the_compilers_runtime_is_called_so_and_comes_last() -> None:
+    """Of libgcc.a's functions GCC's manual says that GCC "generates calls to" them by itself."""
+    first, last = _text([_doubted("gcc", "libgcc.a"), ZLIB]).splitlines()[1:]
+    assert first.split()[0] == "zlib"
+    assert last.split()[:6] == ["gcc", "version", "unknown", "the", "compiler's", "runtime:"]
