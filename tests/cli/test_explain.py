@@ -47,7 +47,12 @@ def test_markdown_of_one_rule_is_its_section_of_the_page(linkscope: Linkscope) -
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("mising-library", "did you mean missing-library?"), ("\x1b[31m", "`linkscope explain` lists")]
+    ("name", "words"),
+    [
+        ("mising-library", "did you mean missing-library?"),
+        ("nope", "no rule nope; `linkscope explain` lists"),  # nothing but letters of not-pie
+        ("\x1b[31m", "`linkscope explain` lists"),
+    ],
 )
 def test_an_unknown_rule_is_told_with_the_one_that_may_be_meant(linkscope: Linkscope, name: str, words: str) -> None:
     ran = linkscope("explain", name)
