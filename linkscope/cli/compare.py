@@ -233,6 +233,8 @@ def command(
         _refuse_other_places(assumptions)
     if source is not None:
         _refuse_unreadable(source)
+    if serve == 0:
+        _refuse_untold(arguments)
     if plot is not None:
         refuse_losses([plot], [*paths, *([] if source is None else [source])])
         _refuse_vain_work(plot)
@@ -284,6 +286,14 @@ def _refuse_unreadable(source: str) -> None:
     from linkscope.measure.feeding import opened  # without --run nothing of measuring is needed
 
     os.close(opened(source))
+
+
+def _refuse_untold(arguments: tuple[str, ...]) -> None:
+    """Nobody could say to the programs which port is free."""
+    from linkscope.measure.ports import PLACE  # as above
+
+    if not any(PLACE in word for word in arguments):
+        raise click.UsageError(f"--serve auto chooses a port, which {PLACE} stands for: write that among ARGS.")
 
 
 def _refuse_other_places(assumptions: Assumptions) -> None:

@@ -19,6 +19,7 @@ _FOR_WARM_UPS, _FOR_COUNTERS, _FOR_COPIES, _FOR_OVERHEAD = 1.0, 1.0, 4.0, 1.0  #
 # What holding copies takes beyond their own time (observed): seconds for each time, and for each copy.
 _HOLDING, _COPYING = 0.01, 0.005
 _SPAWNING = 0.0002  # seconds of a run that are none of the program's
+_QUICKER = 4  # times: so much more a first run may take, which is watched, and may wait for the disk
 _TOLD_APART = 0.1  # seconds of a program in which what measuring adds is not lost: it is less than a thousandth
 
 
@@ -38,8 +39,8 @@ class Plan(msgspec.Struct, frozen=True):
     """How many runs of which kind. least, most: rounds; warm_ups: rounds before that. counted: runs for the counters.
 
     repeats: how often each number of copies is looked at. pairs: of runs by which the overhead is found; 0: it is not.
-    seconds: what all of it takes, about, or at most where LEAST and MOST are apart. fewest_starts, most_starts: of each
-    program, with its first run, about.
+    seconds: what all of it takes, about, or at most where LEAST and MOST are apart. most_starts: of each program, with
+    its first run: no program is started more often, also where its later runs turn out to be quicker.
     """
 
     warm_ups: int
@@ -49,8 +50,29 @@ class Plan(msgspec.Struct, frozen=True):
     repeats: int
     pairs: int
     seconds: float
-    fewest_starts: int
     most_starts: int
+
+    def no_more_than(self, other: Plan) -> Plan:
+        """This one, with nothing done more often than by the OTHER."""
+        return msgspec.structs.replace(
+            self,
+            counted=min(self.counted, other.counted),
+            repeats=min(self.repeats, other.repeats),
+            pairs=min(self.pairs, other.pairs),
+        )
+
+
+def first_planned(costs: Sequence[Cost], counts: Sequence[int], wanted: int | None) -> Plan:
+    """As `planned`, of costs that are those of a first run, which may be slower than all others.
+
+    It allows for as much as quicker runs let be done, and takes the time of those that were seen.
+    """
+    seen = planned(costs, counts, wanted)
+    if wanted is None and seen.most == FEWEST:  # slow: what is quicker later gets no more than was promised for this
+        return seen
+    quicker = [Cost(cost.seconds / _QUICKER, cost.processor / _QUICKER) for cost in costs]
+    allowed = planned(quicker, counts, wanted)
+    return msgspec.structs.replace(allowed, warm_ups=seen.warm_ups, seconds=seen.seconds)
 
 
 def planned(costs: Sequence[Cost], counts: Sequence[int], wanted: int | None) -> Plan:
@@ -65,7 +87,8 @@ def planned(costs: Sequence[Cost], counts: Sequence[int], wanted: int | None) ->
     warm_ups = _fitting(_FOR_WARM_UPS, each, min(often, rounds.WARM_UPS))
     counted = _fitting(_FOR_COUNTERS, each, min(often, counters.REPEAT))
     repeats = _repeats(costs, counts, min(often, copies.REPEAT))
-    copying, copied = _copying(costs, counts, repeats)
+    copying = _copying(costs, counts, repeats)
+    copied = repeats * sum(counts) + (counts[0] > 1)  # whose memory is not known runs alone before
     pairs = _fitting(_FOR_OVERHEAD, 2 * (quickest + _SPAWNING), min(often, overhead.PAIRS))
     if quickest > _TOLD_APART:
         pairs = 0
@@ -79,7 +102,6 @@ def planned(costs: Sequence[Cost], counts: Sequence[int], wanted: int | None) ->
         repeats=repeats,
         pairs=pairs,
         seconds=(warm_ups + most + counted + 1) * each + copying + 2 * pairs * quickest,
-        fewest_starts=others + least,
         most_starts=others + most,
     )
 
@@ -92,23 +114,19 @@ def _fitting(seconds: float, each: float, most: int) -> int:
 def _repeats(costs: Sequence[Cost], counts: Sequence[int], most: int) -> int:
     """How often each number of copies can be looked at, MOST at most, and the fewest of them twice."""
     for repeats in range(most, copies.LEAST, -1):
-        if _copying(costs, counts, repeats)[0] <= _FOR_COPIES:
+        if _copying(costs, counts, repeats) <= _FOR_COPIES:
             return repeats
     return copies.LEAST
 
 
-def _copying(costs: Sequence[Cost], counts: Sequence[int], repeats: int) -> tuple[float, int]:
-    """What COUNTS copies of all programs take in turn, in ascending order, each looked at so often.
-
-    That is in seconds, and how often each program is started for it.
-    """
-    seconds, starts = 0.0, 0
+def _copying(costs: Sequence[Cost], counts: Sequence[int], repeats: int) -> float:
+    """The seconds that COUNTS copies of all programs take in turn, in ascending order, each looked at so often."""
+    seconds = 0.0
     for count in counts:
         together = sum(cost.together(count) for cost in costs)
         times = copies.times(together / len(costs), repeats, copies.LEAST if count == counts[0] else 1)
         seconds += times * together
-        starts += times * count
-    return seconds, starts
+    return seconds
 
 
 def _rounds(each: float) -> tuple[int, int]:

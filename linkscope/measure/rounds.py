@@ -52,10 +52,11 @@ def run_rounds(
     rounds: int | None = None,
     warm_ups: int = WARM_UPS,
     progress: Callable[[int], None] = lambda _done: None,
+    most: int = MOST,
 ) -> Rounds:
     """What the runs of all commands took: each once in each round, in an order that changes from round to round.
 
-    rounds: how many; None: until the bounds of every median lie within 1 % of it, at least 20 and at most 1000, or
+    rounds: how many; None: until the bounds of every median lie within 1 % of it, at least 20 and at most MOST, or
     until 7 seconds are over and there are at least 11. WARM_UPS rounds before these do not count. progress: is called
     with the number of rounds that are done, 0 before the first. The order is the same in every call: it comes from a
     random number generator that starts with the number of the round (a rotation would let each program follow the same
@@ -75,7 +76,7 @@ def run_rounds(
         done = 0
         progress(done)
         start = time.monotonic()
-        while not is_enough(takers, done, rounds, start, BUDGET):
+        while not is_enough(takers, done, rounds, start, BUDGET, most=most):
             _round(takers, done, null, leftovers)
             done += 1
             progress(done)
@@ -143,11 +144,12 @@ def is_enough(
     since: float,
     budget: float,
     limit: float = math.inf,
+    most: int = MOST,
 ) -> bool:
     """Whether no further round is to come after DONE ones, the first of which began at SINCE (time.monotonic()).
 
     wanted: how many; None: until every median is known well, or it takes too long. budget, limit: seconds that all of
-    them may take, once there are enough for a comparison, and however few there are.
+    them may take, once there are enough for a comparison, and however few there are. most: rounds in any case.
     """
     going_on = [runner for runner in runners if runner.failure is None]
     if not going_on:
@@ -155,9 +157,9 @@ def is_enough(
     if wanted is not None:
         return done >= wanted
     seconds = time.monotonic() - since
-    if done < FEWEST:
+    if done < min(FEWEST, most):
         return done > 0 and seconds > limit
-    if done >= MOST or seconds > budget:
+    if done >= most or seconds > budget:
         return True
     return done >= LEAST and done % _BETWEEN_LOOKS == 0 and all(_is_precise(runner.seconds) for runner in going_on)
 

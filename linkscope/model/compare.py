@@ -147,7 +147,7 @@ class Server(Document, frozen=True, kw_only=True):
 
     That is when it listens (listen(2)): from then on the kernel takes connections, for which the server need not be
     ready itself. one_more_connection: bytes of PSS that one more costs; None where only one number of connections was
-    tried.
+    tried. ready_spread: where the median of many such starts lies, in seconds; None where there were none in turn.
     """
 
     port: int
@@ -155,6 +155,7 @@ class Server(Document, frozen=True, kw_only=True):
     connections: int
     processes: list[ServerProcess]
     one_more_connection: int | None
+    ready_spread: Spread | None = None
 
     def pss(self) -> int | None:
         """Bytes of PSS of all its processes; None where these are not told."""

@@ -124,7 +124,7 @@ def test_whoever_is_older_is_not_of_a_run(tmp_path: Path) -> None:
                 before.communicate()
                 until(lambda: parent(old) == os.getpid(), "it is an orphan")
                 launch.run(Prepared(command(script(tmp_path, "program", "sleep 1000 &"))), null, 20)
-                assert [name for name, _ in leftovers.end()] == ["sleep"]
+                assert len(leftovers.end()) == 1
                 assert leftovers.alive() == []
             assert runs(old)
         finally:

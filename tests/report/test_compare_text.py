@@ -100,7 +100,10 @@ def test_how_often_and_with_what_each_was_started_is_told() -> None:
     measurement = msgspec.structs.replace(MEASUREMENT, starts=1_234, input="a file", accepted=[0, 1])
     programs = [program("a", run=run()), program("b", run=run())]
     text = _text(document(programs, measurement=measurement))
-    assert '40 rounds after 3 warm-ups · each started 1,234 times at most · with -n "two words" < "a file" ·' in text
+    assert (
+        '40 rounds after 3 warm-ups · each started 1,234 times at most · arguments: -n "two words" · input: "a file" ·'
+        in text
+    )
     assert "· exit codes taken as a good end: 0, 1 ·" in text
     assert "exit codes" not in _text(document(programs))
     assert "each started" not in _text(document(programs))
@@ -176,10 +179,11 @@ def test_a_server_is_told_by_its_processes() -> None:
     serving = run(seconds=None, user=None, system=None, instructions=None, server=server(2, 80_000))
     text = _text(document([program("a", run=serving), static("b", run=serving)]))
     assert "exec to exit" not in text
-    assert _row(text, "port open") == ["2.10 ms", "2.10 ms"]
+    assert _row(text, "port open") == ["1.00 x", "1.00 x"]
+    assert _row(text, "median") == ["2.10 ms", "2.10 ms"]
     assert _row(text, "PSS, serving") == [size(300_000)] * 2
     assert _row(text, "each child") == [size(100_000)] * 2
-    assert _row(text, "as forked") == ["50 %"] * 2
+    assert _row(text, "as forked") == ["78 of 156 KiB"] * 2
     assert _row(text, "one connection") == [size(89_000)] * 2
 
 

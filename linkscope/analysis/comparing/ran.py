@@ -10,13 +10,23 @@ from statistics import median
 import msgspec
 
 from linkscope.analysis.request import Running
-from linkscope.errors import Failed, Hangs, NeedsInput, NotHeld, ProcessUnreadable, RunFailed
+from linkscope.errors import (
+    Died,
+    Failed,
+    Hangs,
+    NeedsInput,
+    NeedsTerminal,
+    NotHeld,
+    NotStarted,
+    ProcessUnreadable,
+    RunFailed,
+)
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.copies import CopiesMeasured, copies_in_turn
 from linkscope.measure.counters import Counts, counts
 from linkscope.measure.overhead import overhead
 from linkscope.measure.peak import peak
-from linkscope.measure.plan import Cost, Plan, planned
+from linkscope.measure.plan import Cost, Plan, first_planned, planned
 from linkscope.measure.rounds import Rounds, Runs, run_rounds
 from linkscope.measure.spread import FEWEST, spread
 from linkscope.measure.trial import trial
@@ -37,7 +47,7 @@ class RanAll(msgspec.Struct):
 
     seconds: from start to end, in the order of the rounds. memory: bytes of PSS by the number of copies at once, in the
     order of the rounds. notes: what could not be measured, and why. overhead: seconds that measuring adds to each run.
-    starts: of the one that was started most often.
+    starts: of the one that was started most often, also if that failed.
     """
 
     runs: dict[int, ProgramRun]
@@ -75,10 +85,14 @@ class _Runner:
 
     def run(self) -> None:
         """All of it, as often as is planned once the time of each is known."""
+        self._run()
+        self.found.starts = max(self._starts)
+
+    def _run(self) -> None:
         costs = {number: cost for number in range(len(self._commands)) if (cost := self._try(number)) is not None}
         if not costs:
             return
-        plan = planned(list(costs.values()), self._running.copies, self._running.rounds)
+        plan = first_planned(list(costs.values()), self._running.copies, self._running.rounds)
         self._running.estimated(_estimate(plan))
         runs = self._run_in_turn(list(costs), plan)
         for number, one in runs.items():
@@ -86,19 +100,20 @@ class _Runner:
         if runs:
             # The first run may have waited for the disk; by now it is known better what fits.
             again = planned([_cost(one) for one in runs.values()], self._running.copies, self._running.rounds)
+            again = again.no_more_than(plan)  # which was announced
             self._measure(runs, again)
             self._measure_overhead(again.pairs)
-        self.found.starts = max(self._starts)
 
     def _try(self, number: int) -> Cost | None:
         """What its first run took; None where it did not come to a good end."""
         self._told(f"{self._programs[number].path}: a first run")
-        self._starts[number] += 1
         try:
             seen = trial(self._commands[number], self._bounds)
         except RunFailed as failure:
+            self._starts[number] += _tries(failure, self._commands[number])
             self.found.reasons[number] = failure.reason + self._next_step(failure)
             return None
+        self._starts[number] += 1
         return Cost(seen.seconds, seen.processor)
 
     def _run_in_turn(self, numbers: Sequence[int], plan: Plan) -> dict[int, Runs]:
@@ -106,12 +121,17 @@ class _Runner:
         self._told("a round to warm up" if plan.warm_ups == 1 else f"{plan.warm_ups} rounds to warm up")
         commands = [self._commands[number] for number in numbers]
         found = run_rounds(
-            commands, self._bounds, self._running.rounds, plan.warm_ups, lambda done: self._told(_round(done, plan))
+            commands,
+            self._bounds,
+            self._running.rounds,
+            plan.warm_ups,
+            lambda done: self._told(_round(done, plan)),
+            most=plan.most,
         )
         self.found.rounds, self.found.warm_ups = found.rounds, found.warm_ups
         good: dict[int, Runs] = {}
         for number, runs in zip(numbers, found.programs, strict=True):
-            self._starts[number] += found.warm_ups + len(runs.samples)
+            self._starts[number] += found.warm_ups + len(runs.samples) + (runs.failure is not None)
             if runs.failure is None:
                 good[number] = runs
             else:
@@ -221,12 +241,11 @@ class _Runner:
 
 
 def _estimate(plan: Plan) -> str:
-    """How often each is started, and how long all of it takes."""
+    """How often each is started at most, and how long all of it takes."""
     minutes, seconds = math.ceil(plan.seconds / 60), max(1, math.ceil(plan.seconds))
     time = f"{minutes} min" if minutes > 2 else f"{seconds} s"
-    if plan.fewest_starts == plan.most_starts:
-        return f"each is started about {plan.most_starts} times, which takes some {time}"
-    return f"each is started about {plan.fewest_starts} to {plan.most_starts} times, which takes {time} at most"
+    how_long = f"some {time}" if plan.least == plan.most else f"{time} at most"
+    return f"each is started {plan.most_starts:,} times at most, which takes {how_long}"
 
 
 def _round(done: int, plan: Plan) -> str:
@@ -272,6 +291,16 @@ def _given_back(figures: Sequence[Copies], peak: int | None) -> Iterator[str]:
     at_end = next((one.rss for one in figures if one.count == 1), None)
     if at_end is not None and peak is not None and peak > max(_FAR_MORE * at_end, at_end + _NOTABLE):
         yield f"it had {size(peak)} at most, and {size(at_end)} at its end, which is when memory is read"
+
+
+def _tries(failure: RunFailed, command: Command) -> int:
+    """How often `trial` has started what failed so: at most again with input that is silent, and with a terminal."""
+    if isinstance(failure, NotStarted):
+        return 0
+    if isinstance(failure, NeedsInput):
+        return 2
+    tried_further = isinstance(failure, Failed | Died | NeedsTerminal)
+    return (2 if command.input else 3) if tried_further else 1
 
 
 # --- Figures ----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from statistics import median
 
 import msgspec
 
@@ -11,9 +10,9 @@ from linkscope.analysis.request import Running
 from linkscope.errors import RunFailed
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.servers import Served, serve_in_turn
-from linkscope.measure.spread import FEWEST
+from linkscope.measure.spread import FEWEST, spread
 from linkscope.measure.starts import start_rounds
-from linkscope.model.compare import Program, ProgramRun
+from linkscope.model.compare import Program, ProgramRun, Spread
 
 Told = Callable[[str], None]
 
@@ -77,12 +76,12 @@ def serve_all(programs: Sequence[Program], commands: Sequence[Command], running:
         found.starts[number] = started.servers[number].seconds
         found.memory[number] = served.samples
         found.connected[number] = served.connected
-        found.runs[number] = _run(served, median(started.servers[number].seconds))
+        found.runs[number] = _run(served, spread(started.servers[number].seconds))
         for_itself.append(served.starts)
     return msgspec.structs.replace(found, most_starts=in_turn + max(for_itself))
 
 
-def _run(served: Served, ready: float) -> ProgramRun:
+def _run(served: Served, ready: Spread) -> ProgramRun:
     return ProgramRun(
         seconds=None,
         user=None,
@@ -94,5 +93,5 @@ def _run(served: Served, ready: float) -> ProgramRun:
         copies=served.copies,
         one_more_copy=served.one_more_copy,
         memory_noise=served.noise,
-        server=msgspec.structs.replace(served.server, ready=ready),
+        server=msgspec.structs.replace(served.server, ready=ready.median, ready_spread=ready),
     )

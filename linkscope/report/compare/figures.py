@@ -12,10 +12,11 @@ from linkscope.model.compare import (
     CriterionName,
     Program,
     ServerProcess,
+    Spread,
     Verdict,
     copies_in_common,
 )
-from linkscope.model.quantities import duration, percent, size, times
+from linkscope.model.quantities import duration, size, times
 from linkscope.report.compare.sidebyside import NONE, Mark, Row
 
 _LIBCS = {"none": "none", "unknown": "unknown"}
@@ -50,10 +51,13 @@ def of_files(document: CompareDocument) -> Iterator[Row]:
 def of_runs(document: CompareDocument) -> Iterator[Row]:
     """What was measured; nothing without --run."""
     if any(program.run for program in document.programs):
-        yield from _start(document)
+        yield from _times(document, _EXEC_TO_EXIT, _seconds)
+        yield from _times(document, _PORT_OPEN, _ready)
         yield from _rows(_RUN, document)
         yield from _rows(_memory(document.programs), document)
         yield from _rows(_SERVER, document)
+        yield from _forked(document.programs)
+        yield from _rows([_ONE_CONNECTION], document)
 
 
 def whole(value: float) -> str:
@@ -159,24 +163,35 @@ def alike_hardened(programs: Sequence[Program]) -> list[str]:
     return [f"{label} {values[0]}" for label, values in _switches(programs) if len(set(values)) == 1]
 
 
-def _start(document: CompareDocument) -> Iterator[Row]:
-    """The time from exec to exit: first as a ratio to the first program's, then the median, and how sure it is."""
-    programs = document.programs
-    spreads = [program.run.seconds if program.run else None for program in programs]
-    if not any(spreads):
-        return
-    base = spreads[0]
-    line = _Line("exec to exit", lambda one: one.run.seconds.median if one.run and one.run.seconds else None, duration)
-    line = msgspec.structs.replace(line, criterion="start")
-    marks = _marks(document, line)
-    if base is not None and base.median:
-        ratios = [NONE if spread is None else times(spread.median / base.median) for spread in spreads]
-        yield Row(line.label, ratios, marks)
-        yield from _rows([_Line("  median", line.figure, duration)], document)
-    else:
-        yield from _rows([line], document)
-    for label, key in (("  low", "low"), ("  high", "high")):
-        yield Row(label, [NONE if spread is None else duration(getattr(spread, key)) for spread in spreads])
+def _times(document: CompareDocument, line: _Line, spread_of: Callable[[Program], Spread | None]) -> Iterator[Row]:
+    """A time, the figure of LINE: first as a ratio to the first program's, then itself, and how sure it is."""
+    base = line.figure(document.programs[0])
+    if base:
+        values = [line.figure(program) for program in document.programs]
+        ratios = [NONE if value is None else times(value / base) for value in values]
+        yield Row(line.label, ratios, _marks(document, line))
+        line = _Line("  median", line.figure, line.shown)
+    yield from _rows([line], document)
+    spreads = [spread_of(program) for program in document.programs]
+    if any(spreads):
+        for label, key in (("  low", "low"), ("  high", "high")):
+            yield Row(label, [NONE if spread is None else duration(getattr(spread, key)) for spread in spreads])
+
+
+def _seconds(program: Program) -> Spread | None:
+    return program.run.seconds if program.run else None
+
+
+def _ready(program: Program) -> Spread | None:
+    return program.run.server.ready_spread if program.run and program.run.server else None
+
+
+def _median_of(spread_of: Callable[[Program], Spread | None]) -> Figure:
+    def figure(program: Program) -> float | None:
+        spread = spread_of(program)
+        return spread.median if spread else None
+
+    return figure
 
 
 def _memory(programs: Sequence[Program]) -> Iterator[_Line]:
@@ -236,11 +251,25 @@ def _anonymous(program: Program) -> float | None:
     return program.run.server.anonymous() if program.run and program.run.server else None
 
 
-def _still_shared(program: Program) -> float | None:
-    """Of what the children may write to, the share that is still one with their parent's, as a number up to 1."""
+def _forked(programs: Sequence[Program]) -> Iterator[Row]:
+    """How much of what a child may write to is still one with its parent's.
+
+    As sizes: of a child that has only four pages, a share would say more than there is.
+    """
+    shown = [_of_child(program) for program in programs]
+    if any(shown):
+        yield Row("    as forked", [one or NONE for one in shown])
+
+
+def _of_child(program: Program) -> str:
+    """The medians over the children: `4 of 16 KiB`; "" where there are none."""
     children = _processes(program, "child")
-    memory = sum(process.private_memory for process in children)
-    return sum(process.shared for process in children) / memory if memory else None
+    memory = _bytes(median(child.private_memory for child in children)) if children else "0"
+    if memory == "0":
+        return ""
+    shared = _bytes(median(child.shared for child in children))
+    number, _, unit = shared.partition(" ")
+    return f"{number if unit == memory.partition(' ')[2] else shared} of {memory}"
 
 
 def _processor(program: Program) -> float | None:
@@ -273,13 +302,13 @@ _RUN = (
     _Line("RSS at most", _of_run("peak_rss"), _bytes),
 )
 _SERVER = (
-    _Line("port open", _of_server("ready"), duration, "start"),
     _Line("connections", _of_server("connections"), whole),
     _Line("PSS, serving", _serving, _bytes, "memory"),
     _Line("  anonymous", _anonymous, _bytes),
     _Line("  the parent", _typical("parent", "pss"), _bytes),
     _Line("  each child", _typical("child", "pss"), _bytes),
     _Line("    its own", _typical("child", "private"), _bytes),
-    _Line("    as forked", _still_shared, lambda value: percent(round(1000 * value), 1000)),
-    _Line("one connection", _of_server("one_more_connection"), _bytes, "memory-copies"),
 )
+_ONE_CONNECTION = _Line("one connection", _of_server("one_more_connection"), _bytes, "memory-copies")
+_EXEC_TO_EXIT = _Line("exec to exit", _median_of(_seconds), duration, "start")
+_PORT_OPEN = _Line("port open", _of_server("ready"), duration, "start")

@@ -10,7 +10,7 @@ from linkscope.model.quantities import duration, size
 from linkscope.report.compare import consequences, figures, parts
 from linkscope.report.compare.names import called
 from linkscope.report.compare.sidebyside import Row
-from linkscope.report.compare.text import accepted_codes, criterion_called
+from linkscope.report.compare.text import accepted_codes, criterion_called, unmeasured
 from linkscope.report.escape import exact, quoted
 from linkscope.report.lines import clipped
 from linkscope.report.markup import code, inert, sentence
@@ -54,7 +54,8 @@ def _parts(document: CompareDocument, names: Sequence[str]) -> Iterator[tuple[st
         yield "the suggestions", f"\n**What this suggests**\n\n{said}"
     if document.measurement is not None:
         measured = [_how_measured(document.measurement), _table(list(figures.of_runs(document)), names)]
-        notes = [f"- {_said(clipped(note, _MESSAGE))}\n" for note in document.measurement.notes]
+        told = [*unmeasured(document, names), *document.measurement.notes]
+        notes = [f"- {_said(clipped(note, _MESSAGE))}\n" for note in told]
         yield "what was measured", _folded("What was measured", "".join([*measured, "\n", *notes]))
     if programs:
         yield "the files' own figures", _folded("What the files say", _files(document, names))
@@ -93,12 +94,12 @@ def _how_measured(measurement: Measurement) -> str:
     if measurement.rounds:
         said.append(f"{measurement.rounds} rounds after {measurement.warm_ups} to warm up")
     if measurement.starts is not None:
-        said.append(f"each started {measurement.starts:,} times at most")
-    words = [quoted(argument) for argument in measurement.arguments]
+        said.append(f"each started {measurement.starts:,} {'time' if measurement.starts == 1 else 'times'} at most")
+    if measurement.arguments:
+        words = " ".join(quoted(argument) for argument in measurement.arguments)
+        said.append(f"arguments: {code(clipped(words, _PATH))}")
     if measurement.input is not None:
-        words.append(f"< {quoted(measurement.input)}")
-    if words:
-        said.append(f"with {code(clipped(' '.join(words), _PATH))}")
+        said.append(f"input: {code(clipped(quoted(measurement.input), _PATH))}")
     said += accepted_codes(measurement)
     if measurement.overhead is not None:
         said.append(f"measuring adds {duration(measurement.overhead)} to a run")

@@ -80,6 +80,8 @@ def _measured(
     """How it was measured, the figures, and what could not be measured or disturbs."""
     yield from _how_measured(measurement, page)
     yield from _table(figures.of_runs(document), names, page)
+    for reason in unmeasured(document, names):
+        yield from _sentence(reason, "warn", page, [(" " * INDENT, ""), ("· ", "faint")])
     for note in measurement.notes:
         yield from _sentence(note, "warn", page, [(" " * INDENT, ""), ("· ", "faint")])
 
@@ -95,17 +97,30 @@ def _how_measured(measurement: Measurement, page: Page) -> Iterator[list[Span]]:
     if measurement.rounds:
         said.append(f"{_times(measurement.rounds, 'round')} after {_times(measurement.warm_ups, 'warm-up')}")
     if measurement.starts is not None:
-        said.append(f"each started {measurement.starts:,} times at most")
-    words = [quoted(escape(argument)) for argument in measurement.arguments]
+        said.append(f"each started {_times(measurement.starts, 'time')} at most")
+    if measurement.arguments:
+        said.append(f"arguments: {' '.join(quoted(escape(argument)) for argument in measurement.arguments)}")
     if measurement.input is not None:
-        words.append(f"< {quoted(escape(measurement.input))}")
-    if words:
-        said.append(f"with {' '.join(words)}")
+        said.append(f"input: {quoted(escape(measurement.input))}")
     said += accepted_codes(measurement)
     if measurement.overhead is not None:
         said.append(f"measuring adds {duration(measurement.overhead)} to a run")
     said += [measurement.kernel, measurement.cpu]
     yield from flow([(one, "") for one in said if one], page, [(" " * INDENT, "")], [], " · ")
+
+
+def unmeasured(document: CompareDocument, names: Sequence[str]) -> Iterator[str]:
+    """Where nothing was measured: why, of each program, and what is left to compare; else nothing."""
+    programs = document.programs
+    if any(program.run for program in programs):
+        return
+    reasons = [((error.path, error.path_bytes), error.error) for error in document.errors]
+    for program, name in zip(programs, names, strict=True):
+        found = next((one for one in reasons if one[0] == (program.path, program.path_bytes)), None)
+        if found is not None:
+            reasons.remove(found)  # of who is named twice the errors come in the same order
+            yield f"{escape(name)} {found[1]}"
+    yield "nothing was measured: what is said of the programs is of their files alone"
 
 
 def accepted_codes(measurement: Measurement) -> list[str]:
@@ -115,7 +130,7 @@ def accepted_codes(measurement: Measurement) -> list[str]:
 
 
 def _times(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    return f"{count} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def criterion_called(verdict: Verdict, document: CompareDocument) -> str:
