@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from linkscope.model.compare import Copies, Part, ProgramRun
+from linkscope.model.document import AnalysisError
 from linkscope.model.quantities import size
 from linkscope.report.compare import chart
 from linkscope.report.compare.figures import whole
@@ -185,6 +186,16 @@ def test_a_server_is_told_by_its_processes() -> None:
     assert _row(text, "each child") == [size(100_000)] * 2
     assert _row(text, "as forked") == ["78 of 156 KiB"] * 2
     assert _row(text, "one connection") == [size(89_000)] * 2
+
+
+def test_where_nothing_was_measured_it_is_said_there_why() -> None:
+    compared = document([program("a"), program("b")], measurement=MEASUREMENT)
+    failed = [AnalysisError(path=path, error="ends with exit code 3") for path in ("a", "b")]
+    text = _text(msgspec.structs.replace(compared, errors=failed))
+    said = ["· a ends with exit code 3", "· b ends with exit code 3", "· nothing was measured: "]
+    assert all(one in text.partition("Measured")[2] for one in said)
+    measured = document([program("a", run=run()), program("b")], measurement=MEASUREMENT)
+    assert "ends with" not in _text(msgspec.structs.replace(measured, errors=failed[1:]))
 
 
 def test_what_of_a_server_is_anonymous_is_told_if_it_is_of_each_process() -> None:
