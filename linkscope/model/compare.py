@@ -294,10 +294,10 @@ class Verdict(Document, frozen=True, kw_only=True):
 class Measurement(Document, frozen=True, kw_only=True):
     """How the programs were run. rounds: in each, every program runs once; warm_ups: rounds before that.
 
-    starts: of the program that was started most often, all kinds of runs together; None of servers. input: the file
-    that each run read from its start, None: nothing. accepted: the exit codes that were a good end. overhead: seconds
-    that the measuring adds to what a plain spawn and wait takes, for each run. notes: what could not be measured, and
-    why; what disturbs (load, frequency scaling).
+    starts: of the program that was started most often, all kinds of runs together. input: the file that each run read
+    from its start, None: nothing. accepted: the exit codes that were a good end. overhead: seconds that the measuring
+    adds to what a plain spawn and wait takes, for each run. notes: what could not be measured, and why; what disturbs
+    (load, frequency scaling).
     """
 
     arguments: list[str]

@@ -39,6 +39,12 @@ def linkscope(tmp_path: Path) -> Linkscope:
 
 
 @pytest.fixture
+def hello(fixture_file: FixtureFile) -> list[Path]:
+    """The same program as a dynamic and as a static one."""
+    return [fixture_file("hello/hello-dynamic-pie"), fixture_file("hello/hello-static")]
+
+
+@pytest.fixture
 def dist(tmp_path: Path, fixture_file: FixtureFile) -> Path:
     """A release in the working directory: a dynamic program and a static one, both in order."""
     folder = tmp_path / "dist"

@@ -55,9 +55,16 @@ ctypes.CDLL(None).execve(b"/bin/sleep", strings(b"sleep", b"600"), strings(b"A=1
 """
 
 
+def _is_kernel_thread(pid: int) -> bool:
+    try:
+        return procfs.stat(pid).is_kernel_thread
+    except ProcessGone:
+        return False
+
+
 def _kernel_thread() -> int:
     """kthreadd, unless this is a pid namespace of its own."""
-    found = [pid for pid in (2, *procfs.pids()) if os.path.exists(f"/proc/{pid}") and procfs.stat(pid).is_kernel_thread]
+    found = [pid for pid in (2, *procfs.pids()) if _is_kernel_thread(pid)]
     if not found:
         pytest.skip("no kernel thread is in sight")
     return found[0]

@@ -86,7 +86,7 @@ class _Runner:
     def run(self) -> None:
         """All of it, as often as is planned once the time of each is known."""
         self._run()
-        self.found.starts = max(self._starts)
+        self.found.starts = max(self._starts, default=0)
 
     def _run(self) -> None:
         costs = {number: cost for number in range(len(self._commands)) if (cost := self._try(number)) is not None}
