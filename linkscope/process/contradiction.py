@@ -7,6 +7,7 @@ where it mapped which part, the dynamic section and the relocated data, which we
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Table
@@ -47,14 +48,14 @@ def contradicts(
     is now. mappings: all of that file. dynamic: l_ld, 0 where it is unknown. vector: the auxiliary vector, for the file
     that the kernel started (/proc/PID/exe) and no other.
     """
-    if any(mapping.executable and mapping.offset >= reader.size for mapping in mappings):
-        return "the file has become shorter than what is mapped of it"
     places = Places(mappings)
     bases = [base] if base is not None else load_addresses(image.segments, mappings, image.layout.word)
     sure = bool(bases)  # otherwise no address fits wholly; an unchanged file may have been unmapped in part
     bases = bases or possible_addresses(image.segments, mappings, image.layout.word)
-    if len(bases) > _MOST_ADDRESSES:
+    if len(bases) > _MOST_ADDRESSES or any(_is_being_mapped(image, address, places) for address in bases):
         return None
+    if any(mapping.executable and mapping.offset >= reader.size for mapping in mappings):
+        return "the file has become shorter than what is mapped of it"
     if not bases or not all(_is_loaded(image, mapping) for mapping in mappings if mapping.executable):
         return "its code was mapped from another place of the file"
     linked = dynamic if base is not None else 0
@@ -98,6 +99,29 @@ def _is_loaded(image: Image, mapping: Mapping) -> bool:
     """
     start, end = mapping.offset, mapping.offset + mapping.size
     return any(segment.offset < end and start < segment.offset + segment.filesz for segment in _loads(image))
+
+
+def _is_being_mapped(image: Image, base: int, places: Places) -> bool:
+    """Whether a loader is in the midst of mapping the file at BASE.
+
+    It first maps the whole extent as if all were the first segment, then the others over that, in their order (glibc
+    elf/dl-map-segments.h, _dl_map_segments; musl ldso/dynlink.c, map_library). So the end of the extent tells.
+    """
+    loads = _loads(image)
+    end = base + max((s.vaddr + s.memsz for s in image.segments if s.type == c.PT_LOAD), default=0)
+    mapping = places.at(end - 1 & _mask(image)) if loads else None
+    if mapping is None or not end <= mapping.end < end + mmap.PAGESIZE or places.at(mapping.end) is not None:
+        return False
+    first, last = loads[0], loads[-1]
+    flags = mapping.readable * c.PF_R | mapping.writable * c.PF_W | mapping.executable * c.PF_X
+    if flags != first.flags or flags == last.flags:
+        return False
+    # Data that is all protected looks the same in the end, where it lies as far from the first segment as in the file.
+    relro = image.segment(c.PT_GNU_RELRO)
+    is_protected = relro is not None and relro.vaddr + relro.memsz >= last.vaddr + last.filesz
+    shift = mapping.start - mapping.offset - base & _mask(image)
+    is_as_in_file = shift == last.vaddr - last.offset & _mask(image)
+    return shift == first.vaddr - first.offset & _mask(image) and not (is_protected and is_as_in_file)
 
 
 def _other_code(image: Image, base: int, places: Places) -> str | None:

@@ -6,6 +6,7 @@ The judge is what was done to the file.
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from linkscope.process.linkmap_memory import Entry, LinkMapMemory, entry_mapping
 from linkscope.process.mappings import Mapping
 from tests.oracle.availability import Unavailable
 from tests.process.inside import Inside, everybody, file_of, inside, link_map
-from tests.process.started import started
+from tests.process.started import children, started, until
 
 FixtureFile = Callable[[str], Path]
 RequireTool = Callable[[str], str]
@@ -335,3 +336,51 @@ def test_a_program_that_is_just_starting_is_not_accused(fixture_file: FixtureFil
                 if looks % 3 == 0:
                     program.expect("ready")
     assert looks
+
+
+MAPPED = {
+    "bfd": (),
+    "now": ("-Wl,-z,now",),
+    "noseparate-code": ("-Wl,-z,noseparate-code",),
+    "gaps": ("-Wl,-z,max-page-size=0x200000",),
+    "lld": ("-fuse-ld=lld",),
+    "gold": ("-fuse-ld=gold",),
+}
+
+
+@pytest.mark.parametrize("flags", MAPPED.values(), ids=MAPPED)
+@pytest.mark.parametrize("name", ["process/dlopen", "process/dlopen-musl"])
+def test_a_library_that_is_mapped_in_part_is_not_accused(
+    fixture_file: FixtureFile, require_tool: RequireTool, tmp_path: Path, name: str, flags: tuple[str, ...]
+) -> None:
+    """The loader is stopped behind each mmap(2) in turn; what is looked at is the process as it then is."""
+    library = tmp_path / "libpart.so"
+    (tmp_path / "part.c").write_text("extern int sum;\n" + LIBRARY.format(more="sum++;"))
+    made: list[str | Path] = [
+        require_tool("gcc"),
+        "-shared",
+        "-fPIC",
+        "-nostdlib",
+        *flags,
+        tmp_path / "part.c",
+        "-o",
+        library,
+    ]
+    subprocess.run(made, check=True)
+    command: list[str | Path] = [fixture_file(name), library]
+    strace: list[str | Path] = [require_tool("strace"), "-o", tmp_path / "trace", "-e"]
+    subprocess.run([*strace, "trace=open,openat,mmap", *command], check=True, input=b"quit\n")
+    calls = (tmp_path / "trace").read_text().partition("libpart.so")
+    before, own = (part.count("mmap(") for part in calls[::2])
+    assert own > 2
+    for number in range(before + 1, before + own):
+        (tmp_path / "trace").unlink()
+        with started([*strace, f"inject=mmap:signal=STOP:when={number}", *command]) as tracer:
+            until(lambda: _is_stopped(tmp_path / "trace"), f"the stop behind mmap {number}")
+            (program,) = children(tracer.pid)
+            assert _accusations(program) == []
+            os.kill(program, signal.SIGKILL)
+
+
+def _is_stopped(trace: Path) -> bool:
+    return trace.exists() and "--- stopped by SIGSTOP ---" in trace.read_text()
