@@ -14,7 +14,7 @@ from linkscope.analysis.sought import Sought
 from linkscope.loader.system import System
 from linkscope.model.document import text
 from linkscope.model.inspect import ClosureEntry, Content, File
-from linkscope.model.who import How, Match, VersionFrom
+from linkscope.model.who import Closed, How, Match, VersionFrom
 
 # A soname with three numbers is a whole version (libboost_system.so.1.74.0); libtool's have one, and name a series.
 _WITH_CODE = ("executable", "shared-library", "interpreter")
@@ -24,19 +24,16 @@ _WHOLE = re.compile(r"\.so\.(\d+\.\d+\.\d+)$")
 class Held(msgspec.Struct, frozen=True):
     """What one file or process holds. packed: the path of the file, where it is packed and was not looked into.
 
-    process: it is one. closed: a process that the caller may not look into; pid, command: its number, and its name
-    where that can be read. unsteady: one that became another program each time that it was looked at. by_texts,
-    unknown: of a file without a match, whether its machine code was not looked at, and how many bytes of it no library
-    accounts for that is known. unsure: of one with a match, whether its version may be told by machine code that was
-    not looked at.
+    process: it is one. closed: what is known of a process that the caller may not look into. unsteady: one that became
+    another program each time that it was looked at. by_texts, unknown: of a file without a match, whether its machine
+    code was not looked at, and how many bytes of it no library accounts for that is known. unsure: of one with a match,
+    whether its version may be told by machine code that was not looked at.
     """
 
     matches: list[Match]
     packed: str | None = None
     process: bool = False
-    closed: bool = False
-    pid: int | None = None
-    command: str | None = None
+    closed: Closed | None = None
     unsteady: bool = False
     by_texts: bool = False
     unknown: int = 0

@@ -19,7 +19,7 @@ from linkscope.errors import (
     ProcessUnsteady,
 )
 from linkscope.model.document import AnalysisError, exact_bytes, text
-from linkscope.model.who import How, Match
+from linkscope.model.who import Closed, How, Match
 from linkscope.process import procfs
 from linkscope.process.mapped import Mapped, basename
 from linkscope.process.observation import Observation, Observer
@@ -90,7 +90,7 @@ def _closed(pid: int) -> Held:
         command = text(procfs.stat(pid).name)
     except ProcessUnreadable:  # it may have ended by now
         command = None
-    return Held([], process=True, closed=True, pid=pid, command=command)
+    return Held([], process=True, closed=Closed(pid=pid, command=command, reason=NotPermitted.why()))
 
 
 class _Process:

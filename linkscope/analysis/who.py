@@ -99,6 +99,7 @@ def document(
     every = list(results)
     held = [one for one in every if isinstance(one, Held)]
     matches = [match for one in held for match in one.matches]
+    closed = [one.closed for one in held if one.closed is not None]
     errors = [one for one in every if isinstance(one, AnalysisError)]
     system = system_for(assumptions)
     what = sought(name, system)
@@ -109,11 +110,13 @@ def document(
         older_than=older_than,
         matches=matches,
         packed=list(dict.fromkeys(one.packed for one in held if one.packed is not None)),
+        closed=closed,
         summary=WhoSummary(
             files=sum(not one.process for one in held),
-            processes=sum(one.process and not one.closed and not one.unsteady for one in held),
-            closed=sum(one.closed for one in held),
+            processes=sum(one.process and one.closed is None and not one.unsteady for one in held),
+            closed=len(closed),
             unsteady=sum(one.unsteady for one in held),
+            unsure=sum(one.unsure for one in held),
             by_texts=sum(one.by_texts for one in held),
             unknown_code=sum(one.unknown > 0 for one in held),
             unknown_bytes=sum(one.unknown for one in held),

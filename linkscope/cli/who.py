@@ -24,7 +24,6 @@ from linkscope.report.escape import exact, quoted
 if TYPE_CHECKING:
     from linkscope.analysis.holding import Held
     from linkscope.analysis.inside import Search
-    from linkscope.report.who import Limits
 
 _MOST_WORKERS = 8  # as for inspect
 _EXAMPLES = examples(
@@ -129,7 +128,7 @@ def command(
         if form == "paths" and isinstance(result, Held):
             _list(result.matches, told, output, b"\0" if null else b"\n")
     found = document(asked.name, results, asked.older_than, assumptions)
-    for piece in _pieces(found, results, form, output):
+    for piece in _pieces(found, form, output):
         output.write(piece)
     output.flush()
     if form != "json":
@@ -176,26 +175,16 @@ def _list(matches: list[Match], told: set[str], output: Output, end: bytes) -> N
             output.finish(paths.visible(listed) if output.terminal else listed)
 
 
-def _pieces(
-    found: WhoDocument, results: list[Held | AnalysisError], form: str, output: Output
-) -> Iterable[bytes | str]:
+def _pieces(found: WhoDocument, form: str, output: Output) -> Iterable[bytes | str]:
     """FOUND in the format FORM, as far as its lines were not sent; on a terminal nothing in it is acted on."""
     if form == "text":
         from linkscope.report.who import render
 
-        return render(found, output.page(), _limits(results))
+        return render(found, output.page())
     from linkscope.report import json
 
     encoded = [json.whole(found)] if form == "json" else []
     return map(json.visible, encoded) if output.terminal else encoded
-
-
-def _limits(results: list[Held | AnalysisError]) -> Limits:
-    from linkscope.report.who import Limits
-
-    held = [one for one in results if not isinstance(one, AnalysisError)]
-    closed = [(one.pid, one.command or "") for one in held if one.closed and one.pid is not None]
-    return Limits(closed, sum(one.unsure for one in held))
 
 
 def _advise(name: str) -> None:

@@ -53,10 +53,22 @@ class Match(Document, frozen=True, kw_only=True, omit_defaults=True):
     path_bytes: str | None = None
 
 
+class Closed(Document, frozen=True, kw_only=True):
+    """A process that the caller may not look into: it may hold the library. reason: what stands in the way.
+
+    command: its name, which is for everybody; None where /proc does not show even that (hidepid), or it has ended.
+    """
+
+    pid: int
+    command: str | None
+    reason: str
+
+
 class WhoSummary(Document, frozen=True, kw_only=True):
     """How much was looked at. closed: processes that the caller may not look into.
 
     unsteady: processes that became another program each time that they were looked at, as what lives for a moment does.
+    unsure: how many hold it in a version that only their machine code may tell, which was not looked at.
 
     How far that goes for the files without a match: by_texts are those whose machine code was not looked at, only their
     texts and symbols; unknown_code those in which there is machine code that no library accounts for that is known, of
@@ -68,6 +80,7 @@ class WhoSummary(Document, frozen=True, kw_only=True):
     processes: int
     closed: int
     unsteady: int = 0
+    unsure: int = 0
     by_texts: int = 0
     unknown_code: int = 0
     unknown_bytes: int = 0
@@ -75,12 +88,16 @@ class WhoSummary(Document, frozen=True, kw_only=True):
 
 
 class WhoDocument(Document, frozen=True, kw_only=True):
-    """All that one call of `linkscope who` was asked for. packed: files that are packed and were not looked into."""
+    """All that one call of `linkscope who` was asked for. packed: files that are packed and were not looked into.
+
+    closed: the processes that may not be looked into, by their numbers.
+    """
 
     schema: Literal["linkscope/who/1"] = "linkscope/who/1"
     name: str
     older_than: str | None
     matches: list[Match]
     packed: list[str]
+    closed: list[Closed] = msgspec.field(default_factory=list)
     summary: WhoSummary
     errors: list[AnalysisError]

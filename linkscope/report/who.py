@@ -9,7 +9,7 @@ import msgspec
 
 from linkscope.model.inspect import Proof
 from linkscope.model.quantities import size
-from linkscope.model.who import How, Match, WhoDocument
+from linkscope.model.who import Closed, How, Match, WhoDocument
 from linkscope.report.contents import proven_by
 from linkscope.report.escape import escape, exact
 from linkscope.report.objects import disk_state
@@ -37,19 +37,7 @@ Group = tuple[str, str, str]
 """What stands above some rows: a library or what else they have in common, its name, and its version."""
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """How far the answers go, beside what the document counts. closed: number and name of each process that may not be
-    looked into. unsure: how many have it in a version that only their machine code may tell, which was not looked at.
-    """
-
-    closed: list[tuple[int, str]] = []
-    unsure: int = 0
-
-
-_NO_MORE = Limits()
-
-
-def render(document: WhoDocument, page: Page, limits: Limits = _NO_MORE) -> Iterator[str]:
+def render(document: WhoDocument, page: Page) -> Iterator[str]:
     """The pieces of the text, each a line or more, newlines included."""
     groups: dict[Group, list[Match]] = {}
     for match in sorted(document.matches, key=_place):
@@ -57,7 +45,7 @@ def render(document: WhoDocument, page: Page, limits: Limits = _NO_MORE) -> Iter
     for group, alike in groups.items():
         for line in (*_headline(group, alike, page), *_rows(alike, page), []):
             yield paint(line, page) + "\n"
-    for line in (*_packed(document, page), *_count(document, page, limits)):
+    for line in (*_packed(document, page), *_count(document, page)):
         yield paint(line, page) + "\n"
 
 
@@ -182,7 +170,7 @@ def _packed(document: WhoDocument, page: Page) -> Iterator[list[Span]]:
         )
 
 
-def _count(document: WhoDocument, page: Page, limits: Limits) -> Iterator[list[Span]]:
+def _count(document: WhoDocument, page: Page) -> Iterator[list[Span]]:
     summary = document.summary
     files, processes = _different(document.matches)
     looked = [(len(files), summary.files, "file", "files")] if summary.files or not summary.processes else []
@@ -195,26 +183,23 @@ def _count(document: WhoDocument, page: Page, limits: Limits) -> Iterator[list[S
         told = " and ".join(f"{count:,} of {_counted(total, one, many)}" for count, total, one, many in looked)
         items: list[Span] = [(f"{document.name}{older}: held by {told}", "title"), *_details(document.matches)]
         yield from flow(items, page, [], [(" " * INDENT, "")], " · ")
-    if limits.unsure:
-        told = f"of {limits.unsure:,} --thorough may tell the version: only texts and symbols were looked at"
+    if summary.unsure:
+        told = f"of {summary.unsure:,} --thorough may tell the version: only texts and symbols were looked at"
         yield from words(told, "faint", page, [(" " * INDENT, "")])
     yield from _unseen(document, page)
-    if summary.closed:
-        yield from _closed(summary.closed, limits.closed, page)
+    if document.closed:
+        yield from _closed(document.closed, page)
     if summary.unsteady:
         told = f"{_counted(summary.unsteady, 'process', 'processes')} changed each time that it was looked at"
         yield from words(told, "warn", page, [])
 
 
-def _closed(count: int, known: list[tuple[int, str]], page: Page) -> Iterator[list[Span]]:
-    """That COUNT processes may not be looked into, and the first of those that are KNOWN by number and name."""
-    told = f"{_counted(count, 'process', 'processes')} may not be looked into"
-    if not known:
-        yield from words(told, "warn", page, [])
-        return
-    named: list[Span] = [(f"{pid} {name}".rstrip(), "warn") for pid, name in known[:_MOST_CLOSED]]
-    if len(known) > _MOST_CLOSED:
-        named.append((f"and {len(known) - _MOST_CLOSED:,} more", "warn"))
+def _closed(closed: list[Closed], page: Page) -> Iterator[list[Span]]:
+    """How many processes may not be looked into, and which are the first of them."""
+    told = f"{_counted(len(closed), 'process', 'processes')} may not be looked into"
+    named: list[Span] = [(f"{one.pid} {one.command or ''}".rstrip(), "warn") for one in closed[:_MOST_CLOSED]]
+    if len(closed) > _MOST_CLOSED:
+        named.append((f"and {len(closed) - _MOST_CLOSED:,} more", "warn"))
     yield from flow(named, page, [(f"{told}: ", "warn")], [(" " * INDENT, "")], ", ")
 
 

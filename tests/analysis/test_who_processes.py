@@ -166,8 +166,8 @@ def test_who_may_not_be_looked_into_is_named() -> None:
                 os.setgroups([])
                 os.setgid(NOBODY)
                 os.setuid(NOBODY)
-                held = [one for one in who_runs("libnobody-has-this.so.1") if isinstance(one, Held) and one.closed]
-                os.write(writing, "\n".join(f"{one.pid} {one.command}" for one in held).encode())
+                held = [one.closed for one in who_runs("libnobody-has-this.so.1") if isinstance(one, Held)]
+                os.write(writing, "\n".join(f"{one.pid} {one.command}" for one in held if one is not None).encode())
             finally:
                 os._exit(0)
         os.close(writing)

@@ -264,3 +264,25 @@ def test_those_that_may_not_be_looked_into_are_named_in_the_text(fixture_file: F
         said = as_nobody("who", "libnobody-has-this.so.1").stdout.decode()
     if os.geteuid() == 0:
         assert re.search(r"[\d,]+ process(es)? may not be looked into: \d+ \S", said)
+
+
+def test_those_that_may_not_be_looked_into_are_all_listed_in_the_document(fixture_file: FixtureFile) -> None:
+    """Each by its number and its name, as /proc has them for everybody, and why it is closed."""
+    with started([fixture_file("process/holder")]) as holder:
+        holder.expect("ready")
+        document = json.loads(as_nobody("who", "libnobody-has-this.so.1", "--format", "json").stdout)
+    closed = {one["pid"]: (one["command"], one["reason"]) for one in document["closed"]}
+    assert len(closed) == document["summary"]["closed"]
+    if os.geteuid() == 0:
+        command, reason = closed[holder.pid]
+        assert (command, "root may look into it" in reason) == ("holder", True)
+
+
+def test_a_version_that_only_machine_code_may_tell_is_counted_in_the_document(
+    linkscope: Linkscope, tmp_path: Path
+) -> None:
+    shared_object(tmp_path / "libssl.so.3", soname="libssl.so.3")
+    ran = linkscope("who", "openssl", "--format", "json", tmp_path / "libssl.so.3")
+    assert json.loads(ran.stdout)["summary"]["unsure"] == 1
+    thorough = linkscope("who", "openssl", "--thorough", "--format", "json", tmp_path / "libssl.so.3")
+    assert json.loads(thorough.stdout)["summary"]["unsure"] == 0

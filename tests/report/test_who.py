@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from linkscope.model.inspect import Evidence
-from linkscope.model.who import Match, WhoDocument, WhoSummary
+from linkscope.model.who import Closed, Match, WhoDocument, WhoSummary
 from linkscope.report.page import Page, cells
-from linkscope.report.who import Limits, render
+from linkscope.report.who import render
 
 _BANNER = Evidence(kind="banner", text="deflate 1.2.11 Copyright 1995-2017 Jean-loup Gailly and Mark Adler")
 _LIBS = "/opt/venv/lib/python3.11/site-packages/Pillow.libs"
@@ -120,23 +120,25 @@ def test_none_is_told_with_what_was_looked_at_and_what_cannot_be_seen() -> None:
     assert "only the names of shared libraries were compared" in _lines([], None, names_only=True)[-1]
 
 
-def _limited(limits: Limits, width: int | None, closed: int = 0) -> list[str]:
-    counts = WhoSummary(files=0, processes=40, closed=closed)
+def _limited(width: int | None, *closed: tuple[int, str | None], unsure: int = 0) -> list[str]:
+    counts = WhoSummary(files=0, processes=40, closed=len(closed), unsure=unsure)
+    guarded = [Closed(pid=pid, command=command, reason="it is another user's") for pid, command in closed]
     found = [_inside("/usr/bin/app", None, pid=7, command="app")]
-    document = WhoDocument(name="zlib", older_than=None, matches=found, packed=[], summary=counts, errors=[])
-    return "".join(render(document, Page(width=width), limits)).splitlines()
+    document = WhoDocument(
+        name="zlib", older_than=None, matches=found, packed=[], closed=guarded, summary=counts, errors=[]
+    )
+    return "".join(render(document, Page(width=width))).splitlines()
 
 
 def test_processes_that_may_not_be_looked_into_are_named_up_to_a_number() -> None:
-    assert _limited(Limits([(1, "systemd")]), None, closed=1)[-1] == "1 process may not be looked into: 1 systemd"
-    assert _limited(Limits([(1, "")]), None, closed=1)[-1] == "1 process may not be looked into: 1"
-    assert _limited(Limits(), None, closed=1)[-1] == "1 process may not be looked into"
-    many = Limits([(pid, "(sd-pam)") for pid in range(1, 101)])
-    assert _limited(many, None, closed=100)[-1].endswith(", 8 (sd-pam), and 92 more")
-    assert max(map(cells, _limited(many, 60, closed=100))) <= 60
+    assert _limited(None, (1, "systemd"))[-1] == "1 process may not be looked into: 1 systemd"
+    assert _limited(None, (1, None))[-1] == "1 process may not be looked into: 1"
+    many = [(pid, "(sd-pam)") for pid in range(1, 101)]
+    assert _limited(None, *many)[-1].endswith(", 8 (sd-pam), and 92 more")
+    assert max(map(cells, _limited(60, *many))) <= 60
 
 
 def test_a_version_that_a_thorough_search_may_tell_is_said_with_its_option() -> None:
     said = "of 1 --thorough may tell the version: only texts and symbols were looked at"
-    assert said in [line.strip() for line in _limited(Limits(unsure=1), None)]
-    assert not any("--thorough" in line for line in _limited(Limits(), None))
+    assert said in [line.strip() for line in _limited(None, unsure=1)]
+    assert not any("--thorough" in line for line in _limited(None))
