@@ -11,12 +11,12 @@ import msgspec
 from linkscope.analysis.circumstances import environment_for, place, reason_for, system_for
 from linkscope.analysis.comparing.program import program
 from linkscope.analysis.comparing.suggestions import suggestions
-from linkscope.analysis.comparing.verdict import verdict
+from linkscope.analysis.comparing.verdict import verdict, verdict_of_measured
 from linkscope.analysis.inspect import Run, error_of, excess
 from linkscope.analysis.request import Assumptions, Depth, Running
 from linkscope.contents.installed import Installed
 from linkscope.errors import LinkScopeError
-from linkscope.model.compare import CompareDocument, Measurement, Program, Verdict
+from linkscope.model.compare import CompareDocument, Program
 from linkscope.model.document import AnalysisError
 
 if TYPE_CHECKING:
@@ -49,20 +49,21 @@ def compare(
     programs = [result for result in results if isinstance(result, Program)]
     errors = [result for result in results if isinstance(result, AnalysisError)]
     if running is None:
-        return _document(programs, verdict(programs, None), None, errors)
+        verdicts = verdict(programs, None)
+        return CompareDocument(
+            programs=programs,
+            verdict=verdicts,
+            suggestions=suggestions(programs, verdicts, errors),
+            measurement=None,
+            errors=errors,
+        )
     found = _measured(programs, given, running, _variables(assumptions), told)
-    verdicts = verdict(found.programs, found)
-    return _document(found.programs, verdicts, found.measurement, errors + found.errors)
-
-
-def _document(
-    programs: list[Program], verdicts: list[Verdict], measurement: Measurement | None, errors: list[AnalysisError]
-) -> CompareDocument:
+    errors += found.errors
     return CompareDocument(
-        programs=programs,
-        verdict=verdicts,
-        suggestions=suggestions(programs, verdicts, errors),
-        measurement=measurement,
+        programs=found.programs,
+        verdict=verdict(found.programs, found),
+        suggestions=suggestions(found.programs, verdict_of_measured(found.programs, found), errors, was_run=True),
+        measurement=found.measurement,
         errors=errors,
     )
 

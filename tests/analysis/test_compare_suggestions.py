@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from linkscope.analysis.comparing.suggestions import suggestions
-from linkscope.analysis.comparing.verdict import verdict
+from linkscope.analysis.comparing.verdict import verdict, verdict_of_measured
 from linkscope.model.compare import ProgramRun, Reach, Server, ServerProcess
 from linkscope.model.document import AnalysisError
-from tests.analysis.compared import KIB, by_name, copies, judged, program, static, timed, with_memory
+from tests.analysis.compared import KIB, Samples, by_name, copies, judged, program, static, timed, times, with_memory
 
 
 def test_every_suggestion_has_a_figure() -> None:
@@ -65,7 +65,28 @@ def test_what_could_not_be_measured_is_told_where_the_advice_stands() -> None:
     verdicts = judged(programs)
     assert "start" not in by_name(verdicts)
     failure = AnalysisError(path="b", error="does not end within 1 s")
-    assert suggestions(programs, verdicts, [failure])[0] == "b was not measured: it does not end within 1 s."
+    assert suggestions(programs, verdicts, [failure], was_run=True) == [
+        "b was not measured, and has no part in what follows: it does not end within 1 s.",
+        "There is nothing to compare: that takes two programs that start here and were measured.",
+    ]
+
+
+def test_what_could_not_be_measured_is_not_suggested_for_what_its_file_is_best_at() -> None:
+    """It is the smallest, and starts on the most systems; of the others the first ones are told."""
+    everywhere = Reach(systems=60, starts=60, doubtful=0, because=None, oldest={})
+    fails = program("fails", size=9 * KIB, reach=everywhere)
+    programs = [program("a", run=timed(0.002)), fails, static("b", run=timed(0.001))]
+    samples = Samples(programs, [times(0.002), [], times(0.001)])
+    whole = by_name(verdict(programs, samples))
+    assert (whole["size"].better, whole["portability"].better) == ("fails", "fails")
+    failure = AnalysisError(path="fails", error="ends with exit code 3")
+    limit, *said = suggestions(programs, verdict_of_measured(programs, samples), [failure], was_run=True)
+    assert limit == "fails was not measured, and has no part in what follows: it ends with exit code 3."
+    assert said[0] == (
+        "No one is best by all 5 criteria: take a for size (16 KiB) and updates (0 libraries); take b for start "
+        "(1.00 ms), independence (0 files) and portability (58 systems)."
+    )
+    assert not any("fails" in sentence for sentence in said)
 
 
 def test_systems_of_two_machines_are_not_compared() -> None:
@@ -172,5 +193,5 @@ def test_the_one_that_could_not_be_measured_is_told_from_the_one_that_looks_like
     programs = [msgspec.structs.replace(one, run=timed(0.001)), other]
     failure = AnalysisError(path="caf\ufffd", path_bytes="Y2Fm6Q==", error="does not end within 1 s")
     assert suggestions(programs, judged(programs), [failure])[0] == (
-        r"caf\xe9 was not measured: it does not end within 1 s."
+        r"caf\xe9 was not measured, and has no part in what follows: it does not end within 1 s."
     )

@@ -137,6 +137,18 @@ def test_a_reason_is_one_line_on_standard_error_in_text(linkscope: Linkscope, tm
     assert "exec to exit" in ran.stdout.decode()
 
 
+def test_who_failed_may_be_the_smallest_and_is_not_suggested(linkscope: Linkscope, tmp_path: Path) -> None:
+    """false(1), beside shells that are larger."""
+    shells(tmp_path, "good", "better")
+    small = shutil.copy(os.path.realpath("/bin/false"), tmp_path / "small")
+    assert os.stat(small).st_size < os.stat(tmp_path / "good").st_size
+    ran = linkscope("compare", *SHORT, "--format", "json", "good", "small", "better", "--", "-c", ":")
+    document = json.loads(ran.stdout)
+    assert next(one for one in document["verdict"] if one["criterion"] == "size")["better"] == "small"
+    assert [sentence[:5] for sentence in document["suggestions"] if "small" in sentence] == ["small"]
+    assert document["suggestions"][0].startswith("small was not measured, and has no part in what follows: it ends")
+
+
 @pytest.mark.parametrize("options", [(), SHORT], ids=["files", "run"])
 def test_where_no_file_can_be_compared_that_is_all_that_is_said(linkscope: Linkscope, options: tuple[str, ...]) -> None:
     ran = linkscope("compare", *options, "absent", "/etc/passwd")

@@ -38,22 +38,28 @@ class _Compared(msgspec.Struct, frozen=True):
 
 
 def suggestions(
-    programs: Sequence[Program], verdicts: Sequence[Verdict], errors: Sequence[AnalysisError] = ()
+    programs: Sequence[Program],
+    verdicts: Sequence[Verdict],
+    errors: Sequence[AnalysisError] = (),
+    *,
+    was_run: bool = False,
 ) -> list[str]:
     """One sentence for each thing that the figures of PROGRAMS and VERDICTS speak for; none where they say nothing.
 
-    errors: why some have no figures, which is told first.
+    errors: why some have no figures, which is told first. was_run: whether they were to be measured; one of which that
+    came to nothing has no part in it then, and VERDICTS are those on the others (`verdict_of_measured`).
     """
     every = entrants(programs)
     verdicts = [one for one in verdicts if one.first_places()]
     first = {one.place: [each.criterion for each in verdicts if one.place in each.first_places()] for one in every}
     weight = _weights(verdicts)
-    fit = [one for one in every if one.is_fit]
+    fit = [one for one in every if one.is_fit and (one.program.run is not None or not was_run)]
     # Of those that are first equally often the smallest stands for all.
     fit.sort(key=lambda one: (-sum(weight[each] for each in first[one.place]), one.program.size))
     limits = list(_limits(every, errors))
     if len(fit) < 2:
-        return limits
+        what = "start here and were measured" if was_run else "start here"
+        return [*limits, f"There is nothing to compare: that takes two programs that {what}."]
     copies = copies_in_common([one.program for one in fit])
     called: dict[CriterionName, str] = {"memory-copies": "many copies" if copies else "many connections"}
     compared = _Compared(fit, verdicts, first, copies, called)
@@ -78,8 +84,6 @@ def _limits(every: Sequence[Entrant], errors: Sequence[AnalysisError]) -> Iterat
     machines = sorted({one.program.machine for one in every})
     if len(machines) > 1:
         yield f"The programs are for different machines ({', '.join(machines)}), which may be why they differ."
-    if len(every) - len(unfit) < 2:
-        yield "There is nothing to compare: that takes two programs that start here."
 
 
 def _unmeasured(every: Sequence[Entrant], errors: Sequence[AnalysisError]) -> Iterator[str]:
@@ -89,7 +93,7 @@ def _unmeasured(every: Sequence[Entrant], errors: Sequence[AnalysisError]) -> It
         found = next((one for one in without if exact_text(one.program) == exact_text(error)), None)
         if found is not None:
             without.remove(found)
-            yield f"{found.name} was not measured: it {error.error}."
+            yield f"{found.name} was not measured, and has no part in what follows: it {error.error}."
 
 
 def _same(every: Sequence[Entrant]) -> Iterator[str]:

@@ -18,8 +18,19 @@ def verdict(programs: Sequence[Program], sampled: Sampled | None) -> list[Verdic
     sampled: what was measured of them in turn; None where they were not run. A program that does not start here has no
     say.
     """
-    fit = [one for one in entrants(programs) if one.is_fit]
-    return [_by(criterion, fit) for criterion in criteria([one.program for one in fit], sampled)]
+    return _among([one for one in entrants(programs) if one.is_fit], sampled)
+
+
+def verdict_of_measured(programs: Sequence[Program], sampled: Sampled) -> list[Verdict]:
+    """As `verdict`, of those alone that could be measured: by these is chosen who is to be taken.
+
+    One that failed, or hung, may be the smallest file, and is nothing to be recommended.
+    """
+    return _among([one for one in entrants(programs) if one.is_fit and one.program.run is not None], sampled)
+
+
+def _among(some: Sequence[Entrant], sampled: Sampled | None) -> list[Verdict]:
+    return [_by(criterion, some) for criterion in criteria([one.program for one in some], sampled)]
 
 
 def _by(criterion: Criterion, fit: Sequence[Entrant]) -> Verdict:
