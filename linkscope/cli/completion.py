@@ -1,4 +1,4 @@
-"""What a shell that completes a command line is told to offer: names of files, of folders, of rules, of targets."""
+"""What a shell that completes a command line is told to offer: names of files, folders, rules, targets, libraries."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ def targets(_context: click.Context, _parameter: click.Parameter, incomplete: st
     from linkscope.policy.targets.catalogue import targets as catalogue
 
     return offered(((target.name, "") for target in catalogue()), incomplete)
+
+
+def libraries(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """The libraries that `linkscope who` knows by name; where none begins so, the name of a file, which may be one."""
+    from linkscope.analysis.sought_names import known_names
+
+    return offered(((name, "") for name in known_names()), incomplete) or files(context, parameter, incomplete)
 
 
 def format_and_file(*formats: str) -> Offering:

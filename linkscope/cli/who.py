@@ -11,7 +11,7 @@ import msgspec
 
 from linkscope.analysis.request import Assumptions
 from linkscope.cli import exit_codes, interrupts
-from linkscope.cli.completion import files
+from linkscope.cli.completion import files, libraries
 from linkscope.cli.help import Command, examples
 from linkscope.cli.names import listed_in, not_empty
 from linkscope.cli.options import assumptions, formats, names_from
@@ -46,7 +46,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command(cls=Command, epilog=_EXAMPLES)
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=libraries)
 @click.argument("paths", metavar="[PATH...]", nargs=-1, shell_complete=files)
 @formats("text", "json", "jsonl", "paths")
 @click.option("--processes", is_flag=True, help="Look at the running processes as well as at the PATHs.")

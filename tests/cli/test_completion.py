@@ -9,8 +9,11 @@ from pathlib import Path
 import click
 import pytest
 
+from linkscope.analysis import sought
+from linkscope.analysis.sought_names import known_names
 from linkscope.cli import completion
 from linkscope.cli.commands import COMMANDS
+from linkscope.contents import languages
 from linkscope.policy import catalogue
 from tests.cli.conftest import REPOSITORY, Linkscope, environment
 from tests.cli.shells import Terminal
@@ -84,6 +87,10 @@ def test_a_tab_completes_commands_options_values_and_files(shell: Terminal) -> N
         "linkscope inspect folder/in\t": "linkscope inspect folder/inner",
         "linkscope inspect -- rep\tfold\tin\t": "linkscope inspect -- report.txt folder/inner",
         "linkscope completion z\t": "linkscope completion zsh",
+        "linkscope who bz\t": "linkscope who bzip2",
+        "linkscope who zl\t-\trep\t": "linkscope who zlib-ng report.txt",
+        "linkscope who folder/in\t": "linkscope who folder/inner",
+        "linkscope who --thorough openss\t": "linkscope who --thorough openssl",
         "X=1 linkscope insp\t": "X=1 linkscope inspect",
         "bin/linkscope insp\t": "bin/linkscope inspect",
     }
@@ -194,8 +201,23 @@ def test_rules_and_targets_are_offered_by_their_names() -> None:
     assert {"debian:11", "debian:12"} <= set(systems)
 
 
+def test_the_libraries_that_are_offered_are_those_that_are_known() -> None:
+    """They are read from the tables by a shorter way."""
+    known = {library.name for library in sought.libraries()} | {runtime.name for runtime in languages.runtimes()}
+    assert known_names() == sorted(known)
+    context, parameter = click.Context(click.Command("sample")), click.Option(["--sample"])
+    offered = [item.value for item in completion.libraries(context, parameter, "zl")]
+    assert offered == ["zlib", "zlib-ng"]
+
+
 @pytest.mark.parametrize(
-    ("typed", "wanted"), [("linkscope insp", set()), ("linkscope why --fo", {"linkscope.cli.why"})], ids=repr
+    ("typed", "wanted"),
+    [
+        ("linkscope insp", set()),
+        ("linkscope why --fo", {"linkscope.cli.why"}),
+        ("linkscope who zl", {"linkscope.cli.who"}),
+    ],
+    ids=repr,
 )
 def test_no_command_is_imported_for_its_name(typed: str, wanted: set[str]) -> None:
     program = (
@@ -206,4 +228,4 @@ def test_no_command_is_imported_for_its_name(typed: str, wanted: set[str]) -> No
     commands = {entry.module for entry in COMMANDS.values()} - {"linkscope.cli.completion_script"}
     loaded = set(ran.stderr.split())
     assert loaded & commands == wanted
-    assert not loaded & {"rich", "elftools", "lief", "sqlite3", "subprocess"}
+    assert not loaded & {"rich", "elftools", "lief", "numpy", "sqlite3", "subprocess", "tomllib"}
