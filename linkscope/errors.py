@@ -240,10 +240,3 @@ class PortTaken(LinkScopeError):
         super().__init__(f"port {port}", f"is taken already{f', by {holder}' if holder else ''}")
         self.port = port
         self.holder = holder
-
-
-class NoPlaceForPort(LinkScopeError):
-    """A free port was asked for, and nothing among the arguments says where the server is told of it."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path, "cannot be told which port is free: write {port} among its arguments, or name a port")

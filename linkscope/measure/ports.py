@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from linkscope.errors import NoPlaceForPort, PortTaken, ProcessUnreadable
+from linkscope.errors import PortTaken, ProcessUnreadable
 from linkscope.measure.command import Command
 from linkscope.process import procfs
 from linkscope.process.family.descriptors import descriptors_of
@@ -40,13 +40,11 @@ def told(command: Command, port: int) -> Command:
     return msgspec.structs.replace(command, arguments=words)
 
 
-def ports_for(command: Command, port: int | None, count: int) -> list[int]:
-    """Ports for COUNT copies: PORT first if it is given, the others free ones. Raises NoPlaceForPort, PortTaken.
+def ports_for(port: int | None, count: int) -> list[int]:
+    """Ports for COUNT copies: PORT first if it is given, the others free ones. Raises PortTaken.
 
-    PORT is waited for, 2 s at most.
+    PORT is waited for, 2 s at most. Of a free one the server has to be told: `has_place`.
     """
-    if port is None and not has_place(command):
-        raise NoPlaceForPort(command.path)
     if port is not None:
         await_free(port)
     chosen = [] if port is None else [port]

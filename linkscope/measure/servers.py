@@ -84,8 +84,8 @@ def serve(
 ) -> Served:
     """As `serve_in_turn`, of a single server.
 
-    Raises NotStarted, Failed, Died, NotServing (it does not become ready, or does not stay), NoPlaceForPort, PortTaken,
-    CannotRun. Nothing of it is left running, whatever happens.
+    Raises NotStarted, Failed, Died, NotServing (it does not become ready, or does not stay), PortTaken, CannotRun.
+    Nothing of it is left running, whatever happens.
     """
     (found,) = serve_in_turn([command], port, connections, bounds, counts, repeat)
     if isinstance(found, RunFailed):
@@ -112,7 +112,7 @@ def serve_in_turn(
     The time until it is ready is the median, the memory that of the start whose sum of PSS is the median. What few
     starts say of that time is less than what starts.py finds out.
 
-    A server that fails is left out from then on, with its failure. Raises NoPlaceForPort, PortTaken, CannotRun.
+    A server that fails is left out from then on, with its failure. Raises PortTaken, CannotRun.
     """
     numbers = sorted(set(connections))
     rounds: list[list[Round]] = [[] for _ in commands]
@@ -170,7 +170,7 @@ def _still_taken(port: int | None) -> Iterator[str]:
 
 def _round(command: Command, port: int | None, numbers: Sequence[int], seconds: float) -> Round:
     """One start of the server, with each of the NUMBERS of connections, and its end."""
-    number = ports.ports_for(command, port, 1)[0]
+    number = ports.ports_for(port, 1)[0]
     with none_left() as leftovers, running(command, [number], leftovers) as group:
         ready = group.await_ready(seconds)[0]
         group.settle()  # what was started for the first connection goes
@@ -277,7 +277,7 @@ def _taker(command: Command, port: int | None, timeout: float) -> Take:
     """What reads the memory of copies of a server."""
 
     def take(count: int) -> Taken:
-        numbers = ports.ports_for(command, port, count)
+        numbers = ports.ports_for(port, count)
         seconds = timeout * max(1.0, count / len(os.sched_getaffinity(0)))
         with none_left() as leftovers, running(command, numbers, leftovers) as group:
             group.await_ready(seconds)

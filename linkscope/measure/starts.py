@@ -53,8 +53,7 @@ def start_rounds(
     it listens. progress: is called with the number of rounds that are done, 0 before the first. The order in a round is
     one of chance, the same in every call, as `run_rounds` has it.
 
-    A server that fails is left out from then on, with its failure; the others go on. Raises NoPlaceForPort, PortTaken,
-    CannotRun.
+    A server that fails is left out from then on, with its failure; the others go on. Raises PortTaken, CannotRun.
     """
     starters = [_Starter(command, port, bounds.timeout) for command in commands]
     for path in {command.path for command in commands}:
@@ -86,7 +85,7 @@ class _Starter:
 
     def take(self, leftovers: Leftovers) -> None:
         """Start it once, and end it; after a failure no more."""
-        numbers = ports.ports_for(self._command, self._port, 1)
+        numbers = ports.ports_for(self._port, 1)
         manner = self._manner or Manner()
         try:
             with running(self._command, numbers, leftovers, manner) as group:

@@ -229,6 +229,18 @@ def test_what_is_asked_wrongly_is_told_in_one_line(
     assert good.read_bytes() == before
 
 
+def test_a_free_port_of_which_no_program_is_told_is_a_mistake_of_the_command_line(
+    linkscope: Linkscope, tmp_path: Path
+) -> None:
+    """Said once, and before anything else is, whatever the files are."""
+    shells(tmp_path, "good")
+    ran = linkscope("compare", "--run", "--serve", "auto", "good", "absent", "--", "-p", "8080")
+    *usage, error = ran.stderr.decode().splitlines()
+    assert (ran.returncode, ran.stdout) == (2, b"")
+    assert error == "Error: --serve auto chooses a port, which {port} stands for: write that among ARGS."
+    assert not any(word in line for line in usage for word in ("good", "absent", "{port}", "linkscope runs"))
+
+
 # --- Names ------------------------------------------------------------------------------------------------------------
 
 

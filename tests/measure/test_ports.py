@@ -1,7 +1,6 @@
 """Ports for servers: which are free, who has the others, and how they are tried."""
 
 import os
-import re
 import socket
 import time
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from linkscope.errors import NoPlaceForPort, PortTaken
+from linkscope.errors import PortTaken
 from linkscope.measure import ports
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.ports import LOOPBACK
@@ -18,7 +17,6 @@ from tests.measure.marked import command
 from tests.process.started import started
 
 FixtureFile = Callable[[str], Path]
-ANY = Command("server", ("{port}",))
 BOUNDS = Bounds(timeout=30.0)
 
 
@@ -38,7 +36,7 @@ def _with_ipv6() -> None:
 
 
 def test_the_port_that_is_named_stands_for_its_place(fixture_file: FixtureFile) -> None:
-    port = ports.ports_for(ANY, None, 1)[0]
+    port = ports.ports_for(None, 1)[0]
     for word in ("{port}", str(port)):
         server = command(fixture_file("runs/server-static"), "-p", word)
         assert serve(server, port, (1,), BOUNDS, (1,), 1).server.port == port
@@ -47,7 +45,7 @@ def test_the_port_that_is_named_stands_for_its_place(fixture_file: FixtureFile) 
 
 def test_free_ports_are_not_those_from_which_the_kernel_connects() -> None:
     """Who connects to such a port in vain may be given it, and be connected with itself."""
-    found = ports.ports_for(ANY, None, 50)
+    found = ports.ports_for(None, 50)
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     assert len(set(found)) == 50
     assert max(found) < lowest
@@ -55,29 +53,24 @@ def test_free_ports_are_not_those_from_which_the_kernel_connects() -> None:
 
 
 def test_a_port_that_is_named_is_the_first_of_several() -> None:
-    port = ports.ports_for(ANY, None, 1)[0]
-    found = ports.ports_for(ANY, port, 3)
+    port = ports.ports_for(None, 1)[0]
+    found = ports.ports_for(port, 3)
     assert found[0] == port
     assert len(set(found)) == 3
 
 
 def test_two_who_look_for_ports_at_one_time_hardly_ever_find_the_same() -> None:
     """Where the search begins is chance."""
-    assert len({ports.ports_for(ANY, None, 1)[0] for _ in range(20)}) > 10
+    assert len({ports.ports_for(None, 1)[0] for _ in range(20)}) > 10
 
 
 def test_a_port_that_somebody_else_has_is_an_error_with_the_holder(fixture_file: FixtureFile) -> None:
     with started([fixture_file("servers/fork"), "-p", "0"]) as other:
         port = other.number("port")
         with pytest.raises(PortTaken) as raised:
-            ports.ports_for(ANY, port, 1)
+            ports.ports_for(port, 1)
         assert str(raised.value) == f"port {port}: is taken already, by fork ({other.pid})"
         assert other.process.poll() is None
-
-
-def test_a_free_port_has_to_be_told_to_the_server() -> None:
-    with pytest.raises(NoPlaceForPort, match=re.escape("write {port} among its arguments")):
-        ports.ports_for(Command("server", ("-p", "8080")), None, 1)
 
 
 def test_nobody_holds_a_port_on_which_nobody_listens() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from linkscope.errors import Died, Failed, LinkScopeError, NotServing, NotStarted
 from linkscope.measure import ports
-from linkscope.measure.command import Bounds, Command
+from linkscope.measure.command import Bounds
 from linkscope.measure.servers import Served, serve, serve_in_turn
 from tests.measure.marked import command, left
 from tests.oracle.availability import Unavailable
@@ -36,7 +36,7 @@ def _served(fixture_file: FixtureFile, *arguments: str, connections: tuple[int, 
 
 
 def _free_port() -> int:
-    return ports.ports_for(Command("any", ("{port}",)), None, 1)[0]
+    return ports.ports_for(None, 1)[0]
 
 
 def _smaps(pid: int, *names: str) -> int:

@@ -19,7 +19,7 @@ from linkscope.measure.leftovers import none_left
 from linkscope.measure.serving import running
 from tests.measure.marked import command
 server = command("/bin/sh", "-c", f"ulimit -Sn >> {sys.argv[4]}; exec {sys.argv[3]} -p {{port}}")
-with none_left() as leftovers, running(server, ports.ports_for(server, None, 20), leftovers) as group:
+with none_left() as leftovers, running(server, ports.ports_for(None, 20), leftovers) as group:
     print(len(group.await_ready(60)), *resource.getrlimit(resource.RLIMIT_NOFILE))
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 """

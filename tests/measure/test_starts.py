@@ -27,7 +27,6 @@ from linkscope.measure.starts import WARM_UPS, start_rounds
 from tests.measure.marked import command, left
 
 FixtureFile = Callable[[str], Path]
-ANY = Command("any", ("{port}",))
 BOUNDS = Bounds(timeout=30.0)
 
 
@@ -123,7 +122,7 @@ def test_one_that_ignores_that_it_should_end_is_asked_only_once(server: Path) ->
 
 
 def test_a_port_that_is_named_serves_in_every_round(server: Path) -> None:
-    port = ports.ports_for(ANY, None, 1)[0]
+    port = ports.ports_for(None, 1)[0]
     found = start_rounds([command(server, "-p", str(port))] * 2, port, BOUNDS, 5)
     assert [len(one.seconds) for one in found.servers] == [5, 5]
     assert ports.is_free(port)
@@ -233,14 +232,14 @@ def test_the_time_is_that_of_a_loop_by_hand_within_ten_percent(name: str, fixtur
 
 
 def _ours(path: Path, leftovers: Leftovers) -> float:
-    port = ports.ports_for(ANY, None, 1)
+    port = ports.ports_for(None, 1)
     with running(command(path, "-p", "{port}"), port, leftovers, Manner(spawn, LOOPBACK[:1])) as group:
         return group.await_ready(30)[0]
 
 
 def _by_hand(path: Path, _leftovers: Leftovers) -> float:
     """Who starts the server, and connects again and again until that succeeds, and does nothing else."""
-    port = ports.ports_for(ANY, None, 1)[0]
+    port = ports.ports_for(None, 1)[0]
     argv = [str(path), "-p", str(port)]
     environment = {os.fsencode(name): os.fsencode(value) for name, value in command(path).environment}
     with open(os.devnull, "r+b") as null:

@@ -38,7 +38,7 @@ class ServedAll(msgspec.Struct, frozen=True):
 
 
 def serve_all(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> ServedAll:
-    """PROGRAMS, which are started with COMMANDS, as servers. Raises NoPlaceForPort, PortTaken, CannotRun.
+    """PROGRAMS, which are started with COMMANDS, as servers. Raises PortTaken, CannotRun.
 
     told: is called with what is being done.
     """
