@@ -5,11 +5,21 @@ from __future__ import annotations
 import msgspec
 
 
+class Tally:
+    """How often a program was started, by whoever started it (`launch`, `held`), and whatever became of it then."""
+
+    __slots__ = ("starts",)
+
+    def __init__(self) -> None:
+        self.starts = 0
+
+
 class Command(msgspec.Struct, frozen=True):
     """A program and its arguments (without argv[0]), as it is started: by the path that was given.
 
     environment: of the program, all of it. input: the file that every run reads, from its start; None: nothing.
-    accepted: the exit codes that are a good end. The working directory is the caller's.
+    accepted: the exit codes that are a good end. The working directory is the caller's. tally: of this command, and of
+    those that are made of it (`msgspec.structs.replace`).
     """
 
     path: str
@@ -17,6 +27,7 @@ class Command(msgspec.Struct, frozen=True):
     environment: tuple[tuple[str, str], ...] = ()
     input: str | None = None
     accepted: tuple[int, ...] = (0,)
+    tally: Tally = msgspec.field(default_factory=Tally)
 
     @property
     def argv(self) -> list[str]:

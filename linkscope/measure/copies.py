@@ -55,14 +55,13 @@ class CopiesMeasured(msgspec.Struct, frozen=True):
 
     one_more_copy: bytes of PSS, see `cost_of_one_more`. noise: bytes by which the sums of PSS of repetitions lay apart,
     or of five would have, the most of all numbers. samples: all these sums by the number of copies, in the order of the
-    rounds, by which `heavier` compares. starts: of the program, for all of it. notes: what could not be measured, and
-    why. failure: of a program that cannot even be started (any more); None mostly.
+    rounds, by which `heavier` compares. notes: what could not be measured, and why. failure: of a program that cannot
+    even be started (any more); None mostly.
     """
 
     copies: list[Copies]
     one_more_copy: int | None
     noise: int
-    starts: int
     notes: list[str]
     samples: dict[int, list[int]]
     failure: NotStarted | None = None
@@ -164,7 +163,6 @@ class _Taker:
         self._peak = subject.peak
         self._taken: dict[int, list[Taken]] = {}
         self._notes: list[str] = []
-        self._starts = 0
         self._failure: NotStarted | None = None
         self.goes_on = True
 
@@ -198,7 +196,6 @@ class _Taker:
 
     def _once(self, count: int, wanted: int) -> Taken | None:
         """COUNT copies; None where that fails, so that there are no figures of as many as WANTED."""
-        self._starts += count
         try:
             return self._subject.take(count)
         except NotStarted as failure:
@@ -221,7 +218,6 @@ class _Taker:
             copies=figures,
             one_more_copy=cost_of_one_more(figures),
             noise=max(apart.values(), default=0),
-            starts=self._starts,
             notes=[
                 *self._notes,
                 *_remarks(taken, self._subject.accepted),

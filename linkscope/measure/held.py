@@ -147,7 +147,8 @@ class _Troupe:
 
     def end(self) -> None:
         """Let those that are held go on to their end, kill those that are not, and wait for all."""
-        for copy in self.copies:
+        for command, copy in zip(self._commands, self.copies, strict=False):
+            command.tally.starts += copy.started
             if not copy.is_over:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(copy.pid, signal.SIGKILL)  # which ends every stop

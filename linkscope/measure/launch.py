@@ -77,10 +77,11 @@ class Prepared:
     command: what it was made of.
     """
 
-    __slots__ = ("argv", "command", "environment", "path")
+    __slots__ = ("argv", "command", "environment", "path", "tally")
 
     def __init__(self, command: Command) -> None:
         self.command = command
+        self.tally = command.tally
         self.path = os.fsencode(command.path)
         self.argv = [os.fsencode(word) for word in command.argv]
         self.environment = {os.fsencode(name): os.fsencode(value) for name, value in command.environment}
@@ -131,7 +132,7 @@ def spawn(prepared: Prepared, descriptors: tuple[int, int, int]) -> int:
     It leads a process group. Raises NotStarted, with the error of the exec.
     """
     try:
-        return os.posix_spawn(
+        pid = os.posix_spawn(
             prepared.path,
             prepared.argv,
             prepared.environment,
@@ -142,6 +143,8 @@ def spawn(prepared: Prepared, descriptors: tuple[int, int, int]) -> int:
         )
     except OSError as error:
         raise NotStarted(prepared.command.path, error) from error
+    prepared.tally.starts += 1
+    return pid
 
 
 def spawn_apart(prepared: Prepared, descriptors: tuple[int, int, int], terminal: str | None = None) -> int:
@@ -156,7 +159,7 @@ def spawn_apart(prepared: Prepared, descriptors: tuple[int, int, int], terminal:
         actions = [opened, *((os.POSIX_SPAWN_DUP2, 0, place) for place in (1, 2))]
         actions.append((os.POSIX_SPAWN_DUP2, descriptors[0], 0))
     try:
-        return os.posix_spawn(
+        pid = os.posix_spawn(
             prepared.path,
             prepared.argv,
             prepared.environment,
@@ -167,6 +170,8 @@ def spawn_apart(prepared: Prepared, descriptors: tuple[int, int, int], terminal:
         )
     except OSError as error:
         raise NotStarted(prepared.command.path, error) from error
+    prepared.tally.starts += 1
+    return pid
 
 
 def _given(descriptors: tuple[int, int, int]) -> list[tuple[int, int, int]]:

@@ -37,16 +37,15 @@ class Served(msgspec.Struct, frozen=True):
     """What was measured of a server. server: while the most connections were open.
 
     copies: of the server while it waits, without connections. noise, one_more_copy: as `CopiesMeasured` has them; noise
-    is also that of `server`, with any number of connections. starts: of the server, for all of it. notes: what could
-    not be measured, and why. samples: as `CopiesMeasured` has them. connected: by the number of open connections, bytes
-    of PSS of all processes, in the order of the rounds.
+    is also that of `server`, with any number of connections. notes: what could not be measured, and why. samples: as
+    `CopiesMeasured` has them. connected: by the number of open connections, bytes of PSS of all processes, in the order
+    of the rounds.
     """
 
     server: Server
     copies: list[Copies]
     one_more_copy: int | None
     noise: int
-    starts: int
     notes: list[str]
     samples: dict[int, list[int]]
     connected: dict[int, list[int]]
@@ -145,7 +144,6 @@ def _served(rounds: Sequence[Round], together: CopiesMeasured, notes: Sequence[s
         copies=together.copies,
         one_more_copy=together.one_more_copy,
         noise=max(together.noise, *map(noise, connected.values())),
-        starts=len(rounds) + together.starts,
         notes=list(dict.fromkeys([*_notes(rounds), *together.notes, *notes])),
         samples=together.samples,
         connected=connected,

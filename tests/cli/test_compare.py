@@ -106,6 +106,20 @@ def test_how_often_it_says_is_how_often_each_is_started(linkscope: Linkscope, tm
     assert counted <= int(foreseen[1].replace(",", "")) <= counted * 2
 
 
+@pytest.mark.parametrize("first", ["", "test -e $0.warm || sleep 0.5; : > $0.warm"], ids=["quick", "first-is-slow"])
+def test_it_is_started_no_more_often_than_it_says_where_nobody_says_how_often(
+    first: str, linkscope: Linkscope, tmp_path: Path
+) -> None:
+    """So it is where a first run is slow, by whose time that is foreseen, and the others are quick."""
+    shells(tmp_path, "one", "two")
+    ran = linkscope("compare", "--run", "--format", "json", "one", "two", "--", "-c", f"echo >> $0.runs; {first}")
+    counted = [len((tmp_path / f"{name}.runs").read_text()) for name in ("one", "two")]
+    foreseen = re.search(r"started ([\d,]+) times at most", ran.stderr.decode())
+    assert json.loads(ran.stdout)["measurement"]["starts"] == max(counted)
+    assert foreseen is not None
+    assert 40 < max(counted) <= int(foreseen[1].replace(",", ""))
+
+
 def test_how_often_one_that_failed_was_started_is_told_too(linkscope: Linkscope, tmp_path: Path) -> None:
     """It is tried again with input that is silent, and with a terminal."""
     shells(tmp_path, "one", "two")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -97,7 +98,7 @@ test $n -lt $from || exec sleep 1000
 
 def test_whichever_run_of_a_program_is_the_first_that_hangs_it_ends_in_time(tmp_path: Path) -> None:
     """It is told among the errors; where it is a run for its memory, or one of the quicker program by which the cost of
-    measuring is found, in a note.
+    measuring is found, in a note. It is started as often as is told then, and not more often than was announced.
     """
     words = ("--run", "--runs", "1", "--copies", "1", "--timeout", "1.5", "--format", "json", "one", "two", "--", "-c")
 
@@ -110,11 +111,14 @@ def test_whichever_run_of_a_program_is_the_first_that_hangs_it_ends_in_time(tmp_
         mark = dict([marked.command("").environment[-1]])
         ran = subprocess.run(argv, cwd=folder, env=environment(**mark), capture_output=True, timeout=60)
         document: dict[str, Any] = json.loads(ran.stdout)
+        counted = max(len((folder / f"{name}.runs").read_text()) for name in ("one", "two"))
+        foreseen = re.search(r"started ([\d,]+) times at most", ran.stderr.decode())
         assert ran.returncode == (2 if document["errors"] else 0)
+        assert document["measurement"]["starts"] == counted
+        assert foreseen is None if number == 1 else foreseen is not None and counted <= int(foreseen[1])
         return document
 
     starts = hangs_from(1000)["measurement"]["starts"]
-    assert starts == max(len((tmp_path / "1000" / f"{name}.runs").read_text()) for name in ("one", "two"))
     with ThreadPoolExecutor(4) as pool:
         documents = list(pool.map(hangs_from, range(1, starts + 1)))
     for number, document in enumerate(documents, 1):

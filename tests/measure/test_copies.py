@@ -220,11 +220,6 @@ def test_five_lie_as_far_apart_as_is_made_of_fewer() -> None:
     assert all(average == pytest.approx(averages[5], rel=0.1) for average in averages.values())
 
 
-def test_how_often_the_program_was_started_is_what_was_taken() -> None:
-    found = _alone(lambda count: Taken(Memory(pss=1), (0,) * count), [1, 4, 16], 60, 3)
-    assert found.starts == 63
-
-
 def test_of_what_takes_long_the_fewest_are_repeated_and_the_others_have_the_noise_of_so_many() -> None:
     """Without any noise everything would be told apart."""
     asked = []
@@ -379,19 +374,20 @@ def test_room_is_needed_for_the_most_that_copies_have_also_before_their_end(
 ) -> None:
     """Where 200 MiB are free, eight are not started, be they the first or not."""
     monkeypatch.setattr("linkscope.measure.copies.available", lambda: 200 * MIB)
-    found = copies(command(sys.executable, "-S", "-c", GIVES_BACK), counts, BOUNDS, 1)
+    program = command(sys.executable, "-S", "-c", GIVES_BACK)
+    found = copies(program, counts, BOUNDS, 1)
     assert [one.count for one in found.copies] == there
     assert found.notes[0].startswith("the memory of 8 copies at once is not told: they might take 5")
-    assert found.starts == 1
+    assert program.tally.starts == 1
 
 
 def test_a_peak_that_is_known_need_not_be_looked_for(
     fixture_file: FixtureFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linkscope.measure.copies.available", lambda: 100 * MIB)
-    program = command(fixture_file("hello/hello-static"))
-    large, small = copies_in_turn([program] * 2, [4], BOUNDS, 1, [64 * MIB, MIB])
-    assert (large.copies, large.starts) == ([], 0)
+    programs = [command(fixture_file("hello/hello-static")) for _ in range(2)]
+    large, small = copies_in_turn(programs, [4], BOUNDS, 1, [64 * MIB, MIB])
+    assert (large.copies, programs[0].tally.starts) == ([], 0)
     assert [one.count for one in small.copies] == [4]
 
 

@@ -69,11 +69,14 @@ def measured(
     held = conditions.Held()
     found = (_ran if running.serve is None else _served)(programs, commands, running, told)
     notes = list(dict.fromkeys([*disturbances, *held.said(), *found.measurement.notes]))
+    measurement = msgspec.structs.replace(
+        found.measurement, notes=notes, starts=max((command.tally.starts for command in commands), default=0)
+    )
     return Measured(
         programs=[
             msgspec.structs.replace(program, run=found.runs.get(number)) for number, program in enumerate(programs)
         ],
-        measurement=msgspec.structs.replace(found.measurement, notes=notes),
+        measurement=measurement,
         errors=[error_of(paths[number], reason) for number, reason in found.reasons.items()],
         samples=found.samples,
         memory=found.memory,
@@ -99,7 +102,6 @@ def _ran(programs: Sequence[Program], commands: Sequence[Command], running: Runn
         _asked(running),
         rounds=found.rounds,
         warm_ups=found.warm_ups,
-        starts=found.starts,
         overhead=found.overhead,
         notes=found.notes,
     )
@@ -114,7 +116,6 @@ def _served(programs: Sequence[Program], commands: Sequence[Command], running: R
         _asked(running),
         rounds=found.rounds,
         warm_ups=found.warm_ups,
-        starts=found.most_starts,
         notes=found.notes,
     )
     return _Found(found.runs, found.starts, reasons, measurement, found.memory, found.connected)

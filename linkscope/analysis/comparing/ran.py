@@ -10,17 +10,7 @@ from statistics import median
 import msgspec
 
 from linkscope.analysis.request import Running
-from linkscope.errors import (
-    Died,
-    Failed,
-    Hangs,
-    NeedsInput,
-    NeedsTerminal,
-    NotHeld,
-    NotStarted,
-    ProcessUnreadable,
-    RunFailed,
-)
+from linkscope.errors import Failed, Hangs, NeedsInput, NotHeld, ProcessUnreadable, RunFailed
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.copies import CopiesMeasured, copies_in_turn
 from linkscope.measure.counters import Counts, counts
@@ -47,7 +37,6 @@ class RanAll(msgspec.Struct):
 
     seconds: from start to end, in the order of the rounds. memory: bytes of PSS by the number of copies at once, in the
     order of the rounds. notes: what could not be measured, and why. overhead: seconds that measuring adds to each run.
-    starts: of the one that was started most often, also if that failed.
     """
 
     runs: dict[int, ProgramRun]
@@ -58,7 +47,6 @@ class RanAll(msgspec.Struct):
     rounds: int = 0
     warm_ups: int = 0
     overhead: float | None = None
-    starts: int = 0
 
 
 def run_all(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> RanAll:
@@ -80,15 +68,10 @@ class _Runner:
         self._running = running
         self._bounds = _bounds(running)
         self._told = told
-        self._starts = [0] * len(commands)
         self.found = RanAll({}, {}, {}, [])
 
     def run(self) -> None:
         """All of it, as often as is planned once the time of each is known."""
-        self._run()
-        self.found.starts = max(self._starts, default=0)
-
-    def _run(self) -> None:
         costs = {number: cost for number in range(len(self._commands)) if (cost := self._try(number)) is not None}
         if not costs:
             return
@@ -110,10 +93,8 @@ class _Runner:
         try:
             seen = trial(self._commands[number], self._bounds)
         except RunFailed as failure:
-            self._starts[number] += _tries(failure, self._commands[number])
             self.found.reasons[number] = failure.reason + self._next_step(failure)
             return None
-        self._starts[number] += 1
         return Cost(seen.seconds, seen.processor)
 
     def _run_in_turn(self, numbers: Sequence[int], plan: Plan) -> dict[int, Runs]:
@@ -131,7 +112,6 @@ class _Runner:
         self.found.rounds, self.found.warm_ups = found.rounds, found.warm_ups
         good: dict[int, Runs] = {}
         for number, runs in zip(numbers, found.programs, strict=True):
-            self._starts[number] += found.warm_ups + len(runs.samples) + (runs.failure is not None)
             if runs.failure is None:
                 good[number] = runs
             else:
@@ -145,7 +125,6 @@ class _Runner:
         for number in runs:
             path = self._programs[number].path
             self._told(f"{path}: page faults, instructions and the most memory")
-            self._starts[number] += plan.counted
             try:
                 counted[number] = counts(self._commands[number], self._bounds, plan.counted)
                 peaks[number] = self._peak(number)
@@ -161,7 +140,6 @@ class _Runner:
             lambda count: self._told("memory of one copy" if count == 1 else f"memory of {count} copies at once"),
         )
         for number, memory in zip(numbers, found, strict=True):
-            self._starts[number] += memory.starts
             if memory.failure is not None:
                 self._failed_later(number, memory.failure)
                 continue
@@ -187,7 +165,6 @@ class _Runner:
         )
 
     def _peak(self, number: int) -> int | None:
-        self._starts[number] += 1
         try:
             found = peak(self._commands[number], self._bounds)
         except (NotHeld, ProcessUnreadable) as error:
@@ -207,7 +184,6 @@ class _Runner:
             return
         quickest = min(self.found.runs, key=lambda number: median(self.found.seconds[number]))
         self._told("what measuring adds")
-        self._starts[quickest] += 2 * pairs
         try:
             added = overhead(self._commands[quickest], self._bounds, pairs)
         except RunFailed as failure:  # it ran well until now
@@ -291,16 +267,6 @@ def _given_back(figures: Sequence[Copies], peak: int | None) -> Iterator[str]:
     at_end = next((one.rss for one in figures if one.count == 1), None)
     if at_end is not None and peak is not None and peak > max(_FAR_MORE * at_end, at_end + _NOTABLE):
         yield f"it had {size(peak)} at most, and {size(at_end)} at its end, which is when memory is read"
-
-
-def _tries(failure: RunFailed, command: Command) -> int:
-    """How often `trial` has started what failed so: at most again with input that is silent, and with a terminal."""
-    if isinstance(failure, NotStarted):
-        return 0
-    if isinstance(failure, NeedsInput):
-        return 2
-    tried_further = isinstance(failure, Failed | Died | NeedsTerminal)
-    return (2 if command.input else 3) if tried_further else 1
 
 
 # --- Figures ----------------------------------------------------------------------------------------------------------

@@ -21,9 +21,8 @@ class ServedAll(msgspec.Struct, frozen=True):
     """What was measured of servers, by their numbers: each has either a run, and the times of its starts, or a failure.
 
     starts: seconds until it took a connection, in the order of the rounds. notes: what could not be measured, and why.
-    rounds, warm_ups: in how many all were started in turn. most_starts: of the one that was started most often, for all
-    that was measured. memory, connected: bytes of PSS by the number of copies, and of connections, in the order of the
-    rounds.
+    rounds, warm_ups: in how many all were started in turn. memory, connected: bytes of PSS by the number of copies, and
+    of connections, in the order of the rounds.
     """
 
     runs: dict[int, ProgramRun]
@@ -32,7 +31,6 @@ class ServedAll(msgspec.Struct, frozen=True):
     notes: list[str]
     rounds: int
     warm_ups: int
-    most_starts: int
     memory: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
     connected: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
 
@@ -46,8 +44,7 @@ def serve_all(programs: Sequence[Program], commands: Sequence[Command], running:
     started = start_rounds(
         commands, port, bounds, running.rounds, progress=lambda done: told(f"round {done + 1}: each is started")
     )
-    in_turn = started.warm_ups + started.rounds
-    found = ServedAll({}, {}, {}, [], started.rounds, started.warm_ups, most_starts=in_turn)
+    found = ServedAll({}, {}, {}, [], started.rounds, started.warm_ups)
     if any(one.failure is None for one in started.servers) and started.rounds < FEWEST:
         few = "one round is" if started.rounds == 1 else f"{started.rounds} rounds are"
         found.notes.append(f"{few} too few to call a server faster: that takes {FEWEST}")
@@ -66,7 +63,6 @@ def serve_all(programs: Sequence[Program], commands: Sequence[Command], running:
         running.copies,
         progress=progress,
     )
-    for_itself = [0]
     for number, served in zip(numbers, all_served, strict=True):
         if isinstance(served, RunFailed):
             found.failures[number] = served
@@ -77,8 +73,7 @@ def serve_all(programs: Sequence[Program], commands: Sequence[Command], running:
         found.memory[number] = served.samples
         found.connected[number] = served.connected
         found.runs[number] = _run(served, spread(started.servers[number].seconds))
-        for_itself.append(served.starts)
-    return msgspec.structs.replace(found, most_starts=in_turn + max(for_itself))
+    return found
 
 
 def _run(served: Served, ready: Spread) -> ProgramRun:
