@@ -2,12 +2,14 @@
 
 One pass over the bytes, whatever the number of signatures: the 8 bytes at each offset are looked up among all anchors
 at once, first in a table of bits by their hash, which discards nearly all of them, then in the sorted anchors. What is
-left is compared with four more bytes of the signature, and the little that passes is proven by its digest.
+left is compared with four more bytes of the signature, and the little that passes is proven by its digest. The tables
+of anchors are made once for the packs of a run, and serve all of its files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,6 +40,7 @@ _MOST_COPIES = 1024  # of one code in a file; what stands there more often is fi
 # what is compared in vain is less than the file has bytes (measured); a code that then failed so often is given up.
 _IN_VAIN = 8  # bytes for each one of the file
 _MOST_FAILURES = 16
+_MOST_TABLES = 8  # of packs and architectures whose tables are kept
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -75,23 +78,34 @@ def matches(reader: Reader, image: Image, packs: Sequence[Pack]) -> list[Match]:
     Raises MalformedElf and FileUnreadable.
     """
     architecture = machine_name(image.machine)
-    known = [(number, codes) for number, pack in enumerate(packs) if (codes := pack.codes(architecture)) is not None]
-    if architecture not in STEP or not any(len(codes.anchors) for _, codes in known):
+    signatures = _signatures(architecture, tuple(packs))
+    if signatures is None:
         return []
-    search = _Search(architecture, [codes for _, codes in known], [(number, packs[number]) for number, _ in known])
+    search = _Search(signatures)
     found: list[Match] = []
     for start, end in executable_ranges(image):
         for at in range(start, end, _PIECE):
-            first, behind = max(at - search.before, start), min(at + _PIECE + search.longest, end)
+            first, behind = max(at - signatures.before, start), min(at + _PIECE + signatures.longest, end)
             content = reader.read(first, behind - first)
             found += search.within(content, first, (at - first, min(_PIECE, end - at)))
     return sorted(found, key=lambda match: (match.start, match.length, match.pack, match.code))
 
 
-class _Search:
-    """The signatures of all packs, ready to be looked for.
+@lru_cache(maxsize=_MOST_TABLES)
+def _signatures(architecture: str, packs: tuple[Pack, ...]) -> _Signatures | None:
+    """What PACKS, each of which is known by being that very one, have for ARCHITECTURE; None where that is nothing."""
+    if architecture not in STEP:
+        return None
+    known = [(number, codes) for number, pack in enumerate(packs) if (codes := pack.codes(architecture)) is not None]
+    if not any(len(codes.anchors) for _, codes in known):
+        return None
+    return _Signatures(architecture, [codes for _, codes in known], [(number, packs[number]) for number, _ in known])
 
-    before: how far behind a section's start an anchor may stand. longest: of the sections.
+
+class _Signatures:
+    """The signatures of all packs, ready to be looked for in any file.
+
+    before: how far behind a section's start an anchor may stand. longest: of the sections; count: of them all.
     """
 
     def __init__(self, architecture: str, codes: Sequence[Codes], packs: Sequence[tuple[int, Pack]]) -> None:
@@ -106,37 +120,23 @@ class _Search:
         self._anchor_at = np.concatenate([one.anchors_at for one in codes])[order].astype(np.int64)
         self._check = np.concatenate([one.checks for one in codes])[order]
         self._check_at = np.concatenate([one.checks_at for one in codes])[order].astype(np.int64)
-        self._length = np.concatenate([one.lengths for one in codes])[order].astype(np.int64)
+        self.length = np.concatenate([one.lengths for one in codes])[order].astype(np.int64)
         self._values, self._first = np.unique(anchors[order], return_index=True)
         self._count = np.diff(np.append(self._first, len(order)))
         bits = min(max(len(self._values).bit_length() + _SPARSE, _FEWEST_BITS), _MOST_BITS)
         self._shift = np.uint64(64 - bits)
         self._table = np.zeros(1 << bits, bool)
         self._table[self._hashes(self._values)] = True
-        self._copies = np.zeros(len(order), np.int64)
-        self._failures = np.zeros(len(order), np.int64)
-        self._left = 0
-        self._proofs: dict[int, tuple[bytes, list[Range], bytes]] = {}
         self.before = int(self._anchor_at.max())
-        self.longest = int(self._length.max())
+        self.longest = int(self.length.max())
+        self.count = len(order)
 
     def _hashes(self, windows: NDArray[np.uint64]) -> NDArray[np.int64]:
         import numpy as np
 
         return ((windows * np.uint64(_SPREAD)) >> self._shift).view(np.int64)
 
-    def within(self, content: bytes, origin: int, own: tuple[int, int]) -> list[Match]:
-        """The matches in CONTENT, which is at byte ORIGIN of the file, whose anchors are in the part OWN of it.
-
-        own: the offset of its first byte, and its size.
-        """
-        self._left += _IN_VAIN * own[1]
-        candidates: list[tuple[int, int]] = []
-        for at in range(own[0], own[0] + own[1], _BLOCK):
-            candidates += self._candidates(content, origin, at, min(_BLOCK, own[0] + own[1] - at))
-        return list(self._proven(content, origin, candidates))
-
-    def _candidates(self, content: bytes, origin: int, at: int, size: int) -> Iterator[tuple[int, int]]:
+    def candidates(self, content: bytes, origin: int, at: int, size: int) -> Iterator[tuple[int, int]]:
         """(start in CONTENT, place in the order of anchors) of what passes the check, for SIZE bytes from AT on."""
         import numpy as np
 
@@ -157,7 +157,7 @@ class _Search:
 
         codes = np.repeat(self._first[values], counts) + _within_groups(counts)
         starts = np.repeat(places, counts) - self._anchor_at[codes]
-        inside = (starts >= 0) & (starts + self._length[codes] <= len(content))
+        inside = (starts >= 0) & (starts + self.length[codes] <= len(content))
         codes, starts = codes[inside], starts[inside]
         bytes_ = np.frombuffer(content, np.uint8)
         checked = starts + self._check_at[codes]
@@ -189,11 +189,58 @@ class _Search:
         equal = self._values[np.minimum(value, len(self._values) - 1)] == window
         return place[equal], value[equal]
 
+    def named(self, code: int) -> tuple[int, int]:
+        """The number of the pack that has CODE (a place in the order of anchors), and the code's number there."""
+        number, code = self._placed(code)
+        return self._packs[number][0], code
+
+    def _placed(self, code: int) -> tuple[int, int]:
+        """The same, with the pack's number among those that are searched."""
+        whole = int(self._code[code])
+        number = next(at for at, behind in enumerate(self._firsts[1:]) if whole < behind)
+        return number, whole - int(self._firsts[number])
+
+    def proofs(self, codes: Iterable[int]) -> Iterator[tuple[int, tuple[bytes, list[Range], bytes]]]:
+        """Each of CODES with its digest, and with what may change in it, unpacked and packed."""
+        wanted: dict[int, list[tuple[int, int]]] = {}
+        for code in codes:
+            pack, number = self._placed(code)
+            wanted.setdefault(pack, []).append((number, code))
+        for pack, asked in wanted.items():
+            proofs = self._packs[pack][1].proofs(self._architecture, [number for number, _ in asked])
+            for (_, code), (expected, packed) in zip(asked, proofs, strict=True):
+                yield code, (expected, changeable.unpack(packed), packed)
+
+
+class _Search:
+    """What is found of the SIGNATURES in one file, and what was compared for that in vain."""
+
+    def __init__(self, signatures: _Signatures) -> None:
+        import numpy as np
+
+        self._signatures = signatures
+        self._copies = np.zeros(signatures.count, np.int64)
+        self._failures = np.zeros(signatures.count, np.int64)
+        self._left = 0
+        self._proofs: dict[int, tuple[bytes, list[Range], bytes]] = {}
+
+    def within(self, content: bytes, origin: int, own: tuple[int, int]) -> list[Match]:
+        """The matches in CONTENT, which is at byte ORIGIN of the file, whose anchors are in the part OWN of it.
+
+        own: the offset of its first byte, and its size.
+        """
+        self._left += _IN_VAIN * own[1]
+        candidates: list[tuple[int, int]] = []
+        for at in range(own[0], own[0] + own[1], _BLOCK):
+            candidates += self._signatures.candidates(content, origin, at, min(_BLOCK, own[0] + own[1] - at))
+        return list(self._proven(content, origin, candidates))
+
     def _proven(self, content: bytes, origin: int, candidates: list[tuple[int, int]]) -> Iterator[Match]:
-        self._fetch({code for _, code in candidates})
+        wanted = {code for _, code in candidates}
+        self._proofs.update(self._signatures.proofs(wanted.difference(self._proofs)))
         view = memoryview(content)
         for start, code in candidates:
-            length = int(self._length[code])
+            length = int(self._signatures.length[code])
             expected, ranges, packed = self._proofs[code]
             if self._copies[code] >= _MOST_COPIES or (ranges and ranges[-1][1] > length):
                 continue
@@ -205,25 +252,8 @@ class _Search:
             else:
                 self._copies[code] += 1
                 fixed = length - sum(end - first for first, end in ranges)
-                pack, number = self._named(code)
-                yield Match(origin + start, length, fixed, self._packs[pack][0], number)
-
-    def _named(self, code: int) -> tuple[int, int]:
-        """The pack among those that are searched, and the code's number there."""
-        whole = int(self._code[code])
-        pack = next(at for at, behind in enumerate(self._firsts[1:]) if whole < behind)
-        return pack, whole - int(self._firsts[pack])
-
-    def _fetch(self, codes: Iterable[int]) -> None:
-        wanted: dict[int, list[tuple[int, int]]] = {}
-        for code in codes:
-            if code not in self._proofs:
-                pack, number = self._named(code)
-                wanted.setdefault(pack, []).append((number, code))
-        for pack, asked in wanted.items():
-            proofs = self._packs[pack][1].proofs(self._architecture, [number for number, _ in asked])
-            for (_, code), (expected, packed) in zip(asked, proofs, strict=True):
-                self._proofs[code] = expected, changeable.unpack(packed), packed
+                pack, number = self._signatures.named(code)
+                yield Match(origin + start, length, fixed, pack, number)
 
 
 def _within_groups(counts: NDArray[np.int64]) -> NDArray[np.int64]:

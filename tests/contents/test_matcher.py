@@ -181,6 +181,30 @@ def test_twenty_megabytes_a_second_are_searched_for_200000_signatures(tmp_path: 
     assert 40 * 1.048576 / taken >= 20, taken
 
 
+def test_what_is_made_of_the_packs_for_one_file_serves_the_next(tmp_path: Path) -> None:
+    """To sort 400,000 signatures takes longer than to look for them in a small file."""
+    pack, taken = _Synthetic(400_000), []
+    for number in range(6):
+        with opened(with_constants(tmp_path / str(number), b"\x90" * 5000, _EXECUTABLE)) as (reader, image):
+            before = time.process_time()
+            assert matcher.matches(reader, image, [pack]) == []
+            taken.append(time.process_time() - before)
+    assert min(taken[1:]) < taken[0] / 4, taken
+
+
+def test_what_one_file_has_says_nothing_of_the_next(
+    fixture_file: FixtureFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How often a code was found, or was compared in vain, is counted for each file by itself."""
+    archive = fixture_file("inside/libinside.a")
+    program, _ = _program(archive, tmp_path)
+    monkeypatch.setattr(matcher, "_MOST_COPIES", 1)
+    pack = MemoryPack(read(archive))
+    first = _found(program, [pack])
+    assert first
+    assert _found(program, [pack]) == first
+
+
 class _Alike(_Synthetic):
     """COUNT signatures of a mebibyte with one anchor, and one check behind it; they differ in what has no anchor."""
 
