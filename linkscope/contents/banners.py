@@ -46,7 +46,8 @@ class Banner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     too, for what a client may have as well, or a stranger. without: texts of a fork that has this one as well: with one
     of them in the file, it says nothing. unique: a mere number; where two different ones fit, the
     version is unknown. hint: it tells the version and proves nothing, as a stranger may have it: it counts where
-    something else proves the library, and where nothing better tells its version.
+    something else proves the library, and where nothing better tells its version. written: a hint that stands in what
+    the program may write, too, as its source made a variable of it.
     dotless: it has no digit, dot and digit, by which those with an anchor of less than seven bytes are found.
     source: the file in the library's source that has it. examples: texts, each with the version that it tells ("" is
     none); refuses: texts that are something else.
@@ -61,10 +62,16 @@ class Banner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     without: tuple[_Text, ...] = ()
     unique: bool = False
     hint: bool = False
+    written: bool = False
     dotless: bool = False
     source: _Text
     examples: dict[_Text, str]
     refuses: tuple[_Text, ...]
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where a text that the program may write would prove something."""
+        if self.written and not self.hint:
+            raise ValueError("what is `written` is a `hint` at most")
 
 
 class Texts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

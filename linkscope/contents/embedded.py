@@ -43,6 +43,7 @@ def contents(reader: Reader, image: Image, names: frozenset[str] | None = None) 
     rows = [row for row in wanted if not (row.banner.header and row.library.name in needed)]
     there: set[bytes] = set()
     sightings = [*_by_anchor(reader, places, rows, there), *_by_number(reader, places, rows)]
+    sightings += _written(reader, image, rows, {seen.row.library.name for seen in sightings})
     kept = [seen for seen in sightings if there.issuperset(seen.row.beside) and there.isdisjoint(seen.row.without)]
     by_library: dict[str, list[Sighting]] = {}
     for sighting in kept:
@@ -72,6 +73,13 @@ def _by_anchor(
             there.add(needle)
         for row in by_anchor.get(needle, ()):
             yield from tries.told(row, text)
+
+
+def _written(reader: Reader, image: Image, rows: list[banners.Row], seen: set[str]) -> Iterator[Sighting]:
+    """What fits the hints that stand in writable data: only of libraries of which something was SEEN elsewhere."""
+    wanted = [row for row in rows if row.banner.written and row.library.name in seen]
+    if wanted:
+        yield from _by_anchor(reader, texts.written_areas(reader, image), wanted, set())
 
 
 def _by_number(reader: Reader, places: list[texts.Area], rows: list[banners.Row]) -> Iterator[Sighting]:

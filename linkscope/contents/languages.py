@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from linkscope.contents import spans, symbols, texts
-from linkscope.contents.texts import Area
-from linkscope.elf import constants as c
 from linkscope.model.inspect import Content, Evidence
 
 if TYPE_CHECKING:
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 _TABLE = os.path.join(os.path.dirname(__file__), "languages.toml")
 _REACH = 256  # bytes of a text before its anchor, and from there on
 _LONGEST_DEBUG = 1 << 26  # bytes of .debug_str that are searched
-_MOST_WRITTEN = 1 << 28  # bytes of writable data that are searched
 _MOST_TRIES = 1 << 14  # places of one anchor that are looked at
 _LONGEST_SHOWN = 120
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -80,7 +77,7 @@ class _Facts:
         marks = [mark for runtime in runtimes() for mark in runtime.mark]
         self._areas = texts.areas(reader, image)
         self.comments = spans.comments(reader, image)
-        self.places = {False: self._areas, True: _written(reader, image)}
+        self.places = {False: self._areas, True: texts.written_areas(reader, image)}
         anchors = {
             written: {(mark.anchor or "").encode() for mark in marks if _is_in(mark, written)}
             for written in self.places
@@ -187,16 +184,3 @@ def _proof(kind: str, text: str) -> Evidence:
 
 def _is_in(mark: Mark, written: bool) -> bool:
     return mark.data is not None and mark.written == written
-
-
-def _written(reader: Reader, image: Image) -> list[Area]:
-    """The bytes of the segments that the program may write."""
-    loads = [s for s in image.segments if s.type == c.PT_LOAD and s.flags & c.PF_W and s.offset < reader.size]
-    found = []
-    left = _MOST_WRITTEN
-    for segment in loads:
-        size = min(segment.filesz, reader.size - segment.offset, left)
-        if size > 0:
-            left -= size
-            found.append(Area(segment.offset, size))
-    return found

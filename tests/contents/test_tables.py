@@ -17,9 +17,15 @@ SET = pytest.mark.parametrize(("name", "several"), SETS, ids=[f"{name}-{n}" for 
 
 def _beside(row: banners.Row) -> list[str]:
     """What has to stand beside a banner; beside a hint, what proves the library."""
-    proof = [path.examples[0] for path in row.library.path[:1]] if row.banner.hint else []
-    assert proof or not row.banner.hint
-    return [*row.banner.beside, *proof]
+    return [*row.banner.beside, *(_proof(row.library) if row.banner.hint else ())]
+
+
+def _proof(library: banners.Library) -> list[str]:
+    """Texts that prove LIBRARY and tell no version."""
+    for path in library.path:
+        return [path.examples[0]]
+    plain = next(one for one in library.banner if set(one.examples.values()) == {""})
+    return [next(iter(plain.examples)), *plain.beside]
 
 
 @ROW
