@@ -10,11 +10,14 @@ from functools import cache
 import msgspec
 
 from linkscope.analysis.circumstances import place
+from linkscope.analysis.sought_names import known_names
 from linkscope.contents import forks, languages, symbols
 from linkscope.contents.banners import Library, is_called, without_hash
 from linkscope.contents.banners import libraries as libraries_with_banners
+from linkscope.errors import StoreUnusable
 from linkscope.loader.system import System
 from linkscope.model.inspect import Content
+from linkscope.model.meant import meant
 
 # A crate is often called as the library that it binds, and counts its versions on its own; a distribution's package
 # has a version of its own, too. The path of a Go module is nobody else's name.
@@ -155,11 +158,10 @@ def of_soname(soname: str) -> tuple[Library, ...]:
 
 def near(name: str) -> list[str]:
     """The projects that are known whose names are nearly NAME; [] where it is one itself, or begins their sonames."""
-    from difflib import get_close_matches
-
-    if _is_known(name):
+    try:
+        return meant(name.lower(), [*known_names(), *_OTHERS], 2) if is_nobodys(name) else []
+    except StoreUnusable:  # this is about advice: whoever needs the store is told
         return []
-    return get_close_matches(name.lower(), [library.name for library in libraries()], 2, 0.75)
 
 
 def is_nobodys(name: str) -> bool:

@@ -22,6 +22,7 @@ from linkscope.cli.progress import shown, waited_for
 from linkscope.cli.reports import Reports, reports
 from linkscope.model.check import CheckDocument, Checked
 from linkscope.model.document import AnalysisError
+from linkscope.model.meant import asked
 from linkscope.policy import baseline, config
 from linkscope.policy.evaluate import counted
 from linkscope.policy.terms import Group, Policy
@@ -247,6 +248,5 @@ def _nobodys(policy: Policy, found: CheckDocument) -> Iterator[str]:
     met = {finding.subject for finding in found.findings if finding.rule == "library-forbidden"}
     for name in filter(is_nobodys, names):
         if not any(subject.startswith(f"lib{name}.so") for subject in met):
-            others = near(name)
-            guess = f"; did you mean {' or '.join(others)}?" if others else ""
-            yield f"forbid: no library is known as {escape(name)}, only a file lib{escape(name)}.so would count{guess}"
+            counts = f"only a file lib{escape(name)}.so would count{asked(near(name))}"
+            yield f"forbid: no library is known as {escape(name)}, {counts}"

@@ -14,6 +14,7 @@ from linkscope.cli.answers import answered
 from linkscope.cli.help import Command, examples
 from linkscope.cli.options import assumptions, formats
 from linkscope.model.diff import ChangeCode, Impact
+from linkscope.model.meant import asked, meant
 from linkscope.policy.changes import failing
 
 if TYPE_CHECKING:
@@ -36,11 +37,8 @@ def _names(_context: click.Context, _option: click.Parameter, value: str | None)
         raise click.BadParameter("names no change; a variable that is not set would switch the gate off")
     for name in names:
         if name not in _NAMES:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, _NAMES, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_NAMES)}"
-            raise click.BadParameter(f"{name!r} is no change that is told; {hint}")
+            hint = asked(meant(name, _NAMES)) or f"; there are {', '.join(_NAMES)}"
+            raise click.BadParameter(f"{name!r} is no change that is told{hint}")
     return frozenset(names)
 
 

@@ -17,7 +17,6 @@ from linkscope.policy.pages import page_of
 if TYPE_CHECKING:
     from linkscope.model.explain import RulePage
 
-_LIKENESS = 0.75  # of a slip of the pen; `nope` is like `not-pie` by 0.73, by letters alone
 _EXAMPLES = examples("linkscope explain", "linkscope explain missing-library")
 
 
@@ -34,8 +33,7 @@ def command(rule: str | None, form: str) -> int:
     if rule is not None and rule not in rules():
         from linkscope.policy.values import near
 
-        meant = near(rule, rules(), _LIKENESS)
-        raise click.UsageError(f"There is no rule {rule}{meant or '; `linkscope explain` lists them'}")
+        raise click.UsageError(f"There is no rule {rule}{near(rule, rules()) or '; `linkscope explain` lists them'}")
     chosen = list(rules().values()) if rule is None else [rules()[rule]]
     output = Output()
     output.finish(_told([page_of(one) for one in chosen], form, output, alone=rule is not None))

@@ -18,6 +18,7 @@ from linkscope.cli.options import assumptions, formats, names_from
 from linkscope.cli.output import Output, complain
 from linkscope.cli.progress import shown, waited_for
 from linkscope.model.document import AnalysisError
+from linkscope.model.meant import asked
 from linkscope.model.who import Match, WhoDocument
 from linkscope.report.escape import exact, quoted
 
@@ -193,4 +194,4 @@ def _advise(name: str) -> None:
 
     others = near(name)
     if others:
-        complain(f"{quoted(name)} is no library that is known by its code; did you mean {' or '.join(others)}?")
+        complain(f"{quoted(name)} is no library that is known by its code{asked(others)}")

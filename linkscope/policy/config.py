@@ -128,7 +128,7 @@ class _Reading:
             return f"{shown(key)} belongs into a section [[files]]"
         if key in rules():
             return f"{shown(key)} is a rule, whose level belongs into [files.rules]"
-        return f"there is no section {shown(key)}, only [[files]] and [[waivers]]{near(key, _SECTIONS, 0.7)}"
+        return f"there is no section {shown(key)}, only [[files]] and [[waivers]]{near(key, _SECTIONS)}"
 
     def _tables(self, document: dict[str, Any], section: str) -> list[tuple[int, dict[str, Any]]]:
         found = document.get(section, [])

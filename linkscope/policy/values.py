@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
+from linkscope.model.meant import asked, meant
 from linkscope.policy.positions import Path
 
 Objection = tuple[Path, str]
@@ -40,12 +41,9 @@ def objections(key: str, value: object, wanted: object) -> Iterator[Objection]:
         yield from _CHECKS[key](value)
 
 
-def near(word: object, known: Iterable[str], likeness: float = 0.6) -> str:
+def near(word: object, known: Iterable[str]) -> str:
     """The end of a sentence that asks whether one of KNOWN was meant; "" where none is like WORD."""
-    from difflib import get_close_matches  # only a mistake needs it
-
-    found = get_close_matches(word, list(known), n=1, cutoff=likeness) if isinstance(word, str) else []
-    return f"; did you mean {found[0]}?" if found else ""
+    return asked(meant(word, known)) if isinstance(word, str) else ""
 
 
 def shown(value: object) -> str:
@@ -122,7 +120,7 @@ def _versions(value: Any) -> Iterator[Objection]:
     for family, number in value.items():
         if not _FAMILY.fullmatch(family):
             yield (family,), f"{shown(family)} is no family of versions; such are {', '.join(_FAMILIES)}"
-        elif family not in _FAMILIES and near(family.upper(), _FAMILIES, _SLIP):
+        elif family not in _FAMILIES and meant(family.upper(), _FAMILIES, likeness=_SLIP):
             yield (family,), f"{shown(family)} is no family of versions{near(family.upper(), _FAMILIES)}"
         elif not _VERSION.fullmatch(number):
             yield (family,), _no_version(number, family)
@@ -130,8 +128,8 @@ def _versions(value: Any) -> Iterator[Objection]:
 
 def _no_version(number: str, family: str = "") -> str:
     prefix = f"{family}_"
-    meant = f': write "{number.removeprefix(prefix)}"' if family and number.startswith(prefix) else ""
-    return f"{shown(number)} is no version, which is numbers with dots between (2.28){meant}"
+    advice = f': write "{number.removeprefix(prefix)}"' if family and number.startswith(prefix) else ""
+    return f"{shown(number)} is no version, which is numbers with dots between (2.28){advice}"
 
 
 def _targets(value: Any) -> Iterator[Objection]:

@@ -145,6 +145,15 @@ def test_a_name_that_nearly_fits_is_answered_with_the_one_that_was_meant(linksco
     assert b"did you mean openssl?" in linkscope("who", "opensl", inside).stderr
 
 
+@pytest.mark.parametrize("name", ["zig", "libmd", "dietlibc"])
+def test_a_name_by_which_something_could_be_found_is_what_was_meant(
+    linkscope: Linkscope, inside: Path, name: str
+) -> None:
+    """A run-time system, and a library of which only machine code is known, though others are called alike."""
+    ran = linkscope("who", name, inside)
+    assert (ran.returncode, ran.stderr) == (1, b"")
+
+
 def test_what_nobody_can_know_is_said_and_changes_no_exit_code(linkscope: Linkscope, inside: Path) -> None:
     """Of a name that no table has, only the names of shared libraries can be compared."""
     shared_object(inside / "libdynamic.so")

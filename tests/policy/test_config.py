@@ -120,6 +120,7 @@ MISTAKES: dict[str, tuple[str | bytes, int, str]] = {
     "a rule misspelt among the settings": (FILES + 'executable-stak = "off"\n', 2, "did you mean executable-stack?"),
     "a setting among the rules": (FILES + '[files.rules]\nlinkage = "static"\n', 3, "belongs into [[files]] itself"),
     "an unknown rule": (FILES + '[files.rules]\nno-such-thing = "error"\n', 3, "`linkscope explain` lists them"),
+    "a rule that is none": (FILES + '[files.rules]\nnope = "error"\n', 3, "`linkscope explain` lists"),
     "a rule misspelt": (FILES + '[files.rules]\nmising-library = "error"\n', 3, "did you mean missing-library?"),
     "a level misspelt": (FILES + '[files.rules]\npacked = "warn"\n', 3, "did you mean warning?"),
     "a level in capitals": (FILES + '[files.rules]\npacked = "ERROR"\n', 3, "the levels are error, warning, note, off"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from linkscope.model.meant import meant
+
 _AT_MOST = 3
 
 
@@ -14,11 +16,9 @@ def near_names(name: str, known: Iterable[str]) -> list[str]:
     same = [one for one in plain if _stem(one) == stem]
     if same:
         return same[:_AT_MOST]
-    from difflib import get_close_matches
-
     stems = {_stem(one): one for one in plain}
     within = [one for other, one in stems.items() if len(stem) > 2 and stem in other]
-    close = [stems[other] for other in get_close_matches(stem, stems, _AT_MOST, 0.75)]
+    close = [stems[other] for other in meant(stem, stems, _AT_MOST)]
     return list(dict.fromkeys([*close, *within]))[:_AT_MOST]
 
 

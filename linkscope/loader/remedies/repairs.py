@@ -19,6 +19,7 @@ from linkscope.loader.remedies.wanted import (
     told,
 )
 from linkscope.loader.switched_off import loaders_of
+from linkscope.model.meant import meant
 
 _TOKENS = ("ORIGIN", "LIB", "PLATFORM")
 
@@ -36,18 +37,13 @@ def _eaten_by_make(element: str) -> str | None:
 
 
 def _in_capitals(element: str) -> str | None:
-    meant = _with_tokens(element, lambda name: name.upper() if name.upper() in _TOKENS else name)
-    return meant if meant != element else None
+    mended = _with_tokens(element, lambda name: name.upper() if name.upper() in _TOKENS else name)
+    return mended if mended != element else None
 
 
 def _rightly_spelt(element: str) -> str | None:
-    from difflib import get_close_matches
-
-    def nearest(name: str) -> str:
-        return (get_close_matches(name.upper(), _TOKENS, 1) or [name])[0]
-
-    meant = _with_tokens(element, nearest)
-    return meant if meant != element else None
+    mended = _with_tokens(element, lambda name: (meant(name.upper(), _TOKENS) or [name])[0])
+    return mended if mended != element else None
 
 
 def _with_tokens(element: str, instead: Callable[[str], str]) -> str:
@@ -121,14 +117,14 @@ def _elements(want: Wanted) -> Iterator[tuple[str, Loaded, str]]:
 
 def _other_spelling(want: Wanted, owner: Loaded, element: str, where: str) -> Iterator[Hint]:
     for repair, why in _REPAIRS:
-        meant = repair(element)
-        folder = as_meant(want, meant, owner) if meant is not None else None
+        mended = repair(element)
+        folder = as_meant(want, mended, owner) if mended is not None else None
         found = in_folder(want, folder) if folder else None
-        if meant is not None and folder and found is not None:
-            if not counts(want, meant, owner):
+        if mended is not None and folder and found is not None:
+            if not counts(want, mended, owner):
                 real = want.system.realpath(folder, want.rules.cwd) or folder
-                meant, why = real, f"{why}, and $ORIGIN does not count in secure execution"
-            by = in_the_end(want, meant) or f"'{meant}'"
+                mended, why = real, f"{why}, and $ORIGIN does not count in secure execution"
+            by = in_the_end(want, mended) or f"'{mended}'"
             yield found.identity, f"replace {where} by {by}, which leads to {want.name} ({why})"
             return
 

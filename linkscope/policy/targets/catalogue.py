@@ -9,6 +9,7 @@ import msgspec
 
 from linkscope.elf.versions import version_number
 from linkscope.errors import LinkScopeError
+from linkscope.model.meant import asked, meant
 from linkscope.policy.targets.data import ARCHITECTURES, distributions, releases
 from linkscope.policy.targets.offer import Target
 
@@ -40,8 +41,7 @@ class UnknownTarget(LinkScopeError):
     """No target is called so; `near` are the names of those that may be meant."""
 
     def __init__(self, name: str, near: list[str]) -> None:
-        meant = f"; did you mean {' or '.join(near)}?" if near else ""
-        super().__init__(name, f"is no target that is known (`linkscope targets` lists them){meant}")
+        super().__init__(name, f"is no target that is known (`linkscope targets` lists them){asked(near)}")
         self.near = near
 
 
@@ -136,11 +136,9 @@ def _ever_shorter(release: str) -> Iterator[str]:
 
 
 def _near(name: str) -> list[str]:
-    from difflib import get_close_matches  # only a wrong name needs it
-
     known: dict[str, str] = {}
     for one in targets():
         for word in (one.release, *one.names):
             separator = "_" if one.kind == "wheels" else ":"
             known[f"{one.distribution}{separator}{word}"] = one.name
-    return list(dict.fromkeys(known[match] for match in get_close_matches(name.lower(), known, n=3, cutoff=0.6)))
+    return list(dict.fromkeys(known[match] for match in meant(name.lower(), known, 3)))

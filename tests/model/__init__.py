@@ -1,0 +1,1 @@
+"""The documents, and what their words are made of."""
