@@ -81,11 +81,13 @@ def _of_status(root: Root) -> Iterator[Metadata]:
         said = fields(paragraph.encode("utf-8", "surrogateescape"))
         name = said.get("package")
         if name and "installed" in said.get("status", "").split()[2:]:
+            source, _, version = said.get("source", name).partition(" ")  # deb-control(5): `glibc (2.36-9)`
             yield Metadata(
                 name=name,
                 version=said.get("version"),
                 architecture=said.get("architecture"),
-                source=said.get("source", name).partition(" ")[0],
+                source=source,
+                source_version=version.strip("() ") or None,
             )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from linkscope.contents.databases import Package, installed_packages, names_of
-from linkscope.contents.owners import distribution
+from linkscope.contents.owners import release
 from linkscope.model.ownership import Owner
 
 if TYPE_CHECKING:
@@ -39,15 +39,15 @@ class Installed:
 
     def _look_for(self, wanted: dict[str, str]) -> None:
         """Enter the packages of the files that are WANTED, by each name that a package may have for them."""
-        system = (distribution(self._root) or "").partition(" ")[0].lower() or None
+        system, number = release(self._root)
         for package in installed_packages(self._root, []):
             for name in wanted.keys() & package.files:
                 if self._known[wanted[name]] is None:
-                    self._known[wanted[name]] = _owner(package, system)
+                    self._known[wanted[name]] = _owner(package, system, number)
 
 
-def _owner(package: Package, system: str | None) -> Owner | None:
-    """None of a package without a name, which a damaged database may have."""
+def _owner(package: Package, system: str | None, number: str | None) -> Owner | None:
+    """None of a package without a name, which a damaged database may have. system, number: as `release` has them."""
     said = package.metadata
     if not said.name:
         return None
@@ -57,5 +57,7 @@ def _owner(package: Package, system: str | None) -> Owner | None:
         version=said.version,
         architecture=said.architecture,
         source=said.source,
-        distribution=system,
+        source_version=said.source_version,
+        distribution=None if system is None else system.lower(),
+        release=number,
     )

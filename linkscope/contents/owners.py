@@ -41,10 +41,15 @@ def owners(root: Root) -> Owners:
 
 def distribution(root: Root) -> str | None:
     """ID and VERSION_ID of os-release(5), as `debian 12`; None where there is none."""
+    return " ".join(word for word in release(root) if word) or None
+
+
+def release(root: Root) -> tuple[str | None, str | None]:
+    """ID and VERSION_ID of os-release(5), `debian` and `12`; each None where it does not say."""
     for path in ("/etc/os-release", "/usr/lib/os-release"):
         text = text_of(root, path)
         if text:
             rows = (line.partition("=") for line in text.splitlines())
             said = {name: value.strip().strip("\"'") for name, equals, value in rows if equals}
-            return " ".join(word for word in (said.get("ID"), said.get("VERSION_ID")) if word) or None
-    return None
+            return said.get("ID") or None, said.get("VERSION_ID") or None
+    return None, None

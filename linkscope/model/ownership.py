@@ -13,8 +13,9 @@ Manager = Literal["deb", "rpm", "apk"]
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """A package in its manager's own words; None where it does not say.
 
-    version: as the manager has it, of rpm with epoch and release. source: the source package that it was built from.
-    distribution: the system's ID of os-release(5), `debian`.
+    version: as the manager has it, of rpm with epoch and release. source: the source package that it was built from;
+    source_version: of that, where the manager has it apart. distribution, release: the system's ID and VERSION_ID of
+    os-release(5), `debian` and `12`.
     """
 
     manager: Manager
@@ -22,4 +23,6 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     architecture: str | None = None
     source: str | None = None
+    source_version: str | None = None
     distribution: str | None = None
+    release: str | None = None

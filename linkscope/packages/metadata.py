@@ -9,6 +9,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """Name, version and architecture in the format's own words; None where it does not say.
 
     source: the source package that it was built from, where it says so; Debian leaves that out where it is NAME.
+    source_version: the version of that, where it says so; Debian does only where it is not VERSION.
     tags: of a wheel, its compatibility tags (`cp311-cp311-manylinux_2_17_x86_64`), expanded as in its file WHEEL.
     """
 
@@ -16,6 +17,7 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     architecture: str | None = None
     source: str | None = None
+    source_version: str | None = None
     tags: tuple[str, ...] = ()
 
 

@@ -7,6 +7,7 @@ stay in arrays and strings in the block, and a path is put together when it is a
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 from array import array
@@ -23,6 +24,7 @@ _NAME, _VERSION, _RELEASE, _EPOCH, _ARCH, _SOURCE = 1000, 1001, 1002, 1003, 1022
 _DIRECTORIES, _BASENAMES, _FOLDERS = 1116, 1117, 1118
 _NUMBERS = {2: "B", 3: "H", 4: "I", 5: "Q"}  # the types INT8 to INT64
 _STRINGS = (6, 8, 9)  # STRING, STRING_ARRAY, I18NSTRING
+_SOURCE_ENDING = re.compile(r"\.(no)?src\.rpm$")
 
 
 class Strings(Sequence[str]):
@@ -108,7 +110,8 @@ class Header:
             name=self._text(_NAME),
             version=f"{epoch}{version}-{release}" if version else None,
             architecture=self._text(_ARCH),
-            source=_source(source) if source else None,
+            source=_source(source)[0] if source else None,
+            source_version=_source(source)[1] if source else None,
         )
 
     def names(self) -> Iterator[str]:
@@ -124,6 +127,13 @@ class Header:
             yield path
 
 
-def _source(file: str) -> str | None:
-    """The name in that of a source package's FILE (`zlib-1.2.13-5.fc39.src.rpm`): all before version and release."""
-    return file.rsplit("-", 2)[0] if file.count("-") >= 2 else None
+def _source(file: str) -> tuple[str | None, str | None]:
+    """Name and version in the name of a source package's FILE, `zlib-1.2.13-5.fc39.src.rpm`: zlib and 1.2.13-5.fc39.
+
+    None and None where it is called otherwise. The epoch is not in it.
+    """
+    parts = file.rsplit("-", 2)
+    if len(parts) < 3:
+        return None, None
+    release = _SOURCE_ENDING.sub("", parts[2])
+    return parts[0], f"{parts[1]}-{release}"

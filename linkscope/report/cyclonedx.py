@@ -80,6 +80,7 @@ _KNOWN_TYPES = frozenset(
 )
 _DISTRIBUTED = frozenset(("deb", "rpm", "apk", "alpm"))  # the namespace is the distribution
 _SYSTEM = re.compile(r"\((\S+)\)$")  # how the evidence of a package note ends
+_VENDORS = {"rhel": "redhat"}  # by the ID of os-release(5)
 _EPOCH = re.compile(r"(\d+):(.+)")
 
 
@@ -319,11 +320,40 @@ def purl_of(content: Content) -> PackageURL | None:
 
 
 def purl_of_package(owner: Owner) -> PackageURL | None:
-    """The package URL of an installed package, `pkg:deb/debian/zlib1g@1:1.2.13.dfsg-1?arch=amd64`; None: damaged."""
+    """The package URL of an installed package; None: damaged.
+
+    `pkg:deb/debian/libc6@2.36-9?arch=amd64&distro=debian-12&upstream=glibc`: distro is the release (purl-spec, deb),
+    upstream the source package. Syft writes it, and Grype looks both up there: most advisories are about the source.
+    """
     version, qualifiers = _with_epoch(owner.manager, owner.version)
-    return _purl(
-        owner.manager, owner.distribution, owner.name, version, {**qualifiers, "arch": owner.architecture or None}
-    )
+    whose = {"arch": owner.architecture, "distro": _distro(owner), "upstream": _upstream(owner)}
+    return _purl(owner.manager, _vendor(owner), owner.name, version, {**qualifiers, **whose})
+
+
+def _distro(owner: Owner) -> str | None:
+    return "-".join(word for word in (owner.distribution, owner.release) if word) if owner.distribution else None
+
+
+def _upstream(owner: Owner) -> str | None:
+    """The source package, where its name or its version is not the package's; of rpm always, by its file's name.
+
+    Source: Syft's catalogers of Debian, Alpine and Red Hat (packageURL).
+    """
+    if owner.source is None or (owner.manager == "rpm" and owner.source_version is None):
+        return None
+    if owner.manager == "rpm":
+        return f"{owner.source}-{owner.source_version}.src.rpm"
+    if owner.source_version not in (None, owner.version):
+        return f"{owner.source}@{owner.source_version}"
+    return owner.source if owner.source != owner.name else None
+
+
+def _vendor(owner: Owner) -> str | None:
+    """The namespace: the distribution, but of some of rpm's whoever makes it (purl-spec, rpm; Syft, redhat)."""
+    system = owner.distribution
+    if owner.manager == "rpm" and system is not None:
+        return "opensuse" if system.startswith("opensuse") else _VENDORS.get(system, system)
+    return system
 
 
 def _with_epoch(kind: str, version: str | None) -> tuple[str | None, dict[str, str | None]]:

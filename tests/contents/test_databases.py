@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from linkscope.contents.databases import Package, installed_packages
 from linkscope.loader.root import Root
+from linkscope.packages.metadata import Metadata
 from tests.elf.samples import tool
 from tests.oracle import rpms
 from tests.oracle.availability import Unavailable
@@ -45,6 +46,8 @@ def test_rpms_database_is_read_in_each_of_its_forms(form: str, place: str, packa
     assert problems == []
     assert sorted(found.files) == sorted(names)
     assert (found.metadata.name, found.metadata.version) == ("app", "1:2.0-3")
+    source = makers.run("rpm", "-qp", "--qf", "%{SOURCERPM}", package).decode()
+    assert f"{found.metadata.source}-{found.metadata.source_version}.src.rpm" == source
 
 
 @pytest.fixture(scope="module", params=rpms.FORMS)
@@ -78,14 +81,20 @@ def test_the_packages_of_this_machine_are_those_that_dpkg_lists() -> None:
     if shutil.which("dpkg-query") is None:
         raise Unavailable("dpkg-query is not here")
     found, _ = _read(Path("/"))
-    rows = tool("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Architecture} ${Version}\n").splitlines()
+    form = "${db:Status-Status} ${Package} ${Architecture} ${Version} ${source:Package} ${source:Version}\n"
+    rows = tool("dpkg-query", "-W", "-f", form).splitlines()
     listed = {tuple(row.split()[1:]) for row in rows if row.startswith("installed ")}
     assert listed
-    assert {(one.metadata.name, one.metadata.architecture, one.metadata.version) for one in found} == listed
+    assert {_told(one.metadata) for one in found} == listed
     for one in found[:: max(1, len(found) // 10)]:
         files = set(tool("dpkg-query", "-L", one.metadata.name or "").splitlines())
         assert files.issuperset(path for path in one.files if path in files)
         assert len(files.intersection(one.files)) > 0.9 * len(one.files)
+
+
+def _told(said: Metadata) -> tuple[str | None, ...]:
+    """What dpkg says of a package; it takes the source's version to be its own where the source says none."""
+    return said.name, said.architecture, said.version, said.source, said.source_version or said.version
 
 
 def dpkg(root: Path, **packages: list[str]) -> None:

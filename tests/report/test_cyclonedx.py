@@ -160,14 +160,17 @@ def test_a_library_and_a_program_have_the_package_that_dpkg_names(linkscope: Lin
     document = _valid(linkscope("inspect", "--format", "cyclonedx", shutil.which("dpkg-query") or "").stdout.decode())
     owned = _owned(document)
     assert any("libc.so" in path for path in owned)
-    system = platform.freedesktop_os_release()["ID"]
+    system = platform.freedesktop_os_release()
+    distro = "-".join(system[key] for key in ("ID", "VERSION_ID") if key in system)
     for path, (version, purl) in owned.items():
         package = _dpkg_owner(path)
-        form = "${Package} ${Version} ${Architecture}"
-        name, judged, architecture = tool("dpkg-query", "-W", "-f", form, package).split()
+        form = "${Package} ${Version} ${Architecture} ${source:Package} ${source:Version}"
+        name, judged, architecture, source, built = tool("dpkg-query", "-W", "-f", form, package).split()
         assert version == judged
+        upstream = f"{source}@{built}" if built != judged else source if source != name else None
         found = PackageURL.from_string(purl or "")
-        assert found == PackageURL("deb", system, name, judged, {"arch": architecture})
+        told = {"arch": architecture, "distro": distro, **({"upstream": upstream} if upstream else {})}
+        assert found == PackageURL("deb", system["ID"], name, judged, told)
     bom = Bom.from_json(document)  # type: ignore[attr-defined]  # made by a decorator
     assert bom.validate()
 
@@ -199,7 +202,7 @@ def test_below_another_root_its_own_packages_count_and_its_own_system(linkscope:
     (image / "etc/os-release").write_text('NAME="Alpine Linux"\nID=alpine\nVERSION_ID=3.20.3\n')
     ran = linkscope("inspect", "--format", "cyclonedx", "--root", str(image), "/usr/bin/app")
     owned = _owned(_valid(ran.stdout.decode()), str(image))
-    expected = ("1.1.0-r4", "pkg:apk/alpine/gcompat@1.1.0-r4?arch=x86_64")
+    expected = ("1.1.0-r4", "pkg:apk/alpine/gcompat@1.1.0-r4?arch=x86_64&distro=alpine-3.20.3&upstream=compat")
     assert owned.pop("/usr/bin/app") == owned.pop(os.path.normpath(libc)) == expected
     assert set(owned.values()) == {(None, None)}
 
@@ -224,9 +227,89 @@ def test_package_urls_of_installed_packages_have_epoch_and_architecture_in_their
     )
     assert found is not None
     parsed = PackageURL.from_string(found.to_string())
-    epoch = {"epoch": "1"} if manager == "rpm" and ":" in version else {}
-    assert parsed.qualifiers == {**epoch, **({"arch": architecture} if architecture else {})}
+    expected = {
+        "epoch": "1" if manager == "rpm" and ":" in version else None,
+        "arch": architecture,
+        "distro": system,  # of which no release is known
+    }
+    assert parsed.qualifiers == {key: value for key, value in expected.items() if value}
     assert found.to_string().partition("?")[0] == purl
+
+
+@pytest.mark.parametrize(
+    ("owner", "purl"),
+    [
+        (
+            Owner(
+                manager="deb",
+                name="libc6",
+                version="2.36-9+deb12u14",
+                architecture="amd64",
+                source="glibc",
+                distribution="debian",
+                release="12",
+            ),
+            "pkg:deb/debian/libc6@2.36-9%2Bdeb12u14?arch=amd64&distro=debian-12&upstream=glibc",
+        ),
+        (
+            Owner(
+                manager="deb",
+                name="bash",
+                version="5.2.15-2+b2",
+                architecture="amd64",
+                source="bash",
+                source_version="5.2.15-2",
+                distribution="debian",
+                release="12",
+            ),
+            "pkg:deb/debian/bash@5.2.15-2%2Bb2?arch=amd64&distro=debian-12&upstream=bash%405.2.15-2",
+        ),
+        (
+            Owner(manager="deb", name="sed", version="4.9-1", source="sed", distribution="debian"),
+            "pkg:deb/debian/sed@4.9-1?distro=debian",
+        ),
+        (
+            Owner(
+                manager="apk",
+                name="libcrypto3",
+                version="3.3.2-r0",
+                architecture="x86_64",
+                source="openssl",
+                distribution="alpine",
+                release="3.20.3",
+            ),
+            "pkg:apk/alpine/libcrypto3@3.3.2-r0?arch=x86_64&distro=alpine-3.20.3&upstream=openssl",
+        ),
+        (
+            Owner(
+                manager="rpm",
+                name="openssl-libs",
+                version="1:3.2.2-3",
+                architecture="x86_64",
+                source="openssl",
+                source_version="3.2.2-3",
+                distribution="fedora",
+                release="41",
+            ),
+            "pkg:rpm/fedora/openssl-libs@3.2.2-3?arch=x86_64&distro=fedora-41&epoch=1&upstream=openssl-3.2.2-3.src.rpm",
+        ),
+        (
+            Owner(manager="rpm", name="bash", version="5.1.8-9.el9", distribution="rhel", release="9.4"),
+            "pkg:rpm/redhat/bash@5.1.8-9.el9?distro=rhel-9.4",
+        ),
+        (
+            Owner(manager="rpm", name="bash", version="5.2-1", distribution="opensuse-leap", release="15.6"),
+            "pkg:rpm/opensuse/bash@5.2-1?distro=opensuse-leap-15.6",
+        ),
+    ],
+    ids=lambda value: value.name if isinstance(value, Owner) else "",
+)
+def test_package_urls_of_installed_packages_are_those_that_scanners_look_up(owner: Owner, purl: str) -> None:
+    """As Syft writes them for the same packages: the release and the source package decide which advisories hold."""
+    found = purl_of_package(owner)
+    assert found is not None
+    assert found.to_string() == purl
+    assert PackageURL.from_string(purl) == found
 
 
 def test_whose_archives_have_the_same_code_is_told() -> None:
