@@ -16,12 +16,14 @@ _PIECE = 1 << 20
 class Digests:
     """SHA-256 of files, which of them are the same, and whose they are, by the paths that an answer has for them.
 
-    The answer is one under ASSUMPTIONS. Raises RootUnusable.
+    The answer is one under ASSUMPTIONS. problems: why it is not known whose some are, a line each, once `owners` was
+    asked. Raises RootUnusable.
     """
 
     def __init__(self, assumptions: Assumptions) -> None:
         self._system = system_for(assumptions)
         self._known: dict[str, str | None] = {}
+        self.problems: list[str] = []
 
     def of(self, path: str) -> str | None:
         """64 hexadecimal digits; None where the file cannot be read."""
@@ -44,7 +46,10 @@ class Digests:
         """The installed package of each of PATHS, which are those of `real`; None where it is nobody's."""
         from linkscope.contents.installed import Installed  # who only wants digests does not need it
 
-        return Installed(self._system.root).owners(paths)
+        installed = Installed(self._system.root)
+        found = installed.owners(paths)
+        self.problems += installed.problems
+        return found
 
 
 def sha256(reader: Reader) -> str:

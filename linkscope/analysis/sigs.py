@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from linkscope.contents import exchange, learning
-from linkscope.contents.learning import Labels, Refused
+from linkscope.contents.learning import Labels, Refused, Weight
 from linkscope.contents.owners import Owners, owners
 from linkscope.contents.packs import SHIPPED, Filed, Learnt, Store
 from linkscope.elf.reader import open_reader
@@ -131,16 +131,24 @@ def lessons(paths: Sequence[str], labels: Labels, installed: str | None = None, 
     if installed is not None:
         root = Root(installed)
         known = owners(root)
-        refused += [Refused(installed, problem, "warning") for problem in known.problems]
+        refused += _unread(known, "error")
         sources += _installed(root, known, labels)
     own: list[Owners] = []
     for path in paths:
         if not own:
             own.append(owners(Root("/")))
+            refused += _unread(own[0], "warning") if installed is None else ()
         sources += _named(path, own[0], labels, refused)
     if refused:
         yield Lesson([], refused)
     yield from _taught(sources, workers)
+
+
+def _unread(known: Owners, weight: Weight) -> Iterator[Refused]:
+    """The databases of packages that cannot be read: whose an archive is, they would have said."""
+    for problem in known.problems:
+        place, _, reason = problem.partition(": ")
+        yield Refused(place, reason, weight)
 
 
 def _taught(sources: Sequence[Source], workers: int) -> Iterator[Lesson]:

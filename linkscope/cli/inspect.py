@@ -150,6 +150,8 @@ def _sbom(results: Iterable[File | AnalysisError], assumptions: Assumptions) -> 
     files = (result for result in results if isinstance(result, File))
     known = cyclonedx.Known(digests.of, digests.real, digests.owners)
     yield cyclonedx.render(files, known, __version__, int(epoch) if epoch else None)
+    for problem in digests.problems:
+        complain(f"{problem}; the files of its packages are shown without them")
 
 
 class _Outcome:

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 
 
 class Installed:
-    """The packages of the files of one root; what was asked once is known."""
+    """The packages of the files of one root; what was asked once is known.
+
+    problems: the databases that could not be read, a line each, as far as was asked: then a file may be nobody's, or of
+    one of their packages.
+    """
 
     def __init__(self, root: Root) -> None:
+        self.problems: list[str] = []
         self._root = root
         self._known: dict[str, Owner | None] = {}
 
@@ -40,10 +45,12 @@ class Installed:
     def _look_for(self, wanted: dict[str, str]) -> None:
         """Enter the packages of the files that are WANTED, by each name that a package may have for them."""
         system, number = release(self._root)
-        for package in installed_packages(self._root, []):
+        problems: list[str] = []
+        for package in installed_packages(self._root, problems):
             for name in wanted.keys() & package.files:
                 if self._known[wanted[name]] is None:
                     self._known[wanted[name]] = _owner(package, system, number)
+        self.problems += (problem for problem in problems if problem not in self.problems)
 
 
 def _owner(package: Package, system: str | None, number: str | None) -> Owner | None:

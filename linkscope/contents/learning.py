@@ -42,6 +42,9 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True):
     distribution: str | None = None
 
 
+Weight = Literal["error", "warning", "note"]
+
+
 class Refused(msgspec.Struct, frozen=True):
     """Something of which no signatures are made, or not of all of it; `reason` is one line.
 
@@ -51,7 +54,7 @@ class Refused(msgspec.Struct, frozen=True):
 
     path: str
     reason: str
-    weight: Literal["error", "warning", "note"] = "error"
+    weight: Weight = "error"
 
 
 def of_file(

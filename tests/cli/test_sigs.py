@@ -274,3 +274,20 @@ def test_a_store_that_cannot_be_read_is_told_and_not_passed_over(linkscope: Link
     assert re.fullmatch(rb"linkscope: \S*app: [^\n]*broken: is no store of signatures[^\n]*\n", broken.stderr)
     alone = linkscope("inspect", "--store", "broken", program)
     assert (alone.returncode, b"go with --contents" in alone.stderr) == (2, True)
+
+
+def test_a_database_of_packages_that_cannot_be_read_is_an_error_and_the_archives_are_learnt(
+    sigs: Sigs, tmp_path: Path
+) -> None:
+    """Whose they are, nobody can say then; the store keeps what the archives say themselves."""
+    root = tmp_path / "root"
+    (root / "usr/lib").mkdir(parents=True)
+    shutil.copy(archive(tmp_path, "foo"), root / "usr/lib/libfoo.a")
+    (root / "var/lib/rpm").mkdir(parents=True)
+    (root / "var/lib/rpm/rpmdb.sqlite").write_bytes(b"no database".ljust(4096))
+    ran = sigs("add", "--installed", "--root", root, "--format", "json")
+    document = msgspec.json.decode(ran.stdout, type=SigsDocument)
+    assert ran.returncode == 2
+    (error,) = document.errors
+    assert (error.path, error.error[:36]) == ("/var/lib/rpm", "rpm's database cannot be read: file ")
+    assert [one.name for one in document.archives] == ["libfoo.a"]

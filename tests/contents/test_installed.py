@@ -84,7 +84,11 @@ def test_the_owner_is_read_from_apks_database(tmp_path: Path) -> None:
     assert list(found.values()) == ["musl", "zlib", None]
 
 
-def test_a_root_without_packages_has_no_owners(tmp_path: Path) -> None:
+def test_a_database_that_cannot_be_read_has_no_owners_and_is_told_once(tmp_path: Path) -> None:
     (tmp_path / "var/lib/rpm").mkdir(parents=True)
     (tmp_path / "var/lib/rpm/rpmdb.sqlite").write_text("no database")
-    assert _installed(tmp_path).of(["/lib/libc.so.6"]) == {"/lib/libc.so.6": None}
+    known = _installed(tmp_path)
+    assert known.of(["/lib/libc.so.6"]) == {"/lib/libc.so.6": None}
+    known.of(["/lib/libm.so.6"])
+    (problem,) = known.problems
+    assert problem.startswith("/var/lib/rpm: rpm's database cannot be read: ")

@@ -207,6 +207,18 @@ def test_below_another_root_its_own_packages_count_and_its_own_system(linkscope:
     assert set(owned.values()) == {(None, None)}
 
 
+def test_a_database_of_packages_that_cannot_be_read_is_told_in_one_line(linkscope: Linkscope, tmp_path: Path) -> None:
+    app = linked(tmp_path / "app", "int main(void) { return 0; }\n", ["-static"])
+    (tmp_path / "root/var/lib/rpm").mkdir(parents=True)
+    (tmp_path / "root/var/lib/rpm/rpmdb.sqlite").write_bytes(b"no database".ljust(4096))
+    shutil.copy(app, tmp_path / "root/app")
+    ran = linkscope("inspect", "--format", "cyclonedx", "--root", "root", "/app")
+    assert ran.returncode == 0
+    (line,) = ran.stderr.decode().splitlines()
+    assert line.startswith("linkscope: /var/lib/rpm: rpm's database cannot be read: ")
+    _valid(ran.stdout.decode())
+
+
 @pytest.mark.parametrize(
     ("owner", "purl"),
     [
