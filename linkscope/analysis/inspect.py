@@ -27,6 +27,7 @@ from linkscope.model.document import AnalysisError, exact_bytes, text
 from linkscope.model.inspect import Dlopen, File, InspectDocument, Script
 
 if TYPE_CHECKING:
+    from linkscope.contents.installed import Installed
     from linkscope.contents.known import Pack
     from linkscope.loader.binding import Binding
 
@@ -87,6 +88,14 @@ class Run:
         from linkscope.analysis.signatures import packs
 
         return packs(self._depth.store, self._depth.shipped)
+
+    @cached_property
+    def _installed(self) -> Installed | None:
+        """The packages of the root; None where a package is laid over it, whose files are not those that they say."""
+        from linkscope.contents.installed import Installed  # as above
+        from linkscope.loader.layers import LayeredRoot
+
+        return None if isinstance(self.system.root, LayeredRoot) else Installed(self.system.root)
 
     def beside(self, system: System, *, secure: bool = False) -> Run:
         """The same for a package that is laid over this one's system, where nobody's working directory lies.
@@ -178,8 +187,25 @@ class Run:
                 known = file_facts(reader, image)
                 if self._depth.contents:
                     known = _with_contents(known, reader, self._packs, unpack=self._depth.unpack)
+                    known = self._with_itself(known, where.inside)
                 self._facts[image.identity] = known
         return known
+
+    def _with_itself(self, facts: FileFacts, inside: str) -> FileFacts:
+        """FACTS with what the file itself is among its contents told by the package that has installed it.
+
+        Nobody is asked where there are no plain libraries: all others say it themselves.
+        """
+        from linkscope.contents.itself import marked  # as above
+
+        contents = facts.file.contents or []
+        path = self.system.realpath(inside, "/")
+        if self._installed is None or path is None or all(one.ecosystem != "generic" for one in contents):
+            return facts
+        owner = self._installed.owners([path])[path]
+        source = None if owner is None else owner.source or owner.name
+        file = msgspec.structs.replace(facts.file, contents=marked(contents, source))
+        return msgspec.structs.replace(facts, file=file)
 
     def _examined(self, where: Place, location: str, facts: FileFacts, script: Script | None) -> Examined:
         found = list(facts.file.problems)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from linkscope.contents import bundles, embedded, forks, golang, languages, packagenote, rust, symbols
+from linkscope.contents import bundles, embedded, forks, golang, itself, languages, packagenote, rust, symbols
 from linkscope.contents.together import together
 from linkscope.elf import constants as c
 from linkscope.elf.machines import machine_name
@@ -56,12 +56,12 @@ def inside(reader: Reader, image: Image, file: File, packs: Sequence[Pack] = ())
     ]
     found = _found(reader, image, packs, told)
     if found is None:
-        return Inside(forks.settled(together(told)))
+        return Inside(itself.marked(forks.settled(together(told))))
     from linkscope.contents import fingerprinted
 
     contents = forks.settled(together(told, fingerprinted.contents(found)))
     return Inside(
-        fingerprinted.with_absent_code(contents, machine_name(image.machine), packs),
+        itself.marked(fingerprinted.with_absent_code(contents, machine_name(image.machine), packs)),
         fingerprinted.code(found, contents),
     )
 

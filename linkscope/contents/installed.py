@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from linkscope.contents.databases import Package, installed_packages, names_of
@@ -11,6 +11,12 @@ from linkscope.model.ownership import Owner
 
 if TYPE_CHECKING:
     from linkscope.loader.root import Root
+
+
+# How often all that the packages say is read anew, before what may be asked for once more is kept: 170 bytes for each
+# file outside of the folders in which there are hardly any programs and libraries.
+_OFTEN = 4
+_HARDLY = ("/usr/share/", "/usr/include/", "/usr/src/", "/etc/")
 
 
 class Installed:
@@ -23,6 +29,8 @@ class Installed:
     def __init__(self, root: Root) -> None:
         self.problems: list[str] = []
         self._root = root
+        self._readings = 0
+        self._index: dict[str, Owner] = {}
         self._known: dict[str, Owner | None] = {}
 
     def of(self, paths: Iterable[str]) -> dict[str, str | None]:
@@ -33,7 +41,7 @@ class Installed:
         return {path: None if owner is None else owner.name for path, owner in self.owners(paths).items()}
 
     def owners(self, paths: Iterable[str]) -> dict[str, Owner | None]:
-        """The same with all that is known of each package. Best asked of all paths at once: each time all is read."""
+        """The same with all that is known of each package. Best asked of all paths at once: all is read for it."""
         asked = dict.fromkeys(paths)
         unknown = [path for path in asked if path not in self._known]
         self._known.update(dict.fromkeys(unknown))
@@ -44,12 +52,27 @@ class Installed:
 
     def _look_for(self, wanted: dict[str, str]) -> None:
         """Enter the packages of the files that are WANTED, by each name that a package may have for them."""
+        if self._index and not any(name.startswith(_HARDLY) for name in wanted):
+            for name in wanted.keys() & self._index.keys():
+                self._known[wanted[name]] = self._known[wanted[name]] or self._index[name]
+            return
+        self._readings += 1
+        for owner, files in self._read():
+            for name in wanted.keys() & files:
+                self._known[wanted[name]] = self._known[wanted[name]] or owner
+            if self._readings == _OFTEN:
+                for name in files:
+                    if not name.startswith(_HARDLY):
+                        self._index.setdefault(name, owner)
+
+    def _read(self) -> Iterator[tuple[Owner, list[str]]]:
+        """Every package with its files."""
         system, number = release(self._root)
         problems: list[str] = []
         for package in installed_packages(self._root, problems):
-            for name in wanted.keys() & package.files:
-                if self._known[wanted[name]] is None:
-                    self._known[wanted[name]] = _owner(package, system, number)
+            owner = _owner(package, system, number)
+            if owner is not None:
+                yield owner, package.files
         self.problems += (problem for problem in problems if problem not in self.problems)
 
 

@@ -158,6 +158,7 @@ class Content(Document, frozen=True, kw_only=True, omit_defaults=True):
     `record`: the build or a package wrote it down; `text`: nothing but texts of its source, and nobody can tell those
     from a copy of them. absent_code: only of what its text alone proves, and where machine code was looked for: the
     versions nearest to it whose code is known, while none of that is in the file. It may have been built otherwise.
+    itself: it is the file's own project, and no library inside of it: the build says so, or who installed the file.
     """
 
     name: str
@@ -166,6 +167,7 @@ class Content(Document, frozen=True, kw_only=True, omit_defaults=True):
     evidence: list[Evidence]
     proof: Proof = msgspec.field(default_factory=lambda: _WEAKEST)  # made, so that it is always written out
     absent_code: list[str] = msgspec.field(default_factory=list)
+    itself: bool = False
 
     def __post_init__(self) -> None:
         """Has `proof` say what the evidence does."""

@@ -23,7 +23,8 @@ _VERSIONS = 4  # that are named one by one
 # runtime library").
 _RUNTIME = "libgcc"
 _SHARES = 8  # libraries whose share of the code is told, the largest ones
-_NOTHING: list[Span] = [(f"{'':{INDENT}}{'inside':<{LABEL}}", "faint"), ("nothing that is known by its traces", "")]
+_NOTHING, _NOTHING_ELSE = "nothing that is known by its traces", "nothing else that is known by its traces"
+_KINDS = {"executable": "program", "shared-library": "library"}
 
 
 def contents(file: File, page: Page) -> Iterator[list[Span]]:
@@ -38,12 +39,8 @@ def contents(file: File, page: Page) -> Iterator[list[Span]]:
             yield from words(f"not looked for; `{_asking(file, page.given)}` does", "faint", page, _inside())
         return
     yield from _accounted(file.code, page)
-    if file.contents:
-        yield [(f"{'':{INDENT}}inside the file itself", "faint")]
-        yield from _rows(file.contents, page)
-        yield from _next_step(file.contents, page)
-    else:
-        yield _NOTHING
+    what = _KINDS.get(file.kind, "file")
+    yield from _found(file.contents, what, "inside the file itself", page)
 
 
 def _inside() -> list[Span]:
@@ -66,15 +63,25 @@ def _accounted(code: Code | None, page: Page) -> Iterator[list[Span]]:
     yield from words(said, "", page, [(f"{'':{INDENT}}{'code':<{LABEL}}", "faint")])
 
 
+def _found(contents: Sequence[Content], what: str, heading: str, page: Page) -> Iterator[list[Span]]:
+    """What the file itself is, a line for each, and then what is inside of it below HEADING. what: it is."""
+    for own in (content for content in contents if content.itself):
+        said = f"{_name(own)} {own.version or 'version unknown'}, {_proof(own)}"
+        yield from words(said, "", page, [(f"{'':{INDENT}}the {what} itself: ", "faint")])
+    inside = [content for content in contents if not content.itself]
+    if inside:
+        yield [(f"{'':{INDENT}}{heading}", "faint")]
+        yield from _rows(inside, page)
+        yield from _next_step(inside, page)
+    else:
+        yield from words(_NOTHING if len(contents) == len(inside) else _NOTHING_ELSE, "", page, _inside())
+
+
 def program_contents(process: Process, page: Page) -> Iterator[list[Span]]:
     """The same for the program that a process runs; of a static one how to ask."""
     executable = process.executable
-    if process.contents:
-        yield [(f"{'':{INDENT}}inside the program itself", "faint")]
-        yield from _rows(process.contents, page)
-        yield from _next_step(process.contents, page)
-    elif process.contents is not None:
-        yield _NOTHING
+    if process.contents is not None:
+        yield from _found(process.contents, "program", "inside the program itself", page)
     elif executable is not None and executable.linkage == "static":
         yield from words(f"not looked for; `linkscope pid --contents {process.pid}` does", "faint", page, _inside())
 

@@ -3,7 +3,7 @@
 Components are the files that were asked about, the libraries that their loader would map, and what is inside the
 files, each once, however many files hold it, and by however many paths a file is met: those are its occurrences.
 A file that an installed package brought along has that package's version and package URL, by which vulnerabilities are
-looked up; several files may be of one package.
+looked up; several files may be of one package. What a file itself is, is no component below it.
 Source: the CycloneDX 1.6 JSON reference; the package-url types.
 
 Two runs over the same files give the same bytes: the serial number is derived from the content (RFC 9562, UUID version
@@ -12,8 +12,7 @@ Two runs over the same files give the same bytes: the serial number is derived f
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -40,6 +39,7 @@ from packageurl import PackageURL
 from linkscope.model.inspect import ClosureEntry, Content, Evidence, File
 from linkscope.model.ownership import Owner
 from linkscope.report.escape import exact
+from linkscope.report.purls import purl_of, purl_of_package
 
 Digest = Callable[[str], str | None]
 """SHA-256 of the file at a path, in hexadecimal; None where it cannot be read."""
@@ -73,15 +73,6 @@ _METHODS: dict[str, tuple[AnalysisTechnique, str]] = {
 _OTHER = (AnalysisTechnique.BINARY_ANALYSIS, "0.5")
 _WITHOUT_CODE = "0.3"
 _TYPES = {"executable": ComponentType.APPLICATION, "shared-library": ComponentType.LIBRARY}
-# The types of package URLs that are not called as the ecosystem.
-_PURL_TYPES = {"go": "golang", "arch": "alpm", "pacman": "alpm"}
-_KNOWN_TYPES = frozenset(
-    "alpm apk cargo conan conda deb gem generic golang hackage hex maven npm nuget opam pypi rpm swift".split()
-)
-_DISTRIBUTED = frozenset(("deb", "rpm", "apk", "alpm"))  # the namespace is the distribution
-_SYSTEM = re.compile(r"\((\S+)\)$")  # how the evidence of a package note ends
-_VENDORS = {"rhel": "redhat"}  # by the ID of os-release(5)
-_EPOCH = re.compile(r"(\d+):(.+)")
 
 
 def render(files: Iterable[File], known: Known, version: str, epoch: int | None) -> str:
@@ -119,6 +110,7 @@ class _FilePart:
         self.mapped: dict[str, None] = {}
         self.hashes: list[HashType] = []
         self.owner: Owner | None = None
+        self.itself: list[Content] = []
 
     @property
     def reference(self) -> str:
@@ -129,20 +121,29 @@ class _FilePart:
         """The file as a component."""
         facts = [*(_facts(self.file) if self.file is not None else ()), *_package_facts(self.owner)]
         paths = dict.fromkeys((*self.asked, *self.mapped))
-        purl = None if self.owner is None else purl_of_package(self.owner)
+        facts += (("itself", _content_reference(content)) for content in self.itself)
+        version, purl, identity = self._identity()
         return Component(
             type=self.kind,
             name=self.name,
-            version=None if self.owner is None else self.owner.version,
+            version=version,
             purl=purl,
             bom_ref=self.reference,
             hashes=self.hashes,
             evidence=ComponentEvidence(
-                identity=[] if self.owner is None or purl is None else [_installed(self.owner, purl)],
+                identity=identity,
                 occurrences=[_occurrence(self.reference, path) for path in paths],
             ),
             properties=[Property(name=f"linkscope:{name}", value=value) for name, value in facts],
         )
+
+    def _identity(self) -> tuple[str | None, PackageURL | None, list[Identity]]:
+        """Version, package URL and why: of the package that has installed the file, else by what it says itself."""
+        if self.owner is not None:
+            purl = purl_of_package(self.owner)
+            return self.owner.version, purl, [] if purl is None else [_installed(self.owner, purl)]
+        own = min(self.itself, key=lambda content: content.ecosystem == "generic", default=None)
+        return (None, None, []) if own is None else (own.version, purl_of(own), [_concluded([own])])
 
 
 class _Inventory:
@@ -167,7 +168,10 @@ class _Inventory:
         libraries = self._libraries.setdefault(key, set())
         libraries.update(self._library(entry) for entry in file.closure if entry.path is not None)
         inside = self._inside.setdefault(key, set())
+        part.itself = [content for content in file.contents or () if content.itself]
         for content in file.contents or ():
+            if content.itself:
+                continue
             reference = _content_reference(content)
             self._contents.setdefault(reference, {})[file.path] = content
             inside.add(reference)
@@ -248,28 +252,33 @@ def _installed(owner: Owner, purl: PackageURL) -> Identity:
 def _component(reference: str, found: dict[str, Content]) -> Component:
     """What is inside files. found: as it was found in each, by its path."""
     content = next(iter(found.values()))
-    purl = purl_of(content)
-    methods: dict[tuple[str, str], Method] = {}
-    for one in found.values():
-        for evidence in one.evidence:
-            key, method = (evidence.kind, _proof(evidence)), _method(evidence, one)
-            methods[key] = max(methods.get(key, method), method, key=lambda method: method.confidence or 0)
-    identity = Identity(
-        field=IdentityField.NAME if purl is None else IdentityField.PURL,
-        confidence=max((method.confidence for method in methods.values()), default=None),
-        concluded_value=content.name if purl is None else purl.to_string(),
-        methods=methods.values(),
-    )
     return Component(
         type=ComponentType.LIBRARY,
         name=content.name,
         version=content.version,
-        purl=purl,
+        purl=purl_of(content),
         bom_ref=reference,
         evidence=ComponentEvidence(
-            identity=[identity], occurrences=[_occurrence(reference, path) for path in sorted(found)]
+            identity=[_concluded(found.values())], occurrences=[_occurrence(reference, path) for path in sorted(found)]
         ),
         properties=[Property(name=f"linkscope:{name}", value=value) for name, value in _remarks(found)],
+    )
+
+
+def _concluded(found: Collection[Content]) -> Identity:
+    """What is the same in several files, or in one, by all that proves it there."""
+    content = next(iter(found))
+    purl = purl_of(content)
+    methods: dict[tuple[str, str], Method] = {}
+    for one in found:
+        for evidence in one.evidence:
+            key, method = (evidence.kind, _proof(evidence)), _method(evidence, one)
+            methods[key] = max(methods.get(key, method), method, key=lambda method: method.confidence or 0)
+    return Identity(
+        field=IdentityField.NAME if purl is None else IdentityField.PURL,
+        confidence=max((method.confidence for method in methods.values()), default=None),
+        concluded_value=content.name if purl is None else purl.to_string(),
+        methods=methods.values(),
     )
 
 
@@ -302,83 +311,6 @@ def _proof(evidence: Evidence) -> str:
     if evidence.bytes_matched is not None:
         words.append(f"{evidence.bytes_matched} bytes")
     return " ".join(words)
-
-
-def purl_of(content: Content) -> PackageURL | None:
-    """The package URL of what is inside a file; None where its ecosystem has no type of them."""
-    kind = _PURL_TYPES.get(content.ecosystem, content.ecosystem)
-    if kind not in _KNOWN_TYPES:
-        return None
-    namespace, name, version = None, content.name, content.version
-    qualifiers: dict[str, str | None] = {}
-    if kind == "golang":
-        namespace, _, name = name.lower().rpartition("/")  # purl-spec, golang: both are lower case
-    elif kind in _DISTRIBUTED:
-        namespace = _system_of(content)
-        version, qualifiers = _with_epoch(kind, version)
-    return _purl(kind, namespace or None, name, version, qualifiers)
-
-
-def purl_of_package(owner: Owner) -> PackageURL | None:
-    """The package URL of an installed package; None: damaged.
-
-    `pkg:deb/debian/libc6@2.36-9?arch=amd64&distro=debian-12&upstream=glibc`: distro is the release (purl-spec, deb),
-    upstream the source package. Syft writes it, and Grype looks both up there: most advisories are about the source.
-    """
-    version, qualifiers = _with_epoch(owner.manager, owner.version)
-    whose = {"arch": owner.architecture, "distro": _distro(owner), "upstream": _upstream(owner)}
-    return _purl(owner.manager, _vendor(owner), owner.name, version, {**qualifiers, **whose})
-
-
-def _distro(owner: Owner) -> str | None:
-    return "-".join(word for word in (owner.distribution, owner.release) if word) if owner.distribution else None
-
-
-def _upstream(owner: Owner) -> str | None:
-    """The source package, where its name or its version is not the package's; of rpm always, by its file's name.
-
-    Source: Syft's catalogers of Debian, Alpine and Red Hat (packageURL).
-    """
-    if owner.source is None or (owner.manager == "rpm" and owner.source_version is None):
-        return None
-    if owner.manager == "rpm":
-        return f"{owner.source}-{owner.source_version}.src.rpm"
-    if owner.source_version not in (None, owner.version):
-        return f"{owner.source}@{owner.source_version}"
-    return owner.source if owner.source != owner.name else None
-
-
-def _vendor(owner: Owner) -> str | None:
-    """The namespace: the distribution, but of some of rpm's whoever makes it (purl-spec, rpm; Syft, redhat)."""
-    system = owner.distribution
-    if owner.manager == "rpm" and system is not None:
-        return "opensuse" if system.startswith("opensuse") else _VENDORS.get(system, system)
-    return system
-
-
-def _with_epoch(kind: str, version: str | None) -> tuple[str | None, dict[str, str | None]]:
-    """The VERSION that a package URL has, and its qualifiers: of rpm the epoch is one (purl-spec, rpm)."""
-    epoch = _EPOCH.fullmatch(version or "") if kind == "rpm" else None
-    return (version, {}) if epoch is None else (epoch[2], {"epoch": epoch[1]})
-
-
-def _purl(
-    kind: str, namespace: str | None, name: str, version: str | None, qualifiers: Mapping[str, str | None]
-) -> PackageURL | None:
-    """None where a name or value is none, as out of a damaged file."""
-    try:
-        return PackageURL(kind, namespace, name, version, {key: one for key, one in qualifiers.items() if one})
-    except ValueError:
-        return None
-
-
-def _system_of(content: Content) -> str | None:
-    """The distribution that a package note names."""
-    for evidence in content.evidence:
-        found = _SYSTEM.search(evidence.text or "") if evidence.kind == "note" else None
-        if found is not None:
-            return found[1].lower()
-    return None
 
 
 def _content_reference(content: Content) -> str:

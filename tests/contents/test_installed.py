@@ -44,6 +44,18 @@ def test_what_was_asked_once_is_known(tmp_path: Path) -> None:
     assert known.of(["/usr/lib/libz.so.1.2", "/lib/other"]) == {"/usr/lib/libz.so.1.2": "libz1", "/lib/other": None}
 
 
+def test_whoever_asks_often_is_told_the_same(tmp_path: Path) -> None:
+    """Then the packages are kept, and not read again; what lies where there are hardly any programs is."""
+    files = [f"/usr/lib/lib{number}.so" for number in range(9)]
+    dpkg(tmp_path, first=[*files[:4], "/usr/share/a/b.so"], second=files[3:])
+    known = _installed(tmp_path)
+    assert [known.of([path])[path] for path in files] == ["first"] * 4 + ["second"] * 5
+    assert known.of(["/usr/share/a/b.so", "/lib/lib8.so"]) == {"/usr/share/a/b.so": "first", "/lib/lib8.so": "second"}
+    for listed in (tmp_path / "var/lib/dpkg/info").iterdir():
+        listed.unlink()
+    assert known.of(["/nobody"]) == {"/nobody": None}
+
+
 @pytest.mark.parametrize("path", ["/lib/libz.so.1", "/lib/libz.so.1.2.3", "/x/lib/libz.so.1.2", "/lib"])
 def test_only_whole_paths_count(path: str, tmp_path: Path) -> None:
     """Of a folder many packages are the owner; nobody asks for one, and the first is as good as any."""

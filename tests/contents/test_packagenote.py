@@ -26,7 +26,7 @@ def test_the_package_is_named(tmp_path: Path, require_tool: RequireTool) -> None
     assert "FDO" in tool(require_tool("readelf"), "-nW", path)
     evidence = [Evidence(kind="note", text="rpm hello 2.12-1.fc39 (fedora)")]
     assert found_in(path) == {
-        "rpm:hello": Content(name="hello", ecosystem="rpm", version="2.12-1.fc39", evidence=evidence)
+        "rpm:hello": Content(name="hello", ecosystem="rpm", version="2.12-1.fc39", evidence=evidence, itself=True)
     }
 
 

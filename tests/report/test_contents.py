@@ -38,6 +38,20 @@ def test_each_has_its_name_its_version_and_its_first_proof() -> None:
     ]
 
 
+def test_what_the_file_is_itself_stands_in_a_line_of_its_own_and_not_among_what_is_inside() -> None:
+    own = msgspec.structs.replace(ZLIB, itself=True)
+    line = f"zlib 1.2.13, by its text only: {ZLIB.evidence[0].text} (and 1 more)"
+    assert _text([own]).splitlines() == [
+        f"  the program itself: {line}",
+        "  inside       nothing else that is known by its traces",
+    ]
+    assert _text([MODULE, own]).splitlines() == [
+        f"  the program itself: {line}",
+        "  inside the file itself",
+        "    go golang.org/x/crypto  version unknown  dep x",
+    ]
+
+
 def test_what_a_text_alone_proves_is_said_with_the_code_that_is_not_there() -> None:
     for absent, said in (
         ([], "(and 1 more)"),

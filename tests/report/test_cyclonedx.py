@@ -29,7 +29,8 @@ try:
     from cyclonedx.validation.json import JsonStrictValidator
     from packageurl import PackageURL
 
-    from linkscope.report.cyclonedx import Known, purl_of, purl_of_package, render
+    from linkscope.report.cyclonedx import Known, render
+    from linkscope.report.purls import purl_of, purl_of_package
 except ModuleNotFoundError:
     pytestmark = pytest.mark.skip("cyclonedx-python-lib is not installed (linkscope[sbom])")
 
@@ -131,8 +132,35 @@ def test_a_file_that_is_met_by_several_paths_is_one_component(linkscope: Linksco
         edges = {edge["ref"]: edge.get("dependsOn", []) for edge in document["dependencies"]}
         assert part["bom-ref"] in edges["file:app"]
         assert set(edges) == {part["bom-ref"] for part in document["components"]}
-        (zlib,) = (part for part in document["components"] if part.get("purl", "").startswith("pkg:generic/zlib"))
-        assert [one["location"] for one in zlib["evidence"]["occurrences"]] == sorted((link, real))
+        assert not any(part.get("purl", "").startswith("pkg:generic/zlib") for part in document["components"])
+        assert any(one["value"].startswith("pkg:generic/zlib@") for one in part["properties"]), "it is zlib itself"
+
+
+NOTED = _content("hello", "2.10-3", "deb", Evidence(kind="note", text="deb hello 2.10-3 (debian)"))
+
+
+def test_what_a_file_is_itself_is_no_component_below_it_and_tells_what_no_package_does() -> None:
+    own = msgspec.structs.replace(NOTED, itself=True)
+    plain = msgspec.structs.replace(_content("hello", "2.10", "generic", BANNER), itself=True)
+    document = _valid(_rendered(program([], path="app", contents=[own, plain, ZLIB])))
+    parts = {part["bom-ref"]: part for part in document["components"]}
+    app, zlib = parts.pop("file:app"), parts.pop("pkg:generic/zlib@1.2.13")
+    assert parts == {}
+    assert (app["version"], app["purl"], zlib["version"]) == ("2.10-3", "pkg:deb/debian/hello@2.10-3", "1.2.13")
+    assert [one["value"] for one in app["properties"] if one["name"] == "linkscope:itself"] == [
+        "pkg:deb/debian/hello@2.10-3",
+        "pkg:generic/hello@2.10",
+    ]
+    (edge,) = (one["dependsOn"] for one in document["dependencies"] if one["ref"] == "file:app")
+    assert edge == ["pkg:generic/zlib@1.2.13"]
+
+
+def test_an_installed_file_has_the_version_of_its_package_and_not_what_it_is_itself() -> None:
+    owner = Owner(manager="deb", name="hello", version="2.10-4", distribution="debian")
+    known = Known(lambda _: None, lambda path: path, lambda paths: dict.fromkeys(paths, owner))
+    own = msgspec.structs.replace(NOTED, itself=True)
+    (app,) = _valid(render([program([], path="app", contents=[own])], known, "1.0", None))["components"]
+    assert (app["version"], app["purl"]) == ("2.10-4", "pkg:deb/debian/hello@2.10-4?distro=debian")
 
 
 def _dpkg_owner(path: str) -> str:
