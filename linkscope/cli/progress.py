@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from types import FrameType
 from typing import TypeVar
 
+from linkscope.cli.interrupts import tidied_up
 from linkscope.cli.output import Output
 from linkscope.report.escape import escape
 
@@ -16,6 +20,9 @@ Result = TypeVar("Result")
 _Sign = Callable[[int], AbstractContextManager[Callable[[], None]]]
 # Whoever waits for less than this (seconds) needs none.
 _PATIENCE = 0.7
+_BEAT = 0.1  # seconds from one picture to the next
+_PICTURES = {True: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", False: "-\\|/"}  # by whether the terminal's encoding has the first
+_ERASED = "\r\x1b[2K"  # EL, as rich writes it (xterm's ctlseqs, "CSI Ps K")
 
 
 def shown(results: Iterable[Result], total: int, output: Output) -> Iterable[Result]:
@@ -28,8 +35,11 @@ def waited_for(results: Iterable[Result], what: str) -> Iterable[Result]:
     """RESULTS, which are only shown together, as they are; how many have come is shown once it takes long.
 
     what: they are, in the plural. How many there will be is not known: processes come and go, and folders are deep.
+    For the main thread alone: a timer (SIGALRM) shows it, also while the first one is waited for. With a thread to do
+    so the program could not safely divide its work by fork(2).
     """
-    return _counted(results, lambda count: _number(count, what)) if _somebody_looks() else results
+    moving = _somebody_looks() and os.environ.get("TERM", "dumb") != "dumb"
+    return _told_in_time(results, what) if moving else results
 
 
 def _somebody_looks() -> bool:
@@ -82,17 +92,47 @@ def doing() -> Iterator[Callable[[str], None]]:
         yield lambda work: status.update(literal(escape(work)))
 
 
-@contextmanager
-def _number(count: int, what: str) -> Iterator[Callable[[], None]]:
-    from rich.console import Console
+def _told_in_time(results: Iterable[Result], what: str) -> Iterator[Result]:
+    with _Number(what) as number:
+        for result in results:
+            yield result
+            number.count += 1
 
-    from linkscope.cli.cursor import given_back
 
-    with given_back(sys.stderr), Console(stderr=True).status(f"{count} {what}") as status:
+class _Number:
+    """How many of WHAT there are so far, on the last line of the terminal, from when on whoever waits has no patience.
 
-        def one_more() -> None:
-            nonlocal count
-            count += 1
-            status.update(f"{count} {what}")
+    count: may be set at any time.
+    """
 
-        yield one_more
+    def __init__(self, what: str) -> None:
+        self.count = 0
+        self._what = what
+        self._drawn = 0
+        self._pictures = _PICTURES["utf" in (sys.stderr.encoding or "").lower()]
+        self._context = ExitStack()
+
+    def __enter__(self) -> _Number:
+        self._context.enter_context(tidied_up())  # else the line would stay where a signal ends the program
+        self._context.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, self._draw))
+        self._context.callback(self._erase)
+        self._context.callback(signal.setitimer, signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE, _BEAT)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.close()
+
+    def _draw(self, _number: int, _frame: FrameType | None) -> None:
+        """The next picture. It comes in the midst of anything, were it that Python's own stream is written to."""
+        picture = self._pictures[self._drawn % len(self._pictures)]
+        self._drawn += 1
+        self._send(f"{_ERASED}{picture} {self.count:,} {self._what}")
+
+    def _erase(self) -> None:
+        if self._drawn:
+            self._send(_ERASED)
+
+    def _send(self, text: str) -> None:
+        with suppress(OSError):  # a terminal that is gone needs no sign
+            os.write(sys.stderr.fileno(), text.encode())

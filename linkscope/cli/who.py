@@ -122,7 +122,8 @@ def command(
     asked = Asked(name=name, older_than=older_than, search=search, processes=processes or not named, files=named)
     results: list[Held | AnalysisError] = []
     told: set[str] = set()
-    for result in _results(asked, chosen, assumptions, output):
+    streams = output.terminal and form in ("jsonl", "paths")  # what comes line by line there is a sign of its own
+    for result in _results(asked, chosen, assumptions, None if streams else output):
         results.append(result)
         if form == "jsonl" and isinstance(result, Held):
             _tell(result.matches, output)
@@ -141,20 +142,36 @@ def command(
 
 
 def _results(
-    asked: Asked, paths: list[str], assumptions: Assumptions, output: Output
+    asked: Asked, paths: list[str], assumptions: Assumptions, output: Output | None
 ) -> Iterator[Held | AnalysisError]:
-    """One answer for each file and process, made when asked for."""
+    """One answer for each file and process, made when asked for. OUTPUT: what shows it only in the end."""
     from linkscope.analysis.who import who_of, who_runs
 
     if asked.files:
         workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
         found = who_of(asked.name, paths, assumptions, asked.older_than, workers, search=asked.search)
-        # Nobody knows how many files there will be in a folder.
-        folders = any(map(os.path.isdir, paths))
-        yield from waited_for(found, "files") if folders else shown(found, len(paths), output)
+        yield from found if output is None else _awaited(found, paths, output)
     if asked.processes:
         running = who_runs(asked.name, asked.older_than, asked.search)
-        yield from waited_for(running, "processes")
+        yield from running if output is None else waited_for(running, "processes")
+
+
+def _awaited(found: Iterator[Held | AnalysisError], paths: list[str], output: Output) -> Iterable[Held | AnalysisError]:
+    """FOUND with a sign of how far it is. Nobody knows how many files there will be in a folder or a package."""
+    if len(paths) > 1 and all(map(_is_elf, paths)):
+        return shown(found, len(paths), output)
+    return waited_for(found, "files")
+
+
+def _is_elf(path: str) -> bool:
+    """Whether PATH is one file by itself, as seen from here; of another one only the sign of life looks different."""
+    try:
+        if not os.path.isfile(path):  # nobody may ever write to a pipe
+            return False
+        with open(path, "rb") as file:
+            return file.read(4) == b"\x7fELF"
+    except (OSError, ValueError):
+        return False
 
 
 def _tell(matches: list[Match], output: Output) -> None:
