@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterable
+import signal
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +20,7 @@ from linkscope.cli.completion import files
 from linkscope.cli.help import Command, examples
 from linkscope.cli.names import not_empty
 from linkscope.cli.options import assumptions, formats
-from linkscope.cli.output import tell
+from linkscope.cli.output import complain, tell
 from linkscope.cli.overwriting import refuse_losses
 from linkscope.cli.progress import doing
 from linkscope.errors import FileUnreadable
@@ -252,12 +254,33 @@ def command(
             estimated=lambda estimate: tell(f"{estimate}\n"),
         )
         tell(f"linkscope runs {', '.join(quoted(path) for path in paths)}, many times\n")
-    with doing() as told:
+    with _measuring() if run else doing() as told:
         document = compare(paths, assumptions, running, store=store, shipped=not own, told=told)
     _answer(document, form)
     if plot is not None:
         _draw(document, plot)
     return exit_codes.FAILED if document.errors else exit_codes.FINE
+
+
+@contextmanager
+def _measuring() -> Iterator[Callable[[str], None]]:
+    """As `doing`; and who ends it by a signal is told how far it had come, and that nothing of it is left."""
+    work = ""
+
+    def kept(said: str) -> None:
+        nonlocal work
+        work = said
+        told(said)
+
+    try:
+        with doing() as told:
+            yield kept
+    except interrupts.Ended as ended:
+        how = "interrupted" if ended.number == signal.SIGINT else f"ended by {signal.Signals(ended.number).name}"
+        how_far = f" ({work}); nothing was left running" if work else " before anything was run"
+        with suppress(BrokenPipeError):  # the exit code is that of the signal
+            complain(how + how_far)
+        raise
 
 
 def _given(arguments: tuple[str, ...]) -> set[str]:

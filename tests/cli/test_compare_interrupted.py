@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -30,9 +31,16 @@ sleep 1000
 # How many runs there are before each phase, of two programs.
 PHASES = {
     "the first run": 0,
-    "rounds": 2 + 5,
+    "rounds": 2 * (1 + _WARM_UPS) + 5,
     "counting": 2 * (1 + _WARM_UPS + _ROUNDS) + 2,
     "copies": 2 * (1 + _WARM_UPS + _ROUNDS) + _COUNTED + 3,
+}
+# What is said of how far it had come, as a regular expression.
+_SAID = {
+    "the first run": r"/bin/sh: a first run",
+    "rounds": r"round 3 of 11",
+    "counting": r"/bin/sh: page faults, instructions and the most memory",
+    "copies": r"/bin/sh: page faults, instructions and the most memory",
 }
 _SERVES = (
     "import os, signal, socket, sys, time\n"
@@ -78,8 +86,8 @@ def _started(command: list[str], folder: Path, limit: int = 0) -> "subprocess.Po
     return process
 
 
-def _ended(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    """It is ended by a signal, which comes twice, as timeout(1) sends it."""
+def _ended(process: "subprocess.Popen[bytes]", number: signal.Signals, how_far: str) -> None:
+    """It is ended by a signal, which comes twice, as timeout(1) sends it; what it says then is one line."""
     try:
         process.send_signal(number)
         process.send_signal(number)
@@ -87,13 +95,16 @@ def _ended(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
     finally:
         process.kill()
     assert process.returncode == 128 + number
+    how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+    *_, last = said.decode().splitlines()
+    assert re.fullmatch(rf"linkscope: {how} \({how_far}\); nothing was left running", last), said
     assert b"Traceback" not in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_signal_leaves_no_process_and_no_file(phase: str, number: signal.Signals, tmp_path: Path) -> None:
-    _ended(_started(_running(), tmp_path, PHASES[phase]), number)
+    _ended(_started(_running(), tmp_path, PHASES[phase]), number, _SAID[phase])
     assert marked.left() == []
     assert list((tmp_path / "tmp").iterdir()) == []
 
@@ -103,7 +114,7 @@ def test_a_signal_leaves_no_server_and_no_port(number: signal.Signals, tmp_path:
     """Although it ignores SIGTERM, and has children in sessions of their own."""
     words = ["compare", "--run", "--serve", "auto", "--timeout", "60", sys.executable, sys.executable]
     process = _started([*COMMAND, *words, "--", "-S", "-c", _SERVES, "{port}"], tmp_path)
-    _ended(process, number)
+    _ended(process, number, "a round to warm up: each is started")
     assert marked.left() == []
     assert list((tmp_path / "tmp").iterdir()) == []
     ports = (tmp_path / "asleep").read_text().split()
@@ -190,6 +201,7 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(phase: str, tmp_path: Path) -> Non
         os.close(ours)
         os.close(theirs)
     assert process.returncode == 128 + signal.SIGINT
+    assert f"linkscope: interrupted ({_SAID[phase]}); nothing was left running\r\n".encode() in shown
     assert b"Traceback" not in shown
     assert after == before
     assert shown.rfind(b"\x1b[?25h") >= shown.rfind(b"\x1b[?25l")

@@ -96,6 +96,43 @@ def test_whatever_ends_who_waits_ends_the_work_and_what_it_has_started(tmp_path:
     until(lambda: not runs(there) and not runs(started), "both have ended")
 
 
+def test_who_misses_that_it_is_to_end_hears_it_again(tmp_path: Path) -> None:
+    """As who is about to enter a system call when it is told; and it is not disturbed while it tidies up."""
+
+    def work(say: Callable[[str], None]) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        say("begun")
+        signal.sigwait([signal.SIGTERM])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        try:
+            time.sleep(1000)
+        finally:
+            time.sleep(0.5)
+            (tmp_path / "tidy").touch()
+
+    def stop(_text: str) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apart(work, stop)
+    assert (tmp_path / "tidy").exists()
+
+
+def test_an_interrupt_after_which_something_may_be_left_is_an_error() -> None:
+    def work(say: Callable[[str], None]) -> None:
+        try:
+            say("begun")
+            time.sleep(1000)
+        except KeyboardInterrupt:
+            raise CannotRun("somebody", "cannot be ended") from None
+
+    def stop(_text: str) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with pytest.raises(CannotRun, match="may still be there"):
+        apart(work, stop)
+
+
 def test_an_exception_here_waits_until_the_work_has_tidied_up(tmp_path: Path) -> None:
     def work(say: Callable[[str], None]) -> None:
         try:

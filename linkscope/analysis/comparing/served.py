@@ -41,6 +41,7 @@ def serve_all(programs: Sequence[Program], commands: Sequence[Command], running:
     told: is called with what is being done.
     """
     port, bounds = running.serve or None, Bounds(timeout=running.timeout)
+    told("a round to warm up: each is started")
     started = start_rounds(
         commands, port, bounds, running.rounds, progress=lambda done: told(f"round {done + 1}: each is started")
     )
