@@ -66,6 +66,7 @@ def who_of(
     """One answer for each file of PATHS (see `release.parts_of`), in their order, made when asked for.
 
     After the files of a folder come the ELF files elsewhere to which symlinks below it lead, each under the first name.
+    So does a file come that several folders hold, one in another or one of them a symlink, as /bin and /usr/bin are.
 
     workers: processes among which many files are divided, for a caller without other threads. Raises BadAssumption
     and RootUnusable.
@@ -80,7 +81,8 @@ def _each(
     named = _Named(paths, system_for(assumptions))
     with ExitStack() as opened:
         for part in parts_of(named.with_links(), assumptions, Depth(), opened):
-            yield from divided(question, [one for one in part.files if not named.has_links(one)], workers)
+            files = [one for one in part.files if not named.has_links(one) and not named.was_met(one)]
+            yield from divided(question, files, workers)
 
 
 def who_runs(name: str, older_than: str | None = None, search: Search = _USUAL) -> Iterator[Held | AnalysisError]:
@@ -153,7 +155,7 @@ class Bound:
 
 
 class _Named:
-    """What the caller named, and the symlinks below its folders that lead to ELF files elsewhere.
+    """What the caller named, each folder once, and the symlinks below its folders that lead to ELF files elsewhere.
 
     The walk leaves these out, so that a release counts no file of the machine as its own. But who asks what in /usr/bin
     holds a library means /usr/bin/java, too, which is such a link.
@@ -164,16 +166,21 @@ class _Named:
         self._system = system
         self._with_links: set[str] = set()
         self._seen: set[tuple[int, int]] = set()
+        self._met: set[str] = set()
         reals = {self._real(path) for path in self._paths}
         self._reals = {real for real in reals if real is not None}
         self._folders = tuple(f"{real.rstrip('/')}/" for real in self._reals if system.is_directory(real))
 
     def with_links(self) -> Iterator[str]:
-        """Each path, and behind a folder the symlinks."""
+        """Each path, and behind a folder the symlinks. The same folder under another name is left out."""
+        entered: set[str] = set()
         for path in self._paths:
-            yield path
             real = self._real(path)
-            if real is not None and f"{real.rstrip('/')}/" in self._folders:
+            is_folder = real is not None and f"{real.rstrip('/')}/" in self._folders
+            if real is None or not is_folder or real not in entered:
+                yield path
+            if real is not None and is_folder and real not in entered:
+                entered.add(real)
                 where = place(path, self._system)
                 for link in self._links(where):
                     self._with_links.add(text(where.shown))
@@ -189,6 +196,19 @@ class _Named:
     def has_links(self, one: Member | AnalysisError) -> bool:
         """Whether ONE is the error of a folder itself, that nothing is in it, though there are such symlinks."""
         return isinstance(one, AnalysisError) and one.path in self._with_links
+
+    def was_met(self, one: Member | AnalysisError) -> bool:
+        """Whether ONE is a file below a folder that another path led to before; to be asked of each once, in turn."""
+        if isinstance(one, AnalysisError) or one.bundle is not None or len(self._paths) == 1:
+            return False
+        try:
+            real = self._system.realpath(one.where.inside, "/")
+        except ValueError:  # no file has such a name
+            return False
+        if real is not None and one.top is not None and real in self._met:
+            return True
+        self._met.update([real] if real is not None else ())
+        return False
 
     def _links(self, folder: Place) -> Iterator[str]:
         from linkscope.inventory.walk import names_below  # one file does not need it

@@ -345,6 +345,23 @@ def test_symlinks_to_files_elsewhere_are_followed_each_file_once(zlib_users: Pat
     assert {os.path.dirname(match.path) for match in both.matches} == {str(zlib_users)}
 
 
+def test_a_file_that_several_folders_hold_is_looked_at_once(zlib_users: Path, tmp_path: Path) -> None:
+    """As in /bin and /usr/bin, which are one folder in most systems, and in / with a folder below it."""
+    root = tmp_path / "root"
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "bin").symlink_to("usr/bin")
+    shutil.copy(zlib_users / "static", root / "usr/bin/static")
+    expected = [f"{root}/usr/bin/static"]
+    for folders in (["usr/bin", "bin"], ["usr/bin", "usr"], ["usr", "bin"], ["usr/bin", "usr/bin/"], [".", "usr"]):
+        document = who("zlib", [str(root / folder) for folder in folders])
+        assert ([match.path for match in document.matches], document.summary.files) == (expected, 1), folders
+        assert document.errors == []
+    seen = who("zlib", ["/bin", "/usr"], Assumptions(root=str(root)))
+    assert [match.path for match in seen.matches] == ["/bin/static"]
+    named = who("zlib", [str(root / "usr/bin/static"), str(root)])
+    assert [match.path for match in named.matches] == expected
+
+
 def test_a_folder_whose_symlinks_lead_to_no_elf_file_is_still_an_error(tmp_path: Path) -> None:
     (tmp_path / "readme").symlink_to(__file__)
     (error,) = who("zlib", [str(tmp_path)]).errors
