@@ -8,7 +8,7 @@ import os
 import random
 import stat
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import Literal
 
@@ -17,9 +17,11 @@ import msgspec
 from linkscope.errors import NotHeld, NotStarted, ProcessUnreadable, RunFailed
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.heavier import noise
-from linkscope.measure.held import held_at_exit
-from linkscope.measure.leftovers import none_left
+from linkscope.measure.held import HeldCopy, Late, held_at_exit
+from linkscope.measure.launch import Ending
+from linkscope.measure.leftovers import Leftovers, none_left
 from linkscope.measure.memory import Memory, available, memory_of, memory_of_all, past_of, peak_of_all
+from linkscope.measure.trial import failure_later
 from linkscope.model.compare import Copies
 from linkscope.model.quantities import size
 
@@ -68,13 +70,12 @@ class CopiesMeasured(msgspec.Struct, frozen=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """One of those that are measured in turn. accepted: exit codes of which nothing is said.
+    """One of those that are measured in turn.
 
     peak: bytes that one copy may have resident at most; None where that is not known yet.
     """
 
     take: Take
-    accepted: Collection[int] = (0,)
     peak: int | None = None
 
 
@@ -109,7 +110,7 @@ def copies_in_turn(
 
     def subject(number: int, command: Command) -> Subject:
         peak = peaks[number] if number < len(peaks) else None
-        return Subject(lambda count: _taken(command, count, bounds), command.accepted, peak)
+        return Subject(lambda count: _taken(command, count, bounds), peak)
 
     subjects = [subject(number, command) for number, command in enumerate(commands)]
     found = measured(subjects, counts, "exit", bounds.timeout, repeat, progress)
@@ -220,7 +221,7 @@ class _Taker:
             noise=max(apart.values(), default=0),
             notes=[
                 *self._notes,
-                *_remarks(taken, self._subject.accepted),
+                *_remarks(taken),
                 *_charged_for_others(figures, taken),
                 *_without_children(taken),
             ],
@@ -271,22 +272,43 @@ def times(seconds: float, repeat: int, least: int) -> int:
 
 
 def _taken(command: Command, count: int, bounds: Bounds) -> Taken:
-    """COUNT copies held at once. They have as much longer to get there as they have to share processors."""
+    """COUNT copies held at once. They have as much longer to get there as they have to share processors.
+
+    Raises what `failure_later` has of the first one that fails, and NotHeld.
+    """
     seconds = bounds.timeout * max(1.0, count / len(os.sched_getaffinity(0)))
-    with none_left() as leftovers, held_at_exit([command] * count, seconds) as held:
-        pids = [copy.pid for copy in held]
-        others = {pid for _, pid in leftovers.alive()} - set(pids)
-        own = [past_of(pid) for pid in pids]
-        memory = memory_of_all(others)
-        for pid in pids:  # a copy that was killed out of its end is not to be missing in a sum
-            memory = memory.plus(memory_of(pid))
-        return Taken(
-            memory=memory,
-            statuses=tuple(copy.status for copy in held),
-            others=len(others),
-            peak=sum(past.peak for past in own) + peak_of_all(others),
-            had_children=any(past.had_children for past in own),
-        )
+    with none_left() as leftovers:
+        try:
+            with held_at_exit([command] * count, seconds) as held:
+                taken = _read(held, leftovers)
+            endings = dict.fromkeys(copy.ending for copy in held)
+        except Late:
+            if count > 1:
+                raise
+            endings = {Ending(): None}
+        for ending in endings:
+            failure = failure_later(command, ending, seconds, leftovers)
+            if failure is not None:
+                failure.reason = f"one of them {failure.reason}" if count > 1 else failure.reason
+                raise failure
+    return taken
+
+
+def _read(held: Sequence[HeldCopy], leftovers: Leftovers) -> Taken:
+    """The memory of copies that are held, and of whoever they have started."""
+    pids = [copy.pid for copy in held]
+    others = {pid for _, pid in leftovers.alive()} - set(pids)
+    own = [past_of(pid) for pid in pids]
+    memory = memory_of_all(others)
+    for pid in pids:  # a copy that was killed out of its end is not to be missing in a sum
+        memory = memory.plus(memory_of(pid))
+    return Taken(
+        memory=memory,
+        statuses=tuple(copy.status for copy in held),
+        others=len(others),
+        peak=sum(past.peak for past in own) + peak_of_all(others),
+        had_children=any(past.had_children for past in own),
+    )
 
 
 def _medians(count: int, takes: Sequence[Taken], moment: Moment, apart: int) -> Copies:
@@ -317,15 +339,14 @@ def _noises(taken: dict[int, list[Taken]]) -> dict[int, int]:
     }
 
 
-def _remarks(taken: dict[int, list[Taken]], accepted: Collection[int]) -> Iterator[str]:
+def _remarks(taken: dict[int, list[Taken]]) -> Iterator[str]:
     """What went otherwise than with one copy."""
     expected = next((one.statuses[0] for takes in taken.values() for one in takes if one.statuses), None)
-    if expected is not None and os.waitstatus_to_exitcode(expected) not in accepted:
-        yield f"while they are held, copies end {_how(expected)}"
     for count, takes in taken.items():
         strange = next((status for one in takes for status in one.statuses if status != expected), None)
         if strange is not None:
-            yield f"of {_called(count)} at once not all end alike: one {_how(strange)}"
+            code = os.waitstatus_to_exitcode(strange)
+            yield f"of {_called(count)} at once not all end alike: one with exit code {code}"
         others = max(one.others for one in takes)
         if others and expected is not None:
             what = "a process" if others == 1 else f"{others} processes"
@@ -348,11 +369,6 @@ def _without_children(taken: dict[int, list[Taken]]) -> Iterator[str]:
     """A note where processes have ended before memory was read, as those that a shell starts."""
     if any(one.had_children for takes in taken.values() for one in takes):
         yield "it waits for the end of processes that it starts: what these take is in no figure of memory"
-
-
-def _how(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    return f"with exit code {code}" if code >= 0 else f"by signal {-code}"
 
 
 def _called(count: int) -> str:

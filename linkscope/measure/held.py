@@ -27,12 +27,16 @@ from linkscope.errors import NotHeld, NotStarted
 from linkscope.measure import tracing
 from linkscope.measure.command import Command
 from linkscope.measure.feeding import aside, fed
-from linkscope.measure.launch import Prepared, nowhere
+from linkscope.measure.launch import Ending, Prepared, ending_of, nowhere
 from linkscope.measure.traced import Traced
 
 _SHORTEST, _LONGEST = 0.00005, 0.004  # seconds between two looks
 _TOLD = struct.Struct("=ii")  # which copy, and the error of its execve(2)
 _GRACE = 2.0  # seconds that the kernel may take to end what was let go
+
+
+class Late(NotHeld):
+    """No copy came to its end in time, and none has stopped."""
 
 
 class HeldCopy(msgspec.Struct):
@@ -45,14 +49,19 @@ class HeldCopy(msgspec.Struct):
     status: int
     most: int = 0
 
+    @property
+    def ending(self) -> Ending:
+        """How it ends."""
+        return ending_of(self.status)
+
 
 @contextlib.contextmanager
 def held_at_exit(commands: Sequence[Command], seconds: float) -> Iterator[list[HeldCopy]]:
     """All COMMANDS started at once, each held at its end, in their order; at the end of the block they are let go.
 
     seconds: that all of them together may take to get there. Each reads its command's input from the start; output is
-    thrown away, and there is no terminal. Raises NotStarted, NotHeld where they do not all come to their end, or ptrace
-    is not permitted, and FileUnreadable where the input has gone.
+    thrown away, and there is no terminal. Raises NotStarted, NotHeld where they do not all come to their end, and Late
+    where none does, NotHeld where ptrace is not permitted, and FileUnreadable where the input has gone.
     """
     troupe = _Troupe(commands)
     try:
@@ -111,7 +120,7 @@ class _Troupe:
         pause = _SHORTEST
         while not all(copy.is_over for copy in self.copies):
             if time.monotonic() > deadline:
-                raise NotHeld(self._commands[0].path, self._why_not_in_time())
+                raise self._not_in_time()
             moved = [copy.look() for copy in self.copies if not copy.is_over]
             if any(moved):
                 pause = _SHORTEST
@@ -133,17 +142,19 @@ class _Troupe:
         told = os.read(self._told, _TOLD.size * len(self.copies))
         return OSError(dict(_TOLD.iter_unpack(told)).get(number, 0), "")
 
-    def _why_not_in_time(self) -> str:
+    def _not_in_time(self) -> NotHeld:
+        path = self._commands[0].path
         waiting = [copy for copy in self.copies if not copy.is_over]
         stopped = next((copy.stopped_by for copy in waiting if copy.stopped_by), 0)
         if stopped:
-            return f"a copy has stopped by {signal.Signals(stopped).name}"
+            return NotHeld(path, f"a copy has stopped by {signal.Signals(stopped).name}")
         if len(waiting) < len(self.copies):
-            return (
+            reason = (
                 f"only {len(self.copies) - len(waiting)} of {len(self.copies)} copies came to their end in time; the "
                 "others may wait for what a held one still has (a lock, a port)"
             )
-        return "no copy came to its end in time"
+            return NotHeld(path, reason)
+        return Late(path, "no copy came to its end in time")
 
     def end(self) -> None:
         """Let those that are held go on to their end, kill those that are not, and wait for all."""

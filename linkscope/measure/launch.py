@@ -53,6 +53,12 @@ class Ending(msgspec.Struct, frozen=True):
         return self.status is None and self.signal is None
 
 
+def ending_of(status: int) -> Ending:
+    """What STATUS says, of a process that has ended by itself or by a signal (waitpid(2))."""
+    code = os.waitstatus_to_exitcode(status)
+    return Ending(status=code) if code >= 0 else Ending(signal=-code)
+
+
 class Sample(msgspec.Struct, frozen=True):
     """What one run took. seconds: from spawn to exit; user, system: of processor time, the children that it waited for
     included (getrusage(2)).
@@ -214,8 +220,7 @@ def reap(pid: int) -> tuple[Ending, resource.struct_rusage]:
             raise CannotRun(f"process {pid}", why)
         time.sleep(_PAUSE)
     _, status, usage = found
-    code = os.waitstatus_to_exitcode(status)
-    return (Ending(status=code) if code >= 0 else Ending(signal=-code)), usage
+    return ending_of(status), usage
 
 
 def end(pid: int) -> resource.struct_rusage:

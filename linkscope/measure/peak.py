@@ -12,9 +12,11 @@ import msgspec
 
 from linkscope.errors import NotPermitted, ProcessGone, ProcessUnreadable
 from linkscope.measure.command import Bounds, Command
-from linkscope.measure.held import held_at_exit
+from linkscope.measure.held import Late, held_at_exit
+from linkscope.measure.launch import Ending
 from linkscope.measure.leftovers import none_left
 from linkscope.measure.memory import memory_of, past_of
+from linkscope.measure.trial import failure_later
 
 _NOTABLE = 1 << 20  # bytes: what the kernel's count may be behind by
 
@@ -33,14 +35,21 @@ class Peak(msgspec.Struct, frozen=True):
 def peak(command: Command, bounds: Bounds) -> Peak:
     """The largest resident set of one run: VmHWM at the end of its life, before its memory is given back.
 
-    Raises NotStarted, NotHeld, CannotRun, and ProcessUnreadable where the program guards its memory. Source:
-    proc_pid_status(5).
+    Raises RunFailed as `failure_later` has it, NotHeld, CannotRun, and ProcessUnreadable where the program guards its
+    memory. Source: proc_pid_status(5).
     """
-    with none_left():
-        with held_at_exit([command], bounds.timeout) as (copy,):
-            # The kernel's own count is behind by up to some hundred KiB (since 6.2 each CPU counts for itself, and so
-            # it is with ru_maxrss); smaps_rollup looks at the pages.
-            rss = max(past_of(copy.pid).peak, _now(copy.pid))
+    with none_left() as leftovers:
+        try:
+            with held_at_exit([command], bounds.timeout) as (copy,):
+                # The kernel's own count is behind by up to some hundred KiB (since 6.2 each CPU counts for itself, and
+                # so it is with ru_maxrss); smaps_rollup looks at the pages.
+                rss = max(past_of(copy.pid).peak, _now(copy.pid))
+            ending = copy.ending
+        except Late:
+            ending = Ending()
+        failure = failure_later(command, ending, bounds.timeout, leftovers)
+        if failure is not None:
+            raise failure
         others = max(rss, past_of(os.getpid()).peak)
     return Peak(rss, copy.most if copy.most > others + _NOTABLE else None)
 

@@ -82,15 +82,22 @@ def bad_ending(command: Command, ending: Ending, last_line: str = "") -> RunFail
 def failure_later(command: Command, ending: Ending, timeout: float, leftovers: Leftovers) -> RunFailed | None:
     """What was wrong with a run that ended so, whose program's trial came to a good end; None of a good end.
 
-    Whatever the run has left is ended. It has more time for its own end than after a trial: what left nothing there has
-    hardly changed its mind, and a busy machine may be slow. Raises CannotRun.
+    It says so, which tells it from a program that never works. Whatever the run has left is ended. It has more time for
+    its own end than after a trial: what left nothing there has hardly changed its mind, and a busy machine may be slow.
+    Raises CannotRun.
     """
     left = _left_after_a_moment(leftovers, _GRACE_LATER)
     leftovers.end()
     if ending.is_overdue:
         return Hangs(command.path, timeout, "its first run did")
-    failure = bad_ending(command, ending)
-    return LeavesProcesses(command.path, tuple(left)) if left and failure is None else failure
+    failure = bad_ending(command, ending) or (LeavesProcesses(command.path, tuple(left)) if left else None)
+    return None if failure is None else later(failure)
+
+
+def later(failure: RunFailed) -> RunFailed:
+    """FAILURE, which says that the program has come to a good end before."""
+    failure.reason += ", after a first run that ended well"
+    return failure
 
 
 def name_of(number: int) -> str:

@@ -123,8 +123,8 @@ def test_whichever_run_of_a_program_is_the_first_that_hangs_it_ends_in_time(tmp_
         documents = list(pool.map(hangs_from, range(1, starts + 1)))
     for number, document in enumerate(documents, 1):
         said = [error["error"] for error in document["errors"]] + document["measurement"]["notes"]
-        assert any("does not end within 1.5 s" in one or "to its end in time" in one for one in said), (number, said)
-    assert all("(its first run did)" in error["error"] for error in documents[1]["errors"])
+        assert any("does not end within 1.5 s" in one for one in said), (number, said)
+        assert number == 1 or not any("does not end" in one and "(its first run did)" not in one for one in said), said
     assert marked.left() == []
 
 

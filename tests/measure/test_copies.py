@@ -16,7 +16,7 @@ import msgspec
 import psutil
 import pytest
 
-from linkscope.errors import NotStarted
+from linkscope.errors import NotStarted, RunFailed
 from linkscope.measure.command import Bounds
 from linkscope.measure.copies import (
     CopiesMeasured,
@@ -34,6 +34,7 @@ from linkscope.measure.heavier import heavier, paired
 from linkscope.measure.held import held_at_exit
 from linkscope.measure.leftovers import none_left
 from linkscope.measure.memory import Memory, available, memory_of, memory_of_all
+from linkscope.measure.peak import peak
 from linkscope.model.compare import Copies
 from tests.measure.marked import command, left
 from tests.process.started import VARIANTS, started, until, variants
@@ -133,8 +134,13 @@ def test_what_each_copy_touches_costs_each_copy_as_much(variant: str, fixture_fi
     assert {one.moment for one in large.copies} == {"exit"}
 
 
-def test_what_a_copy_shares_with_its_own_child_counts_once(fixture_file: FixtureFile) -> None:
-    """The child lives on when its parent ends: both have the pages, neither for itself alone."""
+def test_what_a_copy_shares_with_its_own_child_counts_once(
+    fixture_file: FixtureFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child lives on when its parent ends, and is taken for one that ends soon: both have the pages, neither for
+    itself alone.
+    """
+    monkeypatch.setattr("linkscope.measure.copies.failure_later", lambda *_: None)
     path = fixture_file("runs/memory-static")
     without, shared = (copies(command(path, "-s", mib), [2], BOUNDS, 1) for mib in ("0", "8"))
     assert abs(_of(shared, 2).rss - _of(without, 2).rss - 2 * 16 * MIB) < 4 * MIB
@@ -397,14 +403,43 @@ def test_processes_that_have_ended_before_are_told_of() -> None:
 
 def test_copies_that_end_otherwise_than_one_are_told_of(tmp_path: Path) -> None:
     """The second one finds the folder of the first."""
-    found = copies(command("/bin/sh", "-c", f"mkdir {tmp_path}/folder 2>&-; exit $?"), [1, 2], BOUNDS, 1)
+    one = command("/bin/sh", "-c", f"mkdir {tmp_path}/folder 2>&-; exit $?")
+    found = copies(msgspec.structs.replace(one, accepted=(0, 1)), [1, 2], BOUNDS, 1)
     assert [one.count for one in found.copies] == [1, 2]
     assert found.notes[0] == "of 2 copies at once not all end alike: one with exit code 1"
 
 
-def test_an_end_that_is_no_success_is_told_of() -> None:
-    """Some programs notice that they are traced, and give up; the same program has succeeded before."""
-    assert copies(command("/bin/false"), [1], BOUNDS, 1).notes == ["while they are held, copies end with exit code 1"]
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("exit 1", "ends with exit code 1, after a first run that ended well"),
+        ("kill -SEGV $$", "is killed by signal 11 (SIGSEGV), after a first run that ended well"),
+        ("sleep 1000 & exit 0", r"ends and leaves a process behind: sleep \(\d+\), after a first run that ended well"),
+        ("exec sleep 1000", r"does not end within 1 s \(its first run did\)"),
+    ],
+    ids=["fails", "dies", "leaves", "hangs"],
+)
+def test_one_that_fails_only_when_it_is_held_is_told_of_as_one_that_fails_later(lines: str, said: str) -> None:
+    """Some programs notice that they are traced, and give up: what they take then says nothing."""
+    program, bounds = command("/bin/sh", "-c", lines), Bounds(timeout=1.0)
+    said = said if "\\" in said else re.escape(said)
+    found = copies(program, [1, 2], bounds, 1)
+    assert found.copies == []
+    assert re.fullmatch(rf"the memory of one copy at once is not told: {said}", found.notes[0])
+    with pytest.raises(RunFailed) as failure:
+        peak(program, bounds)
+    assert re.fullmatch(said, failure.value.reason)
+    assert left() == []
+
+
+def test_where_one_of_several_fails_the_figures_of_fewer_stay(tmp_path: Path) -> None:
+    lines = f"echo >> {tmp_path}/log; test $(wc -l < {tmp_path}/log) -lt 3"
+    found = copies(command("/bin/sh", "-c", lines), [1, 2], BOUNDS, 1)
+    assert [one.count for one in found.copies] == [1]
+    assert found.notes[0] == (
+        "the memory of 2 copies at once is not told: one of them ends with exit code 1, after a first run that ended "
+        "well"
+    )
 
 
 def test_an_end_that_is_accepted_is_not_told_of() -> None:

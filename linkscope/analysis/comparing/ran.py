@@ -10,7 +10,7 @@ from statistics import median
 import msgspec
 
 from linkscope.analysis.request import Running
-from linkscope.errors import Failed, Hangs, NeedsInput, NotHeld, ProcessUnreadable, RunFailed
+from linkscope.errors import Failed, NeedsInput, NotHeld, NotStarted, ProcessUnreadable, RunFailed
 from linkscope.measure.command import Bounds, Command
 from linkscope.measure.copies import CopiesMeasured, copies_in_turn
 from linkscope.measure.counters import Counts, counts
@@ -19,7 +19,7 @@ from linkscope.measure.peak import peak
 from linkscope.measure.plan import Cost, Plan, first_planned, planned
 from linkscope.measure.rounds import Rounds, Runs, run_rounds
 from linkscope.measure.spread import FEWEST, spread
-from linkscope.measure.trial import trial
+from linkscope.measure.trial import later, trial
 from linkscope.model.compare import Copies, Program, ProgramRun, Spread
 from linkscope.model.quantities import duration, size
 
@@ -167,7 +167,9 @@ class _Runner:
     def _peak(self, number: int) -> int | None:
         try:
             found = peak(self._commands[number], self._bounds)
-        except (NotHeld, ProcessUnreadable) as error:
+        except NotStarted:
+            raise
+        except (NotHeld, ProcessUnreadable, RunFailed) as error:
             self._note(number, [f"the most memory that it has is not told: {error.reason}"])
             return None
         if found.of_child is not None:
@@ -198,9 +200,9 @@ class _Runner:
         self.found.notes += [f"{self._programs[number].path}: {note}" for note in notes]
 
     def _failed_later(self, number: int, failure: RunFailed) -> None:
-        """Its first run has ended well, which is told; of what hangs then, the failure itself says it."""
-        said = "" if isinstance(failure, Hangs) else ", after a first run that ended well"
-        self.found.reasons[number] = failure.reason + said + self._next_step(failure, self._running.accepted)
+        """Its first run has ended well, which is told: of a run that was started the failure itself says it."""
+        failure = later(failure) if isinstance(failure, NotStarted) else failure
+        self.found.reasons[number] = failure.reason + self._next_step(failure, self._running.accepted)
 
     def _next_step(self, failure: RunFailed, seen: Sequence[int] = ()) -> str:
         """By which option it would be measured after all. seen: codes with which it has ended as well."""
