@@ -252,7 +252,9 @@ def _with_contents(facts: FileFacts, reader: Reader, packs: Sequence[Pack], *, u
             found = inside(reader, facts.image, facts.file, packs)
     except StoreUnusable as error:  # it is no fault of the file
         raise LinkScopeError(reader.path, f"what is inside cannot be told: {error}") from error
-    file = msgspec.structs.replace(facts.file, contents=found.contents, code=found.code, problems=told)
+    file = msgspec.structs.replace(
+        facts.file, contents=found.contents, code=found.code, limits=list(found.limits), problems=told
+    )
     return msgspec.structs.replace(facts, file=file)
 
 

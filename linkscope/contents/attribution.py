@@ -14,6 +14,7 @@ import msgspec
 
 from linkscope.contents import claims, regions
 from linkscope.contents.claims import Claim
+from linkscope.contents.limits import Met, unheard
 from linkscope.contents.matcher import executable_ranges, matches
 from linkscope.contents.regions import COMMON, Known
 from linkscope.contents.releases import LinkedLibrary, releases
@@ -49,14 +50,16 @@ class Found(msgspec.Struct, frozen=True):
         return sum(library.size for library in self.libraries)
 
 
-def linked_in(reader: Reader, image: Image, packs: Sequence[Pack], told: Container[str] = ()) -> Found:
+def linked_in(
+    reader: Reader, image: Image, packs: Sequence[Pack], told: Container[str] = (), met: Met = unheard
+) -> Found:
     """The libraries whose code is in the file's executable bytes, as far as the packs know them.
 
-    told: the names of those that its texts or symbols prove: then one source file of them is enough.
-    Raises MalformedElf, FileUnreadable, and what the packs raise.
+    told: the names of those that its texts or symbols prove: then one source file of them is enough. met: is told of
+    bounds. Raises MalformedElf, FileUnreadable, and what the packs raise.
     """
     size = _executable_size(reader, image)
-    there = explained(reader, image, packs, told)
+    there = explained(reader, image, packs, told, met)
     versions = _versions(machine_name(image.machine), packs) if there.claims else {}
     around = _surroundings(there, image)
     libraries = [
@@ -73,9 +76,11 @@ def linked_in(reader: Reader, image: Image, packs: Sequence[Pack], told: Contain
     return Found(size, tuple(sorted(libraries, key=lambda library: (-library.size, library.name))))
 
 
-def explained(reader: Reader, image: Image, packs: Sequence[Pack], told: Container[str] = ()) -> Explained:
-    """Where code of which library stands in the file. told, and what it raises: as of `linked_in`."""
-    known = regions.known(matches(reader, image, packs), machine_name(image.machine), packs)
+def explained(
+    reader: Reader, image: Image, packs: Sequence[Pack], told: Container[str] = (), met: Met = unheard
+) -> Explained:
+    """Where code of which library stands in the file. told, met, and what it raises: as of `linked_in`."""
+    known = regions.known(matches(reader, image, packs, met), machine_name(image.machine), packs)
     return Explained(known, list(claims.claims(known.regions, known.archives, told)))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from linkscope.contents import dotnet, javascript, nuitka, pyinstaller
 from linkscope.contents.carried import carried
+from linkscope.contents.limits import Met, unheard
 from linkscope.contents.unloaded import end_of_elf
 
 if TYPE_CHECKING:
@@ -26,17 +27,21 @@ _SQUASHFS, _SUPERBLOCK = b"hsqs", struct.Struct("<4sIIIIHHHHHH")  # Linux fs/squ
 _COMPRESSORS = {1: "gzip", 2: "lzma", 3: "lzo", 4: "xz", 5: "lz4", 6: "zstd"}
 
 
-def contents(reader: Reader, image: Image) -> list[Content]:
+def contents(reader: Reader, image: Image, met: Met = unheard) -> list[Content]:
     """The bundle that the file is, with what it holds; nothing for nearly every file.
 
-    Raises MalformedElf and FileUnreadable.
+    met: is told of bounds. Raises MalformedElf and FileUnreadable.
     """
     found: dict[str, list[str]] = {}
-    for look in (_appimage, javascript.node_sea, javascript.pkg, javascript.bun, javascript.deno, nuitka.contents):
-        for name, text in look(reader, image):
+    looks = (
+        *(look(reader, image) for look in (_appimage, javascript.pkg, javascript.bun)),
+        *(look(reader, image, met) for look in (javascript.node_sea, javascript.deno, nuitka.contents)),
+    )
+    for told in looks:
+        for name, text in told:
             found.setdefault(name, []).append(text)
-    made = [carried(name, texts) for name, texts in found.items()]
-    return [*made, *pyinstaller.contents(reader, image), *dotnet.contents(reader, image)]
+    made = [carried(name, texts, met=met) for name, texts in found.items()]
+    return [*made, *pyinstaller.contents(reader, image, met), *dotnet.contents(reader, image, met)]
 
 
 def _appimage(reader: Reader, image: Image) -> Iterator[tuple[str, str]]:

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from linkscope.contents import spans
 from linkscope.contents.carried import carried
+from linkscope.contents.limits import Met, unheard
 from linkscope.contents.texts import Area, merged
 from linkscope.contents.unloaded import end_of_elf
 from linkscope.elf import constants as c
@@ -59,14 +59,17 @@ class _Dependencies(msgspec.Struct, frozen=True):
     libraries: dict[str, _Library] = {}
 
 
-def bundle(reader: Reader, image: Image) -> Bundle | None:
-    """The bundle of a single-file program, None where the file is none, or a damaged one."""
+def bundle(reader: Reader, image: Image, met: Met = unheard) -> Bundle | None:
+    """The bundle of a single-file program, None where the file is none, or a damaged one. met: is told of bounds."""
     if reader.size <= end_of_elf(reader, image):
         return None
     loaded = [s for s in image.segments if s.type == c.PT_LOAD and 0 <= s.offset < reader.size]
     parts = merged([(s.offset, min(s.offset + s.filesz, reader.size)) for s in loaded])
     areas = [Area(start, end - start) for start, end in parts]
-    for signature in islice(_signatures(reader, areas), _MOST_SIGNATURES):
+    for number, signature in enumerate(_signatures(reader, areas)):
+        if number == _MOST_SIGNATURES:
+            met("bundles")
+            break
         place = int.from_bytes(reader.read(signature - 8, 8), "little") if signature >= 8 else 0
         found = _read(reader, place) if place else None
         if found is not None:
@@ -83,14 +86,17 @@ def _signatures(reader: Reader, areas: list[Area]) -> Iterator[int]:
             at = data.find(_SIGNATURE, at + 1)
 
 
-def contents(reader: Reader, image: Image) -> list[Content]:
-    """The bundle with its files, and the NuGet packages; the runtime's version where that is inside as well."""
-    found = bundle(reader, image)
+def contents(reader: Reader, image: Image, met: Met = unheard) -> list[Content]:
+    """The bundle with its files, and the NuGet packages; the runtime's version where that is inside as well.
+
+    met: is told of bounds.
+    """
+    found = bundle(reader, image, met)
     if found is None:
         return []
     runtime = next((version for name, version, _ in found.packages if name.startswith(_RUNTIME_PACK + _RUNTIME)), None)
     texts = [f".NET single-file bundle {found.version}: {len(found.files)} files", *found.files]
-    parts = [carried("dotnet", texts, version=runtime)]
+    parts = [carried("dotnet", texts, version=runtime, met=met)]
     for name, version, kind in found.packages:
         if kind in _FROM_NUGET:
             proof = [f"{name}/{version} ({kind})"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from linkscope.contents import banners, texts, upstream
+from linkscope.contents.limits import Met, unheard
 from linkscope.contents.needles import needles
 from linkscope.model.inspect import Content, Evidence
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from linkscope.elf.reader import Reader
 
 _MOST_TEXTS = 16  # of one library that are kept as evidence
-# How often rows are tried in one file, and each of them a fourth of that. Node.js, Bun, Deno and ffmpeg take 6 000 and
-# 44 000 at the most (observed); the slowest row takes 0.6 ms, a number 4 µs.
+# How often rows are tried in one file, and each of them half of that. Node.js, Bun, Deno and ffmpeg take 6 000 and
+# 44 000 at the most, and Node.js one of them 4 318 times (observed); the slowest row takes 0.6 ms, a number 4 µs.
 _MOST_TRIES, _MOST_NUMBERS = 1 << 14, 1 << 20
 _LONGEST_SHOWN = 120
 
@@ -30,11 +31,12 @@ class Sighting(msgspec.Struct, frozen=True):
     version: str | None
 
 
-def contents(reader: Reader, image: Image, names: frozenset[str] | None = None) -> list[Content]:
+def contents(reader: Reader, image: Image, names: frozenset[str] | None = None, met: Met = unheard) -> list[Content]:
     """The libraries inside, by name; also the one that the file itself is, where its banner says so.
 
     Where a library's own code has several versions in it, each is an entry, the oldest first.
-    names: of the libraries that are looked for; None: all. Raises MalformedElf and FileUnreadable.
+    names: of the libraries that are looked for; None: all. met: is told of bounds. Raises MalformedElf and
+    FileUnreadable.
     """
     places = texts.areas(reader, image)
     every = (*banners.rows(), *banners.path_rows(), *banners.text_rows())
@@ -42,8 +44,13 @@ def contents(reader: Reader, image: Image, names: frozenset[str] | None = None) 
     needed = _needed({row.library.name: row.library for row in wanted if row.banner.header}, image)
     rows = [row for row in wanted if not (row.banner.header and row.library.name in needed)]
     there: set[bytes] = set()
-    sightings = [*_by_anchor(reader, places, rows, there), *_by_number(reader, places, rows)]
-    sightings += _written(reader, image, rows, {seen.row.library.name for seen in sightings})
+    tries, numbers = _Tries(_MOST_TRIES), _Tries(_MOST_NUMBERS)
+    sightings = [*_by_anchor(reader, places, rows, there, tries), *_by_number(reader, places, rows, numbers)]
+    sightings += _written(reader, image, rows, {seen.row.library.name for seen in sightings}, tries)
+    if tries.refused:
+        met("texts")
+    if numbers.refused:
+        met("numbers")
     kept = [seen for seen in sightings if there.issuperset(seen.row.beside) and there.isdisjoint(seen.row.without)]
     by_library: dict[str, list[Sighting]] = {}
     for sighting in kept:
@@ -59,7 +66,7 @@ def _needed(libraries: dict[str, banners.Library], image: Image) -> set[str]:
 
 
 def _by_anchor(
-    reader: Reader, places: list[texts.Area], rows: list[banners.Row], there: set[bytes]
+    reader: Reader, places: list[texts.Area], rows: list[banners.Row], there: set[bytes], tries: _Tries
 ) -> Iterator[Sighting]:
     """What fits the rows that are found by their anchors; THERE gets the texts that must or must not stand beside."""
     by_anchor: dict[bytes, list[banners.Row]] = {}
@@ -67,7 +74,6 @@ def _by_anchor(
         if not row.is_number:
             by_anchor.setdefault(row.anchor, []).append(row)
     beside = {text for row in rows for text in (*row.beside, *row.without)}
-    tries = _Tries(_MOST_TRIES)
     for needle, text in texts.holding(reader, places, needles(frozenset({*by_anchor, *beside}))):
         if needle in beside:
             there.add(needle)
@@ -75,18 +81,19 @@ def _by_anchor(
             yield from tries.told(row, text)
 
 
-def _written(reader: Reader, image: Image, rows: list[banners.Row], seen: set[str]) -> Iterator[Sighting]:
+def _written(
+    reader: Reader, image: Image, rows: list[banners.Row], seen: set[str], tries: _Tries
+) -> Iterator[Sighting]:
     """What fits the hints that stand in writable data: only of libraries of which something was SEEN elsewhere."""
     wanted = [row for row in rows if row.banner.written and row.library.name in seen]
     if wanted:
-        yield from _by_anchor(reader, texts.written_areas(reader, image), wanted, set())
+        yield from _by_anchor(reader, texts.written_areas(reader, image), wanted, set(), tries)
 
 
-def _by_number(reader: Reader, places: list[texts.Area], rows: list[banners.Row]) -> Iterator[Sighting]:
+def _by_number(reader: Reader, places: list[texts.Area], rows: list[banners.Row], tries: _Tries) -> Iterator[Sighting]:
     """What fits the other rows, once for each text."""
     numbers = [(row.anchor, row) for row in rows if row.is_number]
     seen: set[bytes] = set()
-    tries = _Tries(_MOST_NUMBERS)
     for text in texts.dotted(reader, places) if numbers else ():
         if text not in seen:
             if len(text) < _LONGEST_SHOWN:  # only what may well stand there twice
@@ -97,18 +104,25 @@ def _by_number(reader: Reader, places: list[texts.Area], rows: list[banners.Row]
 
 
 class _Tries:
-    """How often rows may still be tried on texts of one file, which could repeat what is slow to be refused."""
+    """How often rows may still be tried on texts of one file, which could repeat what is slow to be refused.
+
+    refused: whether one was not tried any more.
+    """
 
     def __init__(self, most: int) -> None:
+        self.refused = False
         self._left = most
-        self._most_of_one = most // 4
+        self._most_of_one = most // 2
         self._tried: dict[banners.Row, int] = {}
         self._told: dict[banners.Row, int] = {}
 
     def told(self, row: banners.Row, text: bytes) -> Iterator[Sighting]:
         """What ROW makes of TEXT."""
         known, tried = self._told.get(row, 0), self._tried.get(row, 0)
-        if known >= _MOST_TEXTS or tried >= self._most_of_one or not self._left:
+        if known >= _MOST_TEXTS:
+            return
+        if tried >= self._most_of_one or not self._left:
+            self.refused = True
             return
         self._tried[row] = tried + 1
         self._left -= 1

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from linkscope.contents import spans
+from linkscope.contents.limits import Met, unheard
 from linkscope.contents.unloaded import unloaded
 from linkscope.elf import constants as c
 
@@ -54,9 +55,9 @@ _LONGEST_OWNER = 64
 _MOST_NAMES = 16
 
 
-def node_sea(reader: Reader, image: Image) -> Iterator[tuple[str, str]]:
-    """A single executable application of Node.js, and the script of which it was made."""
-    for data in _notes_of(reader, image, _NODE_SEA, _NODE_SEA_HEADER.size + _MOST_BETWEEN + 8 + _LONGEST_PATH):
+def node_sea(reader: Reader, image: Image, met: Met = unheard) -> Iterator[tuple[str, str]]:
+    """A single executable application of Node.js, and the script of which it was made. met: is told of bounds."""
+    for data in _notes_of(reader, image, _NODE_SEA, _NODE_SEA_HEADER.size + _MOST_BETWEEN + 8 + _LONGEST_PATH, met):
         if len(data) >= _NODE_SEA_HEADER.size and _NODE_SEA_HEADER.unpack_from(data)[0] == _NODE_SEA_MAGIC:
             places = range(_NODE_SEA_HEADER.size, _NODE_SEA_HEADER.size + _MOST_BETWEEN + 1)
             path = next((text for at in places if (text := _counted(data, at))), "a script without a name")
@@ -76,7 +77,7 @@ def _counted(data: bytes, at: int) -> str | None:
     return text if text.isprintable() else None
 
 
-def _notes_of(reader: Reader, image: Image, owner: bytes, limit: int) -> Iterator[bytes]:
+def _notes_of(reader: Reader, image: Image, owner: bytes, limit: int, met: Met) -> Iterator[bytes]:
     """The first LIMIT bytes of each note of OWNER (gABI, Note Section); the whole may be very large."""
     layout = struct.Struct(image.layout.order + "III")
     for segment in image.segments:
@@ -91,6 +92,9 @@ def _notes_of(reader: Reader, image: Image, owner: bytes, limit: int) -> Iterato
             if name_size <= _LONGEST_OWNER and reader.read(at + layout.size, name_size).rstrip(b"\0") == owner:
                 yield reader.read(start, min(size, limit))
             at = start + (size + 3 & ~3)
+        else:
+            if segment.type == c.PT_NOTE and at + layout.size <= end:
+                met("notes")
 
 
 def bun(reader: Reader, image: Image) -> Iterator[tuple[str, str]]:
@@ -106,9 +110,12 @@ def bun(reader: Reader, image: Image) -> Iterator[tuple[str, str]]:
         yield "bun", "bun build --compile: " + (", ".join([*names][:_MOST_NAMES]) or "names out of reach")
 
 
-def deno(reader: Reader, image: Image) -> Iterator[tuple[str, str]]:
-    """What `deno compile` makes (1.46 to 2.9, observed), and the module with which it begins."""
-    for data in _notes_of(reader, image, _SUI, _DENO_REACH):
+def deno(reader: Reader, image: Image, met: Met = unheard) -> Iterator[tuple[str, str]]:
+    """What `deno compile` makes (1.46 to 2.9, observed), and the module with which it begins.
+
+    met: is told of bounds.
+    """
+    for data in _notes_of(reader, image, _SUI, _DENO_REACH, met):
         if data[2 : 2 + len(_DENO)] == _DENO and int.from_bytes(data[:2], "little") == len(_DENO):
             yield "deno", _deno(data)
             return

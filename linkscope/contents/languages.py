@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from linkscope.contents import spans, symbols, texts
+from linkscope.contents.limits import Met, unheard
 from linkscope.model.inspect import Content, Evidence
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def runtimes(path: str = _TABLE) -> tuple[Runtime, ...]:
 class _Facts:
     """What the marks are held against, read once for all of them."""
 
-    def __init__(self, reader: Reader, image: Image) -> None:
-        self._reader, self._image = reader, image
+    def __init__(self, reader: Reader, image: Image, met: Met) -> None:
+        self._reader, self._image, self._met = reader, image, met
         marks = [mark for runtime in runtimes() for mark in runtime.mark]
         self._areas = texts.areas(reader, image)
         self.comments = spans.comments(reader, image)
@@ -105,7 +106,10 @@ class _Facts:
         tries = 0
         for _, data, size in spans.pieces(self._reader, self.places[written], _REACH):
             at = data.find(anchor, 0, size)
-            while at >= 0 and tries < _MOST_TRIES:
+            while at >= 0:
+                if tries == _MOST_TRIES:
+                    self._met("marks")
+                    return None
                 tries += 1
                 start = max(data.rfind(b"\0", max(at - _REACH, 0), at) + 1, at - _REACH)
                 match = pattern.search(data, max(start, 0), at + _REACH)
@@ -121,12 +125,12 @@ class _Facts:
         return sorted(found)
 
 
-def contents(reader: Reader, image: Image) -> list[Content]:
+def contents(reader: Reader, image: Image, met: Met = unheard) -> list[Content]:
     """The run-time systems of which the file has a mark, each with all its marks.
 
-    Raises MalformedElf and FileUnreadable.
+    met: is told of bounds. Raises MalformedElf and FileUnreadable.
     """
-    facts = _Facts(reader, image)
+    facts = _Facts(reader, image, met)
     found = []
     for runtime in runtimes():
         outside = any(name.rpartition("/")[2].startswith(runtime.needed) for name in image.needed)

@@ -16,6 +16,7 @@ import msgspec
 
 from linkscope.contents import changeable
 from linkscope.contents.fingerprints import STEP, digest
+from linkscope.contents.limits import Met, unheard
 from linkscope.elf import constants as c
 from linkscope.elf.machines import machine_name
 
@@ -71,11 +72,11 @@ def executable_ranges(image: Image) -> list[Range]:
     return ranges
 
 
-def matches(reader: Reader, image: Image, packs: Sequence[Pack]) -> list[Match]:
+def matches(reader: Reader, image: Image, packs: Sequence[Pack], met: Met = unheard) -> list[Match]:
     """All places in the file's executable bytes where known code stands, by their start.
 
     The same bytes may be the code of several signatures. Nothing for a machine of which no pack has signatures.
-    Raises MalformedElf and FileUnreadable.
+    met: is told of bounds. Raises MalformedElf and FileUnreadable.
     """
     architecture = machine_name(image.machine)
     signatures = _signatures(architecture, tuple(packs))
@@ -88,6 +89,8 @@ def matches(reader: Reader, image: Image, packs: Sequence[Pack]) -> list[Match]:
             first, behind = max(at - signatures.before, start), min(at + _PIECE + signatures.longest, end)
             content = reader.read(first, behind - first)
             found += search.within(content, first, (at - first, min(_PIECE, end - at)))
+            if search.gives_up:
+                met("code")
     return sorted(found, key=lambda match: (match.start, match.length, match.pack, match.code))
 
 
@@ -223,6 +226,11 @@ class _Search:
         self._failures = np.zeros(signatures.count, np.int64)
         self._left = 0
         self._proofs: dict[int, tuple[bytes, list[Range], bytes]] = {}
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether so much was compared in vain that what failed often is compared no more."""
+        return self._left < 0
 
     def within(self, content: bytes, origin: int, own: tuple[int, int]) -> list[Match]:
         """The matches in CONTENT, which is at byte ORIGIN of the file, whose anchors are in the part OWN of it.

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from linkscope.contents import spans, texts
+from linkscope.contents.limits import Met, unheard
 from linkscope.contents.texts import Area
 from linkscope.contents.unloaded import end_of_elf
 
@@ -33,10 +34,13 @@ _MOST_FILES = 1 << 15  # that are looked at, in all
 _MOST_TRIES = 1 << 12
 
 
-def contents(reader: Reader, image: Image) -> Iterator[tuple[str, str]]:
-    """The bundle's name with how it is packed, and then with each file where those are not packed together."""
+def contents(reader: Reader, image: Image, met: Met = unheard) -> Iterator[tuple[str, str]]:
+    """The bundle's name with how it is packed, and then with each file where those are not packed together.
+
+    met: is told of bounds.
+    """
     budget = iter(range(_MOST_FILES))
-    for area in (*_appended(reader, image), *_among_constants(reader, image)):
+    for area in (*_appended(reader, image), *_among_constants(reader, image, met)):
         data = reader.read(area.offset, min(_MAGIC_SIZE + len(_STREAM), area.size))
         if data[_MAGIC_SIZE:] == _STREAM and data.startswith(b"KAY"):
             yield "nuitka", f"Nuitka onefile: payload at {area.offset} (zstd)"
@@ -48,6 +52,8 @@ def contents(reader: Reader, image: Image) -> Iterator[tuple[str, str]]:
             for name in files:
                 yield "nuitka", name
             return
+    if next(budget, None) is None:
+        met("bundles")
 
 
 def _appended(reader: Reader, image: Image) -> Iterator[Area]:
@@ -59,7 +65,7 @@ def _appended(reader: Reader, image: Image) -> Iterator[Area]:
             yield Area(start, reader.size - 8 - start)
 
 
-def _among_constants(reader: Reader, image: Image) -> Iterator[Area]:
+def _among_constants(reader: Reader, image: Image, met: Met) -> Iterator[Area]:
     """Where a payload may begin in the read-only data of Nuitka's launcher."""
     places = texts.areas(reader, image)
     if not texts.present(reader, places, [_LAUNCHER]):
@@ -69,7 +75,10 @@ def _among_constants(reader: Reader, image: Image) -> Iterator[Area]:
         for offset, data, size in spans.pieces(reader, [area], _MAGIC_SIZE):
             for match in _MAGIC.finditer(data):
                 tries += 1
-                if match.start() < size and tries <= _MOST_TRIES:
+                if tries > _MOST_TRIES:
+                    met("bundles")
+                    return
+                if match.start() < size:
                     start = offset + match.start()
                     yield Area(start, area.offset + area.size - start)
 

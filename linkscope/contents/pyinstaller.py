@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from linkscope.contents.carried import carried
+from linkscope.contents.limits import Met, unheard
 from linkscope.contents.unloaded import unloaded
 
 if TYPE_CHECKING:
@@ -43,24 +44,33 @@ class Archive(msgspec.Struct, frozen=True):
     files: tuple[tuple[str, str], ...]
 
 
-def archive(reader: Reader, image: Image) -> Archive | None:
-    """The archive of a program that PyInstaller made, None for every other, and where it is damaged."""
+def archive(reader: Reader, image: Image, met: Met = unheard) -> Archive | None:
+    """The archive of a program that PyInstaller made, None for every other, and where it is damaged.
+
+    met: is told of bounds.
+    """
     for area in unloaded(reader, image):
-        for place in _cookies(reader, area.offset, area.offset + area.size):
+        for number, place in enumerate(_cookies(reader, area.offset, area.offset + area.size)):
+            if number == _MOST_COOKIES:
+                met("bundles")
+                break
             found = _read(reader, place, area.offset)
             if found is not None:
                 return found
     return None
 
 
-def contents(reader: Reader, image: Image) -> list[Content]:
-    """The bundle with its shared libraries, Python, and the packages of which the metadata was taken along."""
-    found = archive(reader, image)
+def contents(reader: Reader, image: Image, met: Met = unheard) -> list[Content]:
+    """The bundle with its shared libraries, Python, and the packages of which the metadata was taken along.
+
+    met: is told of bounds.
+    """
+    found = archive(reader, image, met)
     if found is None:
         return []
     libraries = [name for kind, name in found.files if kind == "b"]
     parts = [
-        carried("pyinstaller", [f"PyInstaller: CPython {found.python}, {len(found.files)} files", *libraries]),
+        carried("pyinstaller", [f"PyInstaller: CPython {found.python}, {len(found.files)} files", *libraries], met=met),
         carried("python", [f"PyInstaller: {found.library}"], version=found.python),
     ]
     for _, name in found.files:
@@ -73,14 +83,12 @@ def contents(reader: Reader, image: Image) -> list[Content]:
 
 def _cookies(reader: Reader, start: int, end: int) -> Iterator[int]:
     """Where the magic stands in [START, END) of the file, the last one first, as the bootloader searches."""
-    left = _MOST_COOKIES
     stop = end
-    while stop > start and left:
+    while stop > start:
         begin = max(start, stop - _PIECE)
         data = reader.read(begin, min(stop + len(_MAGIC) - 1, end) - begin)
         at = data.rfind(_MAGIC)
-        while at >= 0 and left:
-            left -= 1
+        while at >= 0:
             yield begin + at
             at = data.rfind(_MAGIC, 0, at + len(_MAGIC) - 1)
         stop = begin

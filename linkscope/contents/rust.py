@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from linkscope.contents import spans, texts
+from linkscope.contents.limits import Met, unheard
 from linkscope.contents.unloaded import unloaded
 from linkscope.model.inspect import Content, Evidence
 
@@ -84,24 +85,24 @@ class Crate(msgspec.Struct, frozen=True):
     path: str
 
 
-def contents(reader: Reader, image: Image) -> list[Content]:
+def contents(reader: Reader, image: Image, met: Met = unheard) -> list[Content]:
     """The crates of a Rust program, with its standard library as `std`; nothing of what is in another language.
 
-    Raises MalformedElf and FileUnreadable.
+    met: is told of bounds. Raises MalformedElf and FileUnreadable.
     """
     compilers = _compilers(reader, image)
-    audited = audited_packages(reader, image)
+    audited = audited_packages(reader, image, met)
     if not compilers and audited is None:
         return []
     found = [_content(p.name, p.version, Evidence(kind="rust-audit", text=_told(p))) for p in audited or ()]
     found += [
         _content(crate.name, crate.version, Evidence(kind="rust-path", text=crate.path))
-        for crate in _crates(reader, image)
+        for crate in _crates(reader, image, met)
     ]
     return found + _standard_library(compilers)
 
 
-def audited_packages(reader: Reader, image: Image) -> list[Package] | None:
+def audited_packages(reader: Reader, image: Image, met: Met = unheard) -> list[Package] | None:
     """The crates that `cargo auditable` listed, without those of the build alone; None where there is no (whole) list.
 
     It is found by its section and, in a file without section headers, by how it begins.
@@ -109,7 +110,7 @@ def audited_packages(reader: Reader, image: Image) -> list[Package] | None:
     data = spans.section_bytes(reader, image, _AUDIT_SECTION, _LONGEST_AUDIT)
     packages = _unpacked(data) if data else None
     if packages is None and not image.layout.header.unpack_from(reader.head)[6]:  # e_shoff
-        packages = next(_by_signature(reader, image), None)
+        packages = next(_by_signature(reader, image, met), None)
     return None if packages is None else [package for package in packages if package.kind != "build"]
 
 
@@ -124,15 +125,18 @@ def _unpacked(data: bytes) -> list[Package] | None:
     return packages if packages is not None and len(packages) <= _MOST_PACKAGES else None
 
 
-def _by_signature(reader: Reader, image: Image) -> Iterator[list[Package]]:
+def _by_signature(reader: Reader, image: Image, met: Met) -> Iterator[list[Package]]:
     """Every list that begins behind the segments, where what is not loaded stands, or in the read-only data."""
     tries = lists = 0
     for offset, data, size in spans.pieces(reader, [*unloaded(reader, image), *texts.areas(reader, image)], _BEGINNING):
         for header in _ZLIB_HEADERS:
             at = data.find(header, 0, size)
-            while at >= 0 and tries < _MOST_TRIES:
+            while at >= 0:
+                if tries == _MOST_TRIES or lists == _MOST_LISTS:
+                    met("crates")
+                    return
                 tries += 1
-                if lists < _MOST_LISTS and _begins_a_list(data[at : at + _BEGINNING]):
+                if _begins_a_list(data[at : at + _BEGINNING]):
                     lists += 1
                     packages = _unpacked(reader.read(offset + at, min(_LONGEST_AUDIT, reader.size - offset - at)))
                     if packages is not None:
@@ -158,7 +162,7 @@ def _compilers(reader: Reader, image: Image) -> list[tuple[str | None, str]]:
     return [*found, *((version, text.decode("ascii")) for text, version in places.items())]
 
 
-def _crates(reader: Reader, image: Image) -> list[Crate]:
+def _crates(reader: Reader, image: Image, met: Met) -> list[Crate]:
     """The crates whose sources the read-only data names, once each."""
     crates: dict[tuple[str, str | None], Crate] = {}
     for _, data, size in spans.pieces(reader, texts.areas(reader, image), _LONGEST_PATH):
@@ -167,6 +171,8 @@ def _crates(reader: Reader, image: Image) -> list[Crate]:
                 crate = _crate(match)
                 if len(crates) < _MOST_CRATES:
                     crates.setdefault((crate.name, crate.version), crate)
+                elif (crate.name, crate.version) not in crates:
+                    met("crates")
     return list(crates.values())
 
 

@@ -43,6 +43,28 @@ def areas(reader: Reader, image: Image) -> list[Area]:
     when such a file was edited (patchelf), it has a segment without code as well. What is written by the loader alone
     (PT_GNU_RELRO) holds constants, too.
     """
+    found, left = [], _LIMIT
+    for start, end in _constants(reader, image):
+        size = min(end - start, left)
+        if size > 0:
+            found.append(Area(start, size))
+            left -= size
+    return found
+
+
+def are_too_many(reader: Reader, image: Image) -> bool:
+    """Whether there is more read-only data than is looked at."""
+    return sum(end - start for start, end in _constants(reader, image)) > _LIMIT
+
+
+def is_too_much_written(reader: Reader, image: Image) -> bool:
+    """Whether there is more writable data than is looked at."""
+    loads = (s for s in image.segments if s.type == c.PT_LOAD and s.flags & c.PF_W)
+    return sum(max(min(s.filesz, reader.size - s.offset), 0) for s in loads) > _MOST_WRITTEN
+
+
+def _constants(reader: Reader, image: Image) -> list[tuple[int, int]]:
+    """The bounds of the read-only data, all of it, in the order of the file."""
     ranges: list[tuple[int, int]] = []
     for segment in image.segments:
         loaded = segment.type == c.PT_LOAD and not segment.flags & c.PF_W
@@ -51,14 +73,7 @@ def areas(reader: Reader, image: Image) -> list[Area]:
             if segment.offset < end:
                 ranges.append((segment.offset, end))
     names = _dynamic_strings(image)
-    parts = [part for span in merged(ranges) for part in _without(span, names)]
-    found, left = [], _LIMIT
-    for start, end in parts:
-        size = min(end - start, left)
-        if size > 0:
-            found.append(Area(start, size))
-            left -= size
-    return found
+    return [part for span in merged(ranges) for part in _without(span, names)]
 
 
 def written_areas(reader: Reader, image: Image) -> list[Area]:

@@ -21,6 +21,11 @@ def unloaded(reader: Reader, image: Image) -> list[Area]:
     return [Area(start, reader.size - start)] if start < reader.size else []
 
 
+def is_too_much(reader: Reader, image: Image) -> bool:
+    """Whether more stands there than is searched."""
+    return reader.size - _end_of_segments(image) > _LIMIT
+
+
 def end_of_elf(reader: Reader, image: Image) -> int:
     """Where the ELF file ends by its own headers, as a launcher works it out: what stands behind was appended."""
     fields = image.layout.header.unpack_from(reader.head)

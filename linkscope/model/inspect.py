@@ -175,6 +175,18 @@ class Content(Document, frozen=True, kw_only=True, omit_defaults=True):
         msgspec.structs.force_setattr(self, "proof", next((one for one in _STRONGEST_FIRST if one in proofs), _WEAKEST))
 
 
+LimitCode = Literal[
+    "constants", "writable-data", "appended", "texts", "numbers", "marks", "crates", "bundles", "notes", "code", "files"
+]
+
+
+class Limit(Document, frozen=True, kw_only=True):
+    """A bound that the search for contents met: what lies beyond was not looked at. message: in words."""
+
+    code: LimitCode
+    message: str
+
+
 class CodeShare(Document, frozen=True, kw_only=True):
     """How many bytes of the file's code are a library's; `version` as in Content."""
 
@@ -247,6 +259,7 @@ class File(Document, frozen=True, kw_only=True):
     unused: list[str] | None = None
     contents: list[Content] | None = None
     code: Code | None = None
+    limits: list[Limit] | None = None
     hardening: Hardening
     toolchain: Toolchain | None = None
     script: Script | None = None

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from linkscope.model.inspect import Code, Content, Evidence, File, Proof
+from linkscope.model.inspect import Code, Content, Evidence, File, Limit, Proof
 from linkscope.report.escape import escape, exact
 from linkscope.report.lines import clipped
 from linkscope.report.page import INDENT, LABEL, Page, Span, cells, cut, padded, words
@@ -41,6 +41,7 @@ def contents(file: File, page: Page) -> Iterator[list[Span]]:
     yield from _accounted(file.code, page)
     what = _KINDS.get(file.kind, "file")
     yield from _found(file.contents, what, "inside the file itself", page)
+    yield from _unseen(file.limits or (), page)
 
 
 def _inside() -> list[Span]:
@@ -75,6 +76,13 @@ def _found(contents: Sequence[Content], what: str, heading: str, page: Page) -> 
         yield from _next_step(inside, page)
     else:
         yield from words(_NOTHING if len(contents) == len(inside) else _NOTHING_ELSE, "", page, _inside())
+
+
+def _unseen(limits: Sequence[Limit], page: Page) -> Iterator[list[Span]]:
+    """That not all was looked at, and why; nothing where it was."""
+    if limits:
+        said = f"not all was looked at: {'; '.join(limit.message for limit in limits)}"
+        yield from words(said, "warn", page, [(f"{'':{INDENT}}{'limits':<{LABEL}}", "faint")])
 
 
 def program_contents(process: Process, page: Page) -> Iterator[list[Span]]:
