@@ -173,12 +173,14 @@ def _packed(document: WhoDocument, page: Page) -> Iterator[list[Span]]:
 def _count(document: WhoDocument, page: Page) -> Iterator[list[Span]]:
     summary = document.summary
     files, processes = _different(document.matches)
-    looked = [(len(files), summary.files, "file", "files")] if summary.files or not summary.processes else []
-    looked += [(len(processes), summary.processes, "process", "processes")] if summary.processes else []
+    asked = summary.processes + summary.closed + summary.unsteady
+    looked = [(len(files), summary.files, "file", "files")] if summary.files or not asked else []
+    looked += [(len(processes), summary.processes, "process", "processes")] if asked else []
     older = f", older than {document.older_than}" if document.older_than is not None else ""
     if not document.matches:
         among = " and ".join(_counted(total, one, many) for _, total, one, many in looked)
-        yield from words(f"{document.name}{older}: held by none of {among}", "good", page, [])
+        good = "good" if summary.files + summary.processes else "warn"
+        yield from words(f"{document.name}{older}: held by none of {among}", good, page, [])
     else:
         told = " and ".join(f"{count:,} of {_counted(total, one, many)}" for count, total, one, many in looked)
         items: list[Span] = [(f"{document.name}{older}: held by {told}", "title"), *_details(document.matches)]

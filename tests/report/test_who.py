@@ -138,6 +138,18 @@ def test_processes_that_may_not_be_looked_into_are_named_up_to_a_number() -> Non
     assert max(map(cells, _limited(60, *many))) <= 60
 
 
+def test_none_of_those_that_could_not_be_looked_into_is_no_good_news() -> None:
+    """An ordinary user asks about a machine on which nothing of his own runs."""
+    counts = WhoSummary(files=0, processes=0, closed=1)
+    guarded = [Closed(pid=1, command="init", reason="it is another user's")]
+    document = WhoDocument(
+        name="zlib", older_than=None, matches=[], packed=[], closed=guarded, summary=counts, errors=[]
+    )
+    lines = "".join(render(document, Page(width=None, colour=True))).splitlines()
+    assert "zlib: held by none of 0 processes" in lines[0]
+    assert lines[0].partition("zlib")[0] == lines[1].partition("1 process")[0]  # as that it may not be looked into
+
+
 def test_a_version_that_a_thorough_search_may_tell_is_said_with_its_option() -> None:
     said = "of 1 --thorough may tell the version: only texts and symbols were looked at"
     assert said in [line.strip() for line in _limited(None, unsure=1)]
