@@ -60,6 +60,8 @@ def _of_sqlite(root: Root, path: str) -> Iterator[bytes]:
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
             for (blob,) in connection.execute("SELECT blob FROM Packages"):
                 yield bytes(blob)
+    except UnicodeDecodeError as error:  # CPython cannot decode what SQLite says of a name that is damaged
+        raise Broken("is damaged: names that are no text") from error
     except (OSError, sqlite3.Error, TypeError) as error:
         raise Broken(str(error)) from error
 

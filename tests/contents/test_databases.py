@@ -1,7 +1,9 @@
 """The packages that are installed: each database as the tool itself has written it, and what it lists is the judge."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,21 @@ def test_a_damaged_database_of_rpm_is_a_problem_or_read(
     found, problems = _read(tmp_path)
     assert len(found) <= 1
     assert all("cannot be read" in problem and "\n" not in problem for problem in problems)
+
+
+def test_a_name_in_it_that_is_no_text_is_a_problem_too(tmp_path: Path) -> None:
+    """SQLite repeats it in its message, which CPython then cannot decode."""
+    folder = tmp_path / "var/lib/rpm"
+    folder.mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(folder / "rpmdb.sqlite")) as connection:
+        connection.execute("CREATE TABLE Packages (blob BLOB)")
+        connection.execute("CREATE INDEX Another ON Packages (blob)")
+        connection.commit()
+    data = (folder / "rpmdb.sqlite").read_bytes()
+    (folder / "rpmdb.sqlite").write_bytes(data.replace(b"INDEX Another", b"I\x80\x80EX Another"))
+    found, (problem,) = _read(tmp_path)
+    assert found == []
+    assert problem.startswith("/var/lib/rpm: rpm's database cannot be read: ")
 
 
 def test_the_packages_of_this_machine_are_those_that_dpkg_lists() -> None:
