@@ -81,13 +81,20 @@ def remove(store: str, names: Sequence[str]) -> SigsDocument:
 
 
 def export(store: str, file: str, names: Sequence[str] = ()) -> SigsDocument:
-    """The archives of the STORE that answer to one of NAMES, all of them without, now in FILE. Raises StoreUnusable."""
+    """The archives of the STORE that answer to one of NAMES, all of them without, now in FILE. Raises StoreUnusable.
+
+    Where there is none, nothing is written.
+    """
     own = Store(store)
     there = own.filed()
     chosen = [one for one in there if not names or _answers(one, names)]
-    exchange.write(file, own.learnt(one.identity for one in chosen))
-    rows = [_row(one, False) for one in chosen]
-    return SigsDocument(store=text(store), archives=rows, errors=[*_unmatched(names, there)])
+    errors = [*_unmatched(names, there)]
+    if chosen:
+        exchange.write(file, own.learnt(one.identity for one in chosen))
+    elif not errors:
+        nothing = "holds no archive that could be exported; `linkscope sigs add` learns some"
+        errors = [AnalysisError(path=text(store), error=nothing, path_bytes=exact_bytes(store))]
+    return SigsDocument(store=text(store), archives=[_row(one, False) for one in chosen], errors=errors)
 
 
 def bring_in(store: str, files: Iterable[str]) -> SigsDocument:

@@ -30,9 +30,10 @@ class _Exchanged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write(path: str, archives: Iterable[Learnt]) -> None:
-    """Make the file at PATH, whole or not at all. Raises StoreUnusable."""
+    """Make the file at PATH, whole or not at all. Raises StoreUnusable, also where something else is there already."""
     import zstandard
 
+    _refuse_loss(path)
     data = msgspec.msgpack.encode(_Exchanged(archives=list(archives)))
     if len(data) > _LARGEST:
         raise StoreUnusable(path, f"would unpack to more than {_LARGEST} bytes; choose fewer archives")
@@ -50,6 +51,16 @@ def write(path: str, archives: Iterable[Learnt]) -> None:
                 raise
     except OSError as error:
         raise StoreUnusable(path, FileUnreadable.from_os_error(path, error).reason) from error
+
+
+def _refuse_loss(path: str) -> None:
+    """Raises StoreUnusable where the file at PATH is none that `write` made, and not empty."""
+    if not os.path.lexists(path) or (os.path.isfile(path) and not os.path.getsize(path)):
+        return
+    try:
+        read(path)
+    except (StoreUnusable, FileUnreadable) as error:
+        raise StoreUnusable(path, "is not written over: it is no file that `linkscope sigs export` made") from error
 
 
 def read(path: str) -> list[Learnt]:

@@ -89,7 +89,6 @@ def test_a_folder_gives_its_archives_and_packages(sigs: Sigs, tmp_path: Path) ->
         (["remove", "openssl"], b"openssl: is brought along by LinkScope, and not in the store"),
         (["import", "text"], b"text: is no file that `linkscope sigs export` makes"),
         (["import", "gone"], b"gone: no such file or directory"),
-        (["export", "gone/file"], b"gone/file: no such file or directory"),
         (["list", "--store", "text"], b"text: is no store of signatures, or damaged"),
         (["list", "--store", "empty"], b"empty: is a directory"),
     ],
@@ -168,6 +167,38 @@ def test_what_is_exported_is_imported_elsewhere(sigs: Sigs, tmp_path: Path) -> N
         b"1 archive added to other.db, 1 were there already\n"
     )
     assert archives(sigs, "--store", "other.db") == before
+
+
+@pytest.mark.parametrize("what", ["archive", "program", "store", "text"])
+def test_an_export_is_written_over_no_other_file(sigs: Sigs, tmp_path: Path, what: str) -> None:
+    """`show` and `remove` take a name where `export` takes the file, so that a slip is near."""
+    sigs("add", archive(tmp_path, "one"))
+    (tmp_path / "notes").write_text("not to be lost")
+    files = {"archive": "libone.a", "program": "true", "store": "own.db", "text": "notes"}
+    shutil.copy("/bin/true", tmp_path / "true")
+    before = (tmp_path / files[what]).read_bytes()
+    ran = sigs("export", files[what])
+    said = f"linkscope: {files[what]}: is not written over: it is no file that `linkscope sigs export` made\n"
+    assert (ran.stderr.decode(), ran.returncode) == (said, 2)
+    assert (tmp_path / files[what]).read_bytes() == before
+
+
+def test_an_export_is_written_over_one_before_it_and_over_an_empty_file(sigs: Sigs, tmp_path: Path) -> None:
+    sigs("add", archive(tmp_path, "one"), archive(tmp_path, "two"))
+    (tmp_path / "all.sigs").touch()
+    for names, count in (((), b"2 archives"), (("libone",), b"1 archive"), ((), b"2 archives")):
+        assert sigs("export", "all.sigs", *names).stdout == count + b" written to all.sigs\n"
+    assert sigs("import", "all.sigs", "--store", "other.db").stdout == b"2 archives added to other.db\n"
+
+
+def test_without_an_archive_nothing_is_exported(sigs: Sigs, tmp_path: Path) -> None:
+    ran = sigs("export", "all.sigs")
+    said = b"linkscope: own.db: holds no archive that could be exported; `linkscope sigs add` learns some\n"
+    assert (ran.stderr, ran.returncode) == (said, 2)
+    assert not (tmp_path / "all.sigs").exists()
+    sigs("add", archive(tmp_path, "one"))
+    ran = sigs("export", "gone/file")
+    assert (ran.stderr, ran.returncode) == (b"linkscope: gone/file: no such file or directory\n", 2)
 
 
 def test_two_commands_at_the_same_time_both_succeed(sigs: Sigs, tmp_path: Path) -> None:
