@@ -35,13 +35,26 @@ class Package(msgspec.Struct, frozen=True):
     manager: Manager
 
 
-def names_of(path: str) -> tuple[str, str]:
-    """The names that a package may have for the file at PATH, which is absolute and without symlinks.
+def names_of(root: Root, path: str) -> list[str]:
+    """The names that a package may have for the file at PATH, which is absolute and without symlinks; its own first.
 
-    /lib may be /usr/lib by now, while the package still says /lib (Debian's merged /usr).
+    /lib may be /usr/lib by now, while the package still says /lib (Debian's merged /usr). Where both are folders of
+    their own, as on Alpine, the other name is that of another file.
     """
-    inner = path.removeprefix("/usr")
-    return path, inner if inner != path else f"/usr{path}"
+    other = path.removeprefix("/usr") if path.startswith("/usr/") else f"/usr{path}"
+    return [path, other] if _folder(root, other) == _parent(path) else [path]
+
+
+def _folder(root: Root, path: str) -> str | None:
+    """The folder, without symlinks, in which PATH stands; None where there is none."""
+    try:
+        return root.real(_parent(path))
+    except OSError:
+        return None
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
 
 
 def installed_packages(root: Root, problems: list[str]) -> Iterator[Package]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from linkscope.contents.databases import Package, installed_packages, names_of
@@ -36,7 +36,8 @@ class Installed:
     def of(self, paths: Iterable[str]) -> dict[str, str | None]:
         """The name of the package of each of PATHS (absolute, without symlinks); None where it is nobody's.
 
-        Of packages that have the same file, as those of two architectures may, the first by name counts.
+        Of packages that have the same file, as those of two architectures may, the first by name counts; and before
+        all of them one that has it by this very name.
         """
         return {path: None if owner is None else owner.name for path, owner in self.owners(paths).items()}
 
@@ -44,26 +45,27 @@ class Installed:
         """The same with all that is known of each package. Best asked of all paths at once: all is read for it."""
         asked = dict.fromkeys(paths)
         unknown = [path for path in asked if path not in self._known]
-        self._known.update(dict.fromkeys(unknown))
-        wanted = {name: path for path in unknown for name in names_of(path)}
-        if wanted:
-            self._look_for(wanted)
+        if unknown:
+            names = {path: names_of(self._root, path) for path in unknown}
+            found = self._found({name for some in names.values() for name in some})
+            for path, some in names.items():
+                self._known[path] = next((found[name] for name in some if name in found), None)
         return {path: self._known[path] for path in asked}
 
-    def _look_for(self, wanted: dict[str, str]) -> None:
-        """Enter the packages of the files that are WANTED, by each name that a package may have for them."""
+    def _found(self, wanted: set[str]) -> Mapping[str, Owner]:
+        """The package of each name that is WANTED, as far as one has it; of others perhaps too."""
         if self._index and not any(name.startswith(_HARDLY) for name in wanted):
-            for name in wanted.keys() & self._index.keys():
-                self._known[wanted[name]] = self._known[wanted[name]] or self._index[name]
-            return
+            return self._index
         self._readings += 1
+        found: dict[str, Owner] = {}
         for owner, files in self._read():
-            for name in wanted.keys() & files:
-                self._known[wanted[name]] = self._known[wanted[name]] or owner
+            for name in wanted.intersection(files):
+                found.setdefault(name, owner)
             if self._readings == _OFTEN:
                 for name in files:
                     if not name.startswith(_HARDLY):
                         self._index.setdefault(name, owner)
+        return found
 
     def _read(self) -> Iterator[tuple[Owner, list[str]]]:
         """Every package with its files."""

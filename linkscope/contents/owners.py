@@ -18,16 +18,17 @@ _ENDING = ".a"
 class Owners(msgspec.Struct, frozen=True):
     """packages: by the path of each archive, as the package has it. problems: what could not be read, a line each.
 
-    distribution: the system's own name and release (`debian 12`), None where it does not say.
+    distribution: the system's own name and release (`debian 12`), None where it does not say. root: where they are.
     """
 
     packages: dict[str, Metadata]
     problems: list[str]
     distribution: str | None
+    root: Root
 
     def of(self, path: str) -> Metadata | None:
         """The package of the file at PATH (absolute, without symlinks); None where it is nobody's."""
-        return next((self.packages[name] for name in names_of(path) if name in self.packages), None)
+        return next((self.packages[name] for name in names_of(self.root, path) if name in self.packages), None)
 
 
 def owners(root: Root) -> Owners:
@@ -36,7 +37,7 @@ def owners(root: Root) -> Owners:
     problems: list[str] = []
     for package in installed_packages(root, problems):
         packages.update((path, package.metadata) for path in package.files if path.endswith(_ENDING))
-    return Owners(packages, problems, distribution(root))
+    return Owners(packages, problems, distribution(root), root)
 
 
 def distribution(root: Root) -> str | None:

@@ -120,8 +120,10 @@ def dpkg(root: Path, **packages: list[str]) -> None:
     info.mkdir(parents=True)
     for name, files in packages.items():
         (info / f"{name}:amd64.list").write_text("\n".join(("/.", *files, "")))
+    (info / "format").write_text("1\n")
+    said = "Maintainer: a\nArchitecture: amd64\nMulti-Arch: same\nVersion: 1\nDescription: a\n"
     (root / "var/lib/dpkg/status").write_text(
-        "\n\n".join(f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64" for name in packages)
+        "\n".join(f"Package: {name}\nStatus: install ok installed\n{said}" for name in packages)
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,56 @@ def test_the_owner_of_a_library_is_the_one_that_dpkg_names() -> None:
         assert (package in names_of_it) if names_of_it else package is None, path
 
 
+def merged(root: Path) -> Path:
+    """ROOT, in which /lib is /usr/lib, as on a merged Debian."""
+    (root / "usr/lib").mkdir(parents=True)
+    (root / "lib").symlink_to("usr/lib")
+    return root
+
+
+def _judged(root: Path, path: str) -> str | None:
+    """The package that dpkg-query names for exactly PATH."""
+    if shutil.which("dpkg-query") is None:
+        raise Unavailable("dpkg-query is not here")
+    command = ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "-S", path]
+    said = subprocess.run(command, capture_output=True, text=True).stdout
+    return said.partition(":")[0] or None
+
+
+def test_another_file_of_the_other_name_is_another_package_s(tmp_path: Path) -> None:
+    """/lib and /usr/lib are two folders on Alpine and on a Debian before it was merged; a file in each is two files."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "usr/lib").mkdir(parents=True)
+    names = ("both.so", "old.so", "new.so")
+    paths = [f"{folder}/{name}" for folder in ("/lib", "/usr/lib") for name in names]
+    for path in paths:
+        (tmp_path / path[1:]).write_text(path)
+    dpkg(tmp_path, old=["/lib/both.so", "/lib/old.so"], tool=["/usr/lib/both.so", "/usr/lib/new.so"])
+    judged = {path: _judged(tmp_path, path) for path in paths}
+    assert sum(owner is None for owner in judged.values()) == 2
+    assert _installed(tmp_path).of(paths) == judged
+    assert {path: _installed(tmp_path).of([path])[path] for path in paths} == judged
+    often = _installed(tmp_path)
+    for number in range(6):
+        often.of([f"/nobody/{number}"])
+    assert often.of(paths) == judged
+
+
+def test_where_it_is_the_same_file_the_package_that_has_it_by_its_own_name_counts(tmp_path: Path) -> None:
+    dpkg(merged(tmp_path), old=["/lib/a.so", "/lib/b.so"], tool=["/usr/lib/a.so"])
+    assert _installed(tmp_path).of(["/usr/lib/a.so", "/usr/lib/b.so"]) == {
+        "/usr/lib/a.so": "tool",
+        "/usr/lib/b.so": "old",
+    }
+
+
+def test_what_only_begins_as_usr_does_has_no_other_name(tmp_path: Path) -> None:
+    dpkg(tmp_path, app=["local/x", "/usrlocal/x"])
+    assert _installed(tmp_path).of(["/usrlocal/x", "/usrlocal/y"]) == {"/usrlocal/x": "app", "/usrlocal/y": None}
+
+
 def test_what_was_asked_once_is_known(tmp_path: Path) -> None:
-    dpkg(tmp_path, libz1=["/lib", "/lib/libz.so.1.2"])
+    dpkg(merged(tmp_path), libz1=["/lib", "/lib/libz.so.1.2"])
     known = _installed(tmp_path)
     assert known.of(["/usr/lib/libz.so.1.2"]) == {"/usr/lib/libz.so.1.2": "libz1"}
     (tmp_path / "var/lib/dpkg/info/libz1:amd64.list").unlink()
@@ -47,10 +96,10 @@ def test_what_was_asked_once_is_known(tmp_path: Path) -> None:
 def test_whoever_asks_often_is_told_the_same(tmp_path: Path) -> None:
     """Then the packages are kept, and not read again; what lies where there are hardly any programs is."""
     files = [f"/usr/lib/lib{number}.so" for number in range(9)]
-    dpkg(tmp_path, first=[*files[:4], "/usr/share/a/b.so"], second=files[3:])
+    dpkg(merged(tmp_path), first=[*files[:4], "/usr/share/a/b.so"], second=files[3:])
     known = _installed(tmp_path)
     assert [known.of([path])[path] for path in files] == ["first"] * 4 + ["second"] * 5
-    assert known.of(["/usr/share/a/b.so", "/lib/lib8.so"]) == {"/usr/share/a/b.so": "first", "/lib/lib8.so": "second"}
+    assert known.of(["/usr/share/a/b.so", "/usr/lib/lib8.so"])["/usr/share/a/b.so"] == "first"
     for listed in (tmp_path / "var/lib/dpkg/info").iterdir():
         listed.unlink()
     assert known.of(["/nobody"]) == {"/nobody": None}

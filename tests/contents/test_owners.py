@@ -75,8 +75,13 @@ def test_a_package_that_was_removed_owns_nothing(tmp_path: Path) -> None:
         "Package: libold-dev\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n\n"
         "Package: libnew-dev\nStatus: install ok installed\nArchitecture: amd64\nSource: new (2)\nVersion: 2-1\n\n"
     )
+    (tmp_path / "usr/lib").mkdir(parents=True)
+    (tmp_path / "lib").symlink_to("usr/lib")
     known = owners(Root(os.fspath(tmp_path)))
     assert list(known.packages) == ["/lib/libnew.a"]
     owner = known.of("/usr/lib/libnew.a")
     assert owner is not None
     assert (owner.name, owner.source, owner.version) == ("libnew-dev", "new", "2-1")
+    (tmp_path / "lib").unlink()
+    (tmp_path / "lib").mkdir()
+    assert owners(Root(os.fspath(tmp_path))).of("/usr/lib/libnew.a") is None, "another file than /lib/libnew.a"
