@@ -66,7 +66,8 @@ class Depth(msgspec.Struct, frozen=True, kw_only=True):
 class Running(msgspec.Struct, frozen=True, kw_only=True):
     """How `compare` runs the programs.
 
-    arguments: of each of them. input: the file that each run reads from its start; None: nothing. accepted: the exit
+    arguments: of each of them. input: the file that each run reads from its start; None: nothing. output: where their
+    standard output goes while they are measured. accepted: the exit
     codes that are a good end. rounds: how many runs of each; None: until the medians are known well. copies: how many
     are there at once when memory is looked at. timeout: seconds for one run. serve: the port on which they serve, 0 for
     a free one; None: they are no servers. connections: how many are open at once when a server's memory is looked at.
@@ -81,4 +82,5 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     connections: tuple[int, ...] = (1, 8)
     input: str | None = None
     accepted: tuple[int, ...] = (0,)
+    output: Literal["null", "pipe", "file"] = "null"
     estimated: Callable[[str], None] = lambda _estimate: None

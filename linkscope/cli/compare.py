@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 from click.core import ParameterSource
@@ -52,6 +52,7 @@ _NEEDED = {
     "--timeout": _FOR_RUN,
     "--input": _FOR_RUN,
     "--accept": _FOR_RUN,
+    "--output": _FOR_RUN,
     "--connections": _FOR_SERVE,
     "--serve": _FOR_RUN,
     "ARGS": _FOR_RUN,
@@ -59,6 +60,7 @@ _NEEDED = {
 _NOT_WITH = {
     "--input": ("--serve", "a server reads from its connections"),
     "--accept": ("--serve", "a server does not end by itself"),
+    "--output": ("--serve", "a server writes to its connections"),
 }
 
 
@@ -170,6 +172,14 @@ def _list(numbers: Iterable[int]) -> str:
     help="With --run: the exit codes that are a good end, such as 0,1 of grep and diff.",
 )
 @click.option(
+    "--output",
+    type=click.Choice(["null", "pipe", "file"]),
+    default=_AS_RUN.output,
+    show_default=True,
+    help="With --run: where standard output goes while it is measured: to /dev/null, for which some programs do less "
+    "work, to a pipe that is read, or to a temporary file.",
+)
+@click.option(
     "--serve",
     metavar="PORT",
     callback=_port,
@@ -210,6 +220,7 @@ def command(
     timeout: float,
     source: str | None,
     accepted: tuple[int, ...],
+    output: Literal["null", "pipe", "file"],
     serve: int | None,
     connections: tuple[int, ...],
     plot: str | None,
@@ -246,6 +257,7 @@ def command(
             arguments=arguments,
             input=source,
             accepted=accepted,
+            output=output,
             rounds=runs,
             copies=copies,
             timeout=timeout,

@@ -28,6 +28,7 @@ from linkscope.measure import tracing
 from linkscope.measure.command import Command
 from linkscope.measure.feeding import aside, fed
 from linkscope.measure.launch import Ending, Prepared, ending_of, nowhere
+from linkscope.measure.output import Sink, sink
 from linkscope.measure.traced import Traced
 
 _SHORTEST, _LONGEST = 0.00005, 0.004  # seconds between two looks
@@ -59,7 +60,9 @@ class HeldCopy(msgspec.Struct):
 def held_at_exit(commands: Sequence[Command], seconds: float) -> Iterator[list[HeldCopy]]:
     """All COMMANDS started at once, each held at its end, in their order; at the end of the block they are let go.
 
-    seconds: that all of them together may take to get there. Each reads its command's input from the start; output is
+    What all write goes where the first of them has its output.
+
+    seconds: that all of them together may take to get there. Each reads its command's input from the start; errors are
     thrown away, and there is no terminal. Raises NotStarted, NotHeld where they do not all come to their end, and Late
     where none does, NotHeld where ptrace is not permitted, and FileUnreadable where the input has gone.
     """
@@ -82,6 +85,8 @@ class _Troupe:
         self._commands = commands
         self._told = -1  # the reading end of the pipe that tells why a program did not start
         self.copies: list[Traced] = []
+        self._closed = contextlib.ExitStack()
+        self._output = Sink(-1)
 
     def start(self) -> None:
         """Every copy is made, waits until all are traced, and starts its program. Raises NotHeld."""
@@ -89,11 +94,12 @@ class _Troupe:
         self._told, teller = _pipe()
         try:
             with nowhere() as null:
+                self._output = self._closed.enter_context(sink(self._commands[0].output, null))
                 for number, prepared in enumerate([Prepared(command) for command in self._commands]):
                     with fed(prepared.command.input, null) as source:
                         pid = self._fork()
                         if pid == 0:
-                            _become(number, prepared, (gate, opener, teller), (source, null, null))
+                            _become(number, prepared, (gate, opener, teller), (source, self._output.given, null))
                         self.copies.append(Traced(prepared.command.path, pid))
                     self._seize(pid)
             os.write(opener, b"." * len(self.copies))
@@ -122,7 +128,7 @@ class _Troupe:
             if time.monotonic() > deadline:
                 raise self._not_in_time()
             moved = [copy.look() for copy in self.copies if not copy.is_over]
-            if any(moved):
+            if self._output.empty() or any(moved):
                 pause = _SHORTEST
             else:
                 time.sleep(pause)
@@ -167,6 +173,7 @@ class _Troupe:
         deadline = time.monotonic() + _GRACE
         while (left := [copy for copy in self.copies if not copy.put_away()]) and time.monotonic() < deadline:
             time.sleep(_SHORTEST * len(left))
+        self._closed.close()
         if self._told >= 0:
             os.close(self._told)
 

@@ -29,6 +29,7 @@ import msgspec
 from linkscope.errors import CannotRun, NotStarted, OutOfDescriptors
 from linkscope.measure.command import Command
 from linkscope.measure.feeding import aside, fed
+from linkscope.measure.output import Sink, sink
 
 # Python ignores these, and what a caller ignores, a program that it starts ignores too (execve(2)).
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -124,7 +125,7 @@ class ManyFiles:
 
 @contextmanager
 def nowhere() -> Iterator[int]:
-    """A descriptor of /dev/null, from which a run reads and to which it writes."""
+    """A descriptor of /dev/null, from which a run reads and to which it writes, unless its command says otherwise."""
     descriptor = aside(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
     try:
         yield descriptor
@@ -199,12 +200,23 @@ def watched(pid: int) -> int:
         ) from error
 
 
-def ends_within(poll: select.poll, seconds: float) -> bool:
+def ends_within(poll: select.poll, seconds: float, output: Sink) -> bool:
     """Whether the one process that POLL waits for ends within SECONDS; also after them, while nobody was here to see.
 
-    Who is stopped (SIGSTOP) comes back when all time is over, and has not looked yet.
+    Who is stopped (SIGSTOP) comes back when all time is over, and has not looked yet. POLL waits for OUTPUT as well
+    where that is to be read, and it is emptied meanwhile.
     """
-    return bool(poll.poll(min(seconds * 1000, _LONGEST)) or poll.poll(0))
+    if output.read is None:
+        return bool(poll.poll(min(seconds * 1000, _LONGEST)) or poll.poll(0))
+    deadline = time.monotonic() + seconds
+    while True:
+        left = deadline - time.monotonic()
+        ready = {descriptor for descriptor, _ in poll.poll(min(max(0, left) * 1000, _LONGEST))}
+        if ready - {output.read}:
+            return True
+        if left <= 0:
+            return False
+        output.empty()
 
 
 def reap(pid: int) -> tuple[Ending, resource.struct_rusage]:
@@ -235,24 +247,26 @@ def end(pid: int) -> resource.struct_rusage:
 
 
 def run(prepared: Prepared, null: int, timeout: float) -> Sample:
-    """One run, which reads its command's input, and whose output nobody sees. NULL: see `nowhere`.
+    """One run, which reads its command's input, and whose output goes where the command says. NULL: see `nowhere`.
 
     After TIMEOUT seconds it is ended, and so `is_overdue`. What it leaves behind is the caller's to end: leftovers.py.
-    Raises NotStarted, and FileUnreadable where the input has gone. An exception out of a signal's handler leaves it
-    running, also for leftovers.py.
+    Raises NotStarted, CannotRun, and FileUnreadable where the input has gone. An exception out of a signal's handler
+    leaves it running, also for leftovers.py.
     """
-    with fed(prepared.command.input, null) as source:
-        return _run(prepared, (source, null, null), timeout)
+    with fed(prepared.command.input, null) as source, sink(prepared.command.output, null) as output:
+        return _run(prepared, (source, output.given, null), timeout, output)
 
 
-def _run(prepared: Prepared, descriptors: tuple[int, int, int], timeout: float) -> Sample:
+def _run(prepared: Prepared, descriptors: tuple[int, int, int], timeout: float, output: Sink) -> Sample:
     poll = select.poll()
+    if output.read is not None:
+        poll.register(output.read, select.POLLIN)
     start = time.monotonic_ns()
     pid = spawn(prepared, descriptors)
     descriptor = watched(pid)
     try:
         poll.register(descriptor, select.POLLIN)
-        ended = ends_within(poll, timeout)
+        ended = ends_within(poll, timeout, output)
         stop = time.monotonic_ns()
     finally:
         os.close(descriptor)

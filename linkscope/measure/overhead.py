@@ -11,6 +11,7 @@ from linkscope.measure.command import Bounds, Command
 from linkscope.measure.feeding import fed
 from linkscope.measure.launch import Ending, Prepared
 from linkscope.measure.leftovers import Leftovers, none_left
+from linkscope.measure.output import sink
 from linkscope.measure.trial import failure_later
 
 PAIRS = 20
@@ -58,14 +59,16 @@ class _Runs:
 
     def bare(self, null: int, leftovers: Leftovers) -> float:
         """A run of which nothing is asked but its end."""
-        with fed(self._command.input, null) as source:
+        with fed(self._command.input, null) as source, sink(self._command.output, null) as output:
             poll = select.poll()
+            if output.read is not None:
+                poll.register(output.read, select.POLLIN)
             start = time.monotonic()
-            pid = launch.spawn(self._prepared, (source, null, null))
+            pid = launch.spawn(self._prepared, (source, output.given, null))
             watched = launch.watched(pid)
             try:
                 poll.register(watched, select.POLLIN)
-                if launch.ends_within(poll, self._timeout):
+                if launch.ends_within(poll, self._timeout, output):
                     ending = launch.reap(pid)[0]
                     seconds = time.monotonic() - start
                 else:

@@ -12,6 +12,7 @@ from linkscope.model.inspect import Hardening, Libc, Linkage
 
 PartKind = Literal["own-code", "library-code", "read-only-data", "data", "linking", "symbols", "debug", "other"]
 LossCode = Literal["nss", "iconv", "dlopen", "locale"]
+Output = Literal["null", "pipe", "file"]
 CriterionName = Literal["size", "start", "memory", "memory-copies", "independence", "updates", "portability"]
 
 
@@ -295,9 +296,9 @@ class Measurement(Document, frozen=True, kw_only=True):
     """How the programs were run. rounds: in each, every program runs once; warm_ups: rounds before that.
 
     starts: of the program that was started most often, all kinds of runs together. input: the file that each run read
-    from its start, None: nothing. accepted: the exit codes that were a good end. overhead: seconds that the measuring
-    adds to what a plain spawn and wait takes, for each run. notes: what could not be measured, and why; what disturbs
-    (load, frequency scaling).
+    from its start, None: nothing. output: where what they wrote went: to /dev/null, to a pipe that was read, to a file.
+    accepted: the exit codes that were a good end. overhead: seconds that the measuring adds to what a plain spawn and
+    wait takes, for each run. notes: what could not be measured, and why; what disturbs (load, frequency scaling).
     """
 
     arguments: list[str]
@@ -311,6 +312,7 @@ class Measurement(Document, frozen=True, kw_only=True):
     notes: list[str]
     starts: int | None = None
     input: str | None = None
+    output: Output = "null"
     accepted: list[int] = msgspec.field(default_factory=lambda: [0])
 
 

@@ -75,6 +75,24 @@ def test_who_does_less_work_for_dev_null_is_told(
     assert [note.split(":")[0] for note in document["measurement"]["notes"] if "/dev/null" in note] == ["grep"]
 
 
+@pytest.mark.parametrize("output", ["pipe", "file"])
+def test_who_does_less_work_for_dev_null_does_all_of_it_elsewhere(
+    output: str, linkscope: Linkscope, tmp_path: Path, require_tool: Callable[[str], str]
+) -> None:
+    """By hand and into a file, GNU grep computes as long."""
+    for name in ("one", "two"):
+        shutil.copy(os.path.realpath(require_tool("grep")), tmp_path / name)
+    (tmp_path / "words").write_text("7\n" * (1 << 20))
+    words = ("--run", "--runs", "5", "--copies", "1,2", "--input", "words", "--format", "json", "one", "two", "--", "7")
+    computed = dict[str, float]()
+    for where in ("null", output):
+        document = json.loads(linkscope("compare", "--output", where, *words).stdout)
+        assert (document["errors"], document["measurement"]["output"]) == ([], where)
+        computed[where] = min(program["run"]["user"] + program["run"]["system"] for program in document["programs"])
+    assert not any("/dev/null" in note for note in document["measurement"]["notes"])
+    assert computed[output] > 3 * computed["null"]
+
+
 def test_a_filter_may_write_more_than_others_of_a_large_file(linkscope: Linkscope, tmp_path: Path) -> None:
     """16 MiB are the bound of what nobody gave anything to read."""
     for name in ("one", "two"):

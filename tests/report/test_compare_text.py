@@ -107,6 +107,9 @@ def test_how_often_and_with_what_each_was_started_is_told() -> None:
     )
     assert "· exit codes taken as a good end: 0, 1 ·" in text
     assert "exit codes" not in _text(document(programs))
+    assert "output:" not in _text(document(programs))
+    piped = msgspec.structs.replace(MEASUREMENT, output="pipe")
+    assert " · output: to a pipe · " in _text(document(programs, measurement=piped))
     assert "each started" not in _text(document(programs))
 
 

@@ -64,7 +64,9 @@ def measured(
     told: is called with what is being done. One that cannot be measured is an error, and the others go on.
     """
     environment = tuple(variables.items())
-    commands = [Command(path, running.arguments, environment, running.input, running.accepted) for path in paths]
+    commands = [
+        Command(path, running.arguments, environment, running.input, running.accepted, running.output) for path in paths
+    ]
     disturbances = list(conditions.disturbances())
     held = conditions.Held()
     found = (_ran if running.serve is None else _served)(programs, commands, running, told)
@@ -126,6 +128,7 @@ def _asked(running: Running) -> Measurement:
     return Measurement(
         arguments=[text(word) for word in running.arguments],
         input=None if running.input is None else text(running.input),
+        output=running.output,
         accepted=list(running.accepted),
         rounds=0,
         warm_ups=0,

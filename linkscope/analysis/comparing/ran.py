@@ -78,7 +78,7 @@ class _Runner:
         plan = first_planned(list(costs.values()), self._running.copies, self._running.rounds)
         self._running.estimated(_estimate(plan))
         runs = self._run_in_turn(list(costs), plan)
-        for number, one in runs.items():
+        for number, one in runs.items() if self._running.output == "null" else ():
             self._note(number, list(_idle(costs[number].processor, one)))
         if runs:
             # The first run may have waited for the disk; by now it is known better what fits.
@@ -260,7 +260,7 @@ def _idle(first: float, runs: Runs) -> Iterator[str]:
     if first > max(_LESS * usual, usual + _LESS_SECONDS):
         yield (
             f"it computed {duration(first)} when its output was read, and {duration(usual)} where that goes to "
-            "/dev/null: it may see the difference, as grep and tar do, and do less work"
+            "/dev/null: it may see the difference, as grep and tar do, and do less work (--output pipe)"
         )
 
 

@@ -10,7 +10,7 @@ from linkscope.model.quantities import duration, size
 from linkscope.report.compare import consequences, figures, parts
 from linkscope.report.compare.names import called
 from linkscope.report.compare.sidebyside import Row
-from linkscope.report.compare.text import accepted_codes, criterion_called, unmeasured
+from linkscope.report.compare.text import accepted_codes, criterion_called, told_output, unmeasured
 from linkscope.report.escape import exact, quoted
 from linkscope.report.lines import clipped
 from linkscope.report.markup import code, inert, sentence
@@ -100,7 +100,7 @@ def _how_measured(measurement: Measurement) -> str:
         said.append(f"arguments: {code(clipped(words, _PATH))}")
     if measurement.input is not None:
         said.append(f"input: {code(clipped(quoted(measurement.input), _PATH))}")
-    said += accepted_codes(measurement)
+    said += told_output(measurement) + accepted_codes(measurement)
     if measurement.overhead is not None:
         said.append(f"measuring adds {duration(measurement.overhead)} to a run")
     said += [inert(one) for one in (measurement.kernel, measurement.cpu) if one]

@@ -102,7 +102,7 @@ def _how_measured(measurement: Measurement, page: Page) -> Iterator[list[Span]]:
         said.append(f"arguments: {' '.join(quoted(escape(argument)) for argument in measurement.arguments)}")
     if measurement.input is not None:
         said.append(f"input: {quoted(escape(measurement.input))}")
-    said += accepted_codes(measurement)
+    said += told_output(measurement) + accepted_codes(measurement)
     if measurement.overhead is not None:
         said.append(f"measuring adds {duration(measurement.overhead)} to a run")
     said += [measurement.kernel, measurement.cpu]
@@ -121,6 +121,11 @@ def unmeasured(document: CompareDocument, names: Sequence[str]) -> Iterator[str]
             reasons.remove(found)  # of who is named twice the errors come in the same order
             yield f"{escape(name)} {found[1]}"
     yield "nothing was measured: what is said of the programs is of their files alone"
+
+
+def told_output(measurement: Measurement) -> list[str]:
+    """Where the programs' output went, if that was not /dev/null."""
+    return [] if measurement.output == "null" else [f"output: to a {measurement.output}"]
 
 
 def accepted_codes(measurement: Measurement) -> list[str]:
