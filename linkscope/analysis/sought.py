@@ -23,6 +23,8 @@ from linkscope.model.meant import meant
 # has a version of its own, too. The path of a Go module is nobody else's name.
 _NAMED_ALONE = frozenset(("generic", "go"))
 _SONAME = re.compile(r"\.so(\.|$)")
+# What a Debian package is called after the soname that it has (Debian Policy, 8.1), and after its time_t of 64 bits.
+_OF_PACKAGE = re.compile(r"(lib[\w+.-]*?)-?(\d[\d.]*)(?:t64)?")
 # Names of contents that stand in no table: Go's own packages, and C libraries.
 _OTHERS = frozenset(("stdlib", "uclibc-ng", "dietlibc", "bionic"))
 
@@ -116,8 +118,9 @@ def libraries() -> tuple[Library, ...]:
 def sought(name: str, system: System) -> Sought:
     """What NAME means: the file at a path, a soname, or a project; `libssl` is what sonames begin with.
 
-    A name with a slash is a path, unless nothing stands there and it does not look like one: Go's modules have such
-    names. Contents of another ecosystem are named with it (`cargo:openssl`).
+    So is `libssl.so`, which is what a linker looks for, whatever the version. A name with a slash is a path, unless
+    nothing stands there and it does not look like one: Go's modules have such names. Contents of another ecosystem are
+    named with it (`cargo:openssl`).
     """
     path = _path(name, system)
     if path is not None:
@@ -125,7 +128,8 @@ def sought(name: str, system: System) -> Sought:
         also = frozenset((inside, os.path.normpath(inside)))
         return Sought(name, path, also, of_soname(path.rpartition("/")[2]), by_project=False, stem=None)
     if _SONAME.search(name):
-        return Sought(name, None, frozenset(), of_soname(name), by_project=False, stem=None)
+        stem = name.removesuffix(".so") if name.endswith(".so") else None
+        return Sought(name, None, frozenset(), of_soname(name), by_project=False, stem=stem)
     project = tuple(library for library in libraries() if library.name == name.lower())
     if project:
         return Sought(name, None, frozenset(), project, by_project=True, stem=None)
@@ -164,10 +168,20 @@ def near(name: str) -> list[str]:
         return []
 
 
-def is_nobodys(name: str) -> bool:
+def soname_of_package(name: str) -> str | None:
+    """The soname after which a package NAME would be called (`libssl3`), where it is a known library's."""
+    parts = _OF_PACKAGE.fullmatch(name.lower())
+    if parts is None or _SONAME.search(name) or any(library.name == name.lower() for library in libraries()):
+        return None
+    soname = f"{parts[1]}.so.{parts[2]}"
+    return soname if of_soname(soname) else None
+
+
+def is_nobodys(name: str, store: str | None = None, shipped: bool = True) -> bool:
     """Whether NAME is a plain name, and none by which anything could be found inside of a file.
 
-    Globs, sonames, paths of modules and names with their ecosystem are no plain names. Raises StoreUnusable.
+    Globs, sonames, paths of modules and names with their ecosystem are no plain names. store, shipped: as of
+    `signatures.packs`. Raises StoreUnusable.
     """
     if re.fullmatch(r"[\w+-]+(\.\d+)*", name) is None or _is_known(name):
         return False
@@ -175,7 +189,8 @@ def is_nobodys(name: str) -> bool:
         return False
     from linkscope.analysis.signatures import packs  # the tables know most names
 
-    return all(name.lower() != filed.archive.library for pack in packs() for filed in pack.filed())
+    known = packs(store, shipped)
+    return all(name.lower() != filed.archive.library for pack in known for filed in pack.filed())
 
 
 def _is_known(name: str) -> bool:

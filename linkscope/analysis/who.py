@@ -17,10 +17,10 @@ from linkscope.analysis.inside import Insides, Search
 from linkscope.analysis.inspect import error_of
 from linkscope.analysis.release import Member, answer, parts_of
 from linkscope.analysis.request import Assumptions, Depth
-from linkscope.analysis.sought import Sought, sought
+from linkscope.analysis.sought import Sought, is_nobodys, sought
 from linkscope.contents.upstream import key, semantic_key
 from linkscope.elf.reader import open_reader
-from linkscope.errors import BadAssumption, FileUnreadable
+from linkscope.errors import BadAssumption, FileUnreadable, StoreUnusable
 from linkscope.loader.system import System
 from linkscope.model.document import AnalysisError, text
 from linkscope.model.inspect import File
@@ -51,7 +51,7 @@ def who(
     results = list(who_of(name, paths, assumptions, older_than, search=search))
     if asked:
         results += who_runs(name, older_than, search)
-    return document(name, results, older_than, assumptions)
+    return document(name, results, older_than, assumptions, search)
 
 
 def who_of(
@@ -95,7 +95,11 @@ def who_runs(name: str, older_than: str | None = None, search: Search = _USUAL) 
 
 
 def document(
-    name: str, results: Iterable[Held | AnalysisError], older_than: str | None, assumptions: Assumptions = _AS_IT_IS
+    name: str,
+    results: Iterable[Held | AnalysisError],
+    older_than: str | None,
+    assumptions: Assumptions = _AS_IT_IS,
+    search: Search = _USUAL,
 ) -> WhoDocument:
     """RESULTS of one run in one document. A path at which nothing stands, and that nobody has mapped, is an error."""
     every = list(results)
@@ -122,10 +126,20 @@ def document(
             by_texts=sum(one.by_texts for one in held),
             unknown_code=sum(one.unknown > 0 for one in held),
             unknown_bytes=sum(one.unknown for one in held),
-            names_only=what.path is None and what.names == frozenset(),
+            names_only=what.path is None and _by_names_only(what, search),
         ),
         errors=errors,
     )
+
+
+def _by_names_only(what: Sought, search: Search) -> bool:
+    """Whether nothing is known of the library by which it could be found inside of a file."""
+    if what.names is not None:
+        return not what.names
+    try:
+        return is_nobodys(what.name, search.store, search.shipped)
+    except StoreUnusable:  # whoever searches by it is told
+        return False
 
 
 class Bound:

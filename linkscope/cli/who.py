@@ -89,8 +89,8 @@ def command(
 ) -> int:
     """What holds the library NAME: needs it, opens it, or has it inside. The question after a CVE.
 
-    NAME is a project (zlib, openssl), a soname, or the path of a library; Go modules go by their path, a crate is
-    cargo:NAME. A project is found by its sonames and inside of files; a soname finds its project inside of files,
+    NAME is a project (zlib, openssl), a soname (without a version, libssl.so, it is any one), or the path of a library;
+    Go modules go by their path, a crate is cargo:NAME. A project is found by its sonames and inside of files; a soname finds its project inside of files,
     too; a path means that very file. PATHs are files, folders and packages; without any, all running processes but
     linkscope itself are asked, also for files that were deleted or replaced since they were mapped. Symlinks below a
     folder are followed to ELF files outside of it, each once; folders behind symlinks are not entered.
@@ -129,7 +129,7 @@ def command(
             _tell(result.matches, output)
         if form == "paths" and isinstance(result, Held):
             _list(result.matches, told, output, b"\0" if null else b"\n")
-    found = document(asked.name, results, asked.older_than, assumptions)
+    found = document(asked.name, results, asked.older_than, assumptions, asked.search)
     for piece in _pieces(found, form, output):
         output.write(piece)
     output.flush()
@@ -207,8 +207,10 @@ def _pieces(found: WhoDocument, form: str, output: Output) -> Iterable[bytes | s
 
 def _advise(name: str) -> None:
     """What may have been meant by a NAME that nothing holds."""
-    from linkscope.analysis.sought import near
+    from linkscope.analysis.sought import near, soname_of_package
 
-    others = near(name)
-    if others:
+    others, soname = near(name), soname_of_package(name)
+    if soname is not None:
+        complain(f"{quoted(name)} is the name of a package, perhaps{asked([soname])}")
+    elif others:
         complain(f"{quoted(name)} is no library that is known by its code{asked(others)}")

@@ -145,6 +145,40 @@ def test_a_name_that_nearly_fits_is_answered_with_the_one_that_was_meant(linksco
     assert b"did you mean openssl?" in linkscope("who", "opensl", inside).stderr
 
 
+@pytest.mark.parametrize(
+    ("package", "soname"),
+    [("libssl3", "libssl.so.3"), ("libssl1.1", "libssl.so.1.1"), ("libpng16-16t64", "libpng16.so.16")],
+)
+def test_who_gives_a_package_is_told_the_soname_in_it(
+    linkscope: Linkscope, inside: Path, package: str, soname: str
+) -> None:
+    """Debian calls packages of libraries after these (its Policy, 8.1); NSS has a libssl3.so indeed."""
+    ran = linkscope("who", package, inside)
+    assert (ran.returncode, ran.stdout.splitlines()[0]) == (1, f"{package}: held by none of 2 files".encode())
+    assert f"did you mean {soname}?" in ran.stderr.decode()
+
+
+@pytest.mark.parametrize("name", ["libxml2", "libssh2", "bzip2"])
+def test_a_project_is_no_package_whose_name_was_given(linkscope: Linkscope, inside: Path, name: str) -> None:
+    assert linkscope("who", name, inside).stderr == b""
+
+
+def test_the_name_that_a_linker_looks_for_is_any_version(linkscope: Linkscope, tmp_path: Path) -> None:
+    """`libz.so` is a link to the library with its version, and nobody's soname."""
+    shared_object(tmp_path / "libz.so.1", soname="libz.so.1")
+    shared_object(tmp_path / "user.so", needed=("libz.so.1",), rpath="$ORIGIN")
+    ran = linkscope("who", "libz.so", "--format", "paths", tmp_path)
+    assert ran.stdout.decode().splitlines() == [f"{tmp_path}/libz.so.1", f"{tmp_path}/user.so"]
+    assert linkscope("who", "libz.so.2", tmp_path).returncode == 1
+
+
+def test_a_name_that_stands_in_no_table_is_said_to_be_compared_alone(linkscope: Linkscope, inside: Path) -> None:
+    """Nobody must take that for the answer that it is nowhere. A Go module has a path, by which it is found."""
+    said = "no text, symbol or code of {} is known: only the names of shared libraries were compared"
+    assert said.format("log4j") in linkscope("who", "log4j", inside).stdout.decode()
+    assert said.format("log4j/v2") not in linkscope("who", "log4j/v2", inside).stdout.decode()
+
+
 @pytest.mark.parametrize("name", ["zig", "libmd", "dietlibc"])
 def test_a_name_by_which_something_could_be_found_is_what_was_meant(
     linkscope: Linkscope, inside: Path, name: str
