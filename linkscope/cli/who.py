@@ -90,10 +90,11 @@ def command(
     """What holds the library NAME: needs it, opens it, or has it inside. The question after a CVE.
 
     NAME is a project (zlib, openssl), a soname (without a version, libssl.so, it is any one), or the path of a library;
-    Go modules go by their path, a crate is cargo:NAME. A project is found by its sonames and inside of files; a soname finds its project inside of files,
-    too; a path means that very file. PATHs are files, folders and packages; without any, all running processes but
-    linkscope itself are asked, also for files that were deleted or replaced since they were mapped. Symlinks below a
-    folder are followed to ELF files outside of it, each once; folders behind symlinks are not entered.
+    Go modules go by their path, a crate is cargo:NAME. A project is found by its sonames and inside of files; a soname
+    finds its project inside of files, too; a path means that very file. PATHs are files, folders and packages; without
+    any, all running processes but linkscope itself are asked, also for files that were deleted or replaced since they
+    were mapped. Symlinks below a folder are followed to ELF files outside of it, each once; folders behind symlinks are
+    not entered.
 
     A static program is searched for its texts, symbols and machine code; a dynamic file for its texts and symbols,
     and with --thorough for all of them. Of a packed file nothing can be seen; --unpack looks into what UPX packed. A
