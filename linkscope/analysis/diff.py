@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+from linkscope.analysis.digests import sha256
 from linkscope.analysis.release import answer, members_of
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.subject import FileSubject
@@ -68,6 +69,7 @@ def _snapshot(name: str, subject: FileSubject) -> Snapshot:
             sizes = section_sizes(reader, image)
         except MalformedElf:
             sizes = {}  # section headers are no part of what runs: without them the size of the whole file is told
+        digest = sha256(reader)
     return Snapshot(
         name=name,
         file=file,
@@ -77,4 +79,5 @@ def _snapshot(name: str, subject: FileSubject) -> Snapshot:
         stripped=".symtab" not in sizes,
         privileges=subject.privileges,
         cpu_level=subject.cpu_level,
+        digest=digest,
     )

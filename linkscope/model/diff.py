@@ -35,6 +35,7 @@ ChangeCode = Literal[
     "stripped",
     "build-id",
     "size",
+    "bytes",
 ]
 # What a change means for whoever takes the new one:
 # `abi-break`: a program that was linked with the old library may not start or run with the new one.

@@ -27,7 +27,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One file of a release, as far as a comparison needs it.
 
     name: how it is called inside the release, by which old and new belong together. exports: see `elf.exports`; None
-    for what is no library. sections: bytes by name. stripped: no .symtab.
+    for what is no library. sections: bytes by name. stripped: no .symtab. digest: of all bytes, as hexadecimal digits.
     """
 
     name: str
@@ -38,11 +38,19 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     stripped: bool
     privileges: tuple[Privilege, ...]
     cpu_level: int
+    digest: str
 
 
 def changes(old: Snapshot, new: Snapshot) -> list[Change]:
-    """Every difference, in a fixed order: what it is, what it asks for, what it offers and holds, its protections."""
-    return [change for compare in _COMPARISONS for change in compare(old, new)]
+    """Every difference, in a fixed order: what it is, what it asks for, what it offers and holds, its protections.
+
+    Where only bytes differ of which nothing else is known, that is the one difference.
+    """
+    found = [change for compare in _COMPARISONS for change in compare(old, new)]
+    if not found and old.digest != new.digest:
+        message = "has other bytes: code or data differ, and nothing else that is compared"
+        found.append(_change("bytes", new, "", old.digest, new.digest, message))
+    return found
 
 
 def added(new: Snapshot) -> Change:
@@ -289,8 +297,9 @@ def _making(old: Snapshot, new: Snapshot) -> Iterator[Change]:
         message = "is stripped now" if new.stripped else "is not stripped any more"
         yield _change("stripped", new, "", _word(old.stripped), _word(new.stripped), message)
     before, after = old.file.build_id, new.file.build_id
-    if (before is None) != (after is None):
-        message = "has a build id now" if after else "has no build id any more"
+    if before != after:
+        known = "has another build id" if before else "has a build id now"
+        message = known if after else "has no build id any more"
         yield _change("build-id", new, "", before, after, message)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from linkscope.analysis.diff import _snapshots, diff
 from linkscope.analysis.request import Assumptions
@@ -177,3 +178,22 @@ def test_a_library_inside_whose_version_rises_is_told_by_both_versions(fixture_f
     )
     (change,) = changes(before, after)
     assert (change.code, change.old, change.new) == ("contents-version", "0.1.0 and 0.2.0", "0.2.0 and 0.3.0")
+
+
+@pytest.mark.parametrize(("flags", "code"), [((), "build-id"), (("-Wl,--build-id=none",), "bytes")])
+def test_where_only_bytes_differ_that_is_the_difference(
+    tmp_path: Path, require_tool: RequireTool, flags: tuple[str, ...], code: str
+) -> None:
+    """A security update may change a few bytes of code, and neither a size nor a name."""
+    for name, number in (("old", 7), ("new", 8)):
+        (tmp_path / name).mkdir()
+        (tmp_path / "tool.c").write_text(f"int main(void) {{ return {number}; }}\n")
+        tool(require_tool("cc"), *flags, "-o", tmp_path / name / "tool", tmp_path / "tool.c")
+    shutil.copy(tmp_path / "old" / "tool", tmp_path / "copy")
+    before = str(tmp_path / "old" / "tool")
+    assert diff(before, str(tmp_path / "copy")).changes == []
+    (change,) = diff(before, str(tmp_path / "new" / "tool")).changes
+    said = f"{tool(require_tool('readelf'), '-n', before)} {tool(require_tool('sha256sum'), before)}"
+    assert change.code == code
+    assert change.old is not None
+    assert change.old in said.split()
