@@ -5,7 +5,9 @@
                                         addresses of Go strings    its length as a varint
 
 Source: Go cmd/link/internal/ld/data.go, (*Link).buildinfo; debug/buildinfo/buildinfo.go; runtime/debug/mod.go for the
-text. It stands at the beginning of the writable data, and is found through the segments.
+text. It stands at the beginning of the writable data, and is found through the segments. Where it was taken out, the
+program's own variables have the same two texts (contents.gostrings); and the table of its functions tells that it is
+a Go program, whatever else is gone (elf.gotable).
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from linkscope.contents import gostrings
 from linkscope.elf import constants as c
+from linkscope.elf import gotable
 from linkscope.elf.segments import file_offset
 from linkscope.errors import MalformedElf
 from linkscope.model.inspect import Content, Evidence
@@ -31,8 +35,6 @@ _ALIGN, _HEADER = 16, 32
 _BIG_ENDIAN, _INLINE = 1, 2
 _PIECE = 1 << 20
 _SEARCHED = 1 << 28  # bytes of writable data; of a program linked by another linker it need not stand at its beginning
-_LONGEST = 1 << 24  # bytes of one text; Kubernetes' has some 20 000
-_FRAME = 16  # bytes before the modules' text and behind it (Go cmd/go/internal/modload, infoStart and infoEnd)
 
 
 class Module(msgspec.Struct, frozen=True):
@@ -44,14 +46,22 @@ class Module(msgspec.Struct, frozen=True):
 
 
 class GoBuild(msgspec.Struct, frozen=True):
-    """What Go says of a build. toolchain: as `go version` prints it; modules: the main one first."""
+    """What Go says of a build. toolchain: as `go version` prints it; modules: the main one first.
 
-    toolchain: str
+    table: what proves the program to be one of Go's where it has no record of its build; None where it has. Then the
+    toolchain is None where nothing names it.
+    """
+
+    toolchain: str | None
     modules: tuple[Module, ...]
+    table: gotable.LineTable | None = None
 
 
 def go_build(reader: Reader, image: Image) -> GoBuild | None:
-    """The build information of a program, None where it has none, or a damaged one."""
+    """The build information of a program, or what else is left of it; None where it is no Go program.
+
+    Raises MalformedElf and FileUnreadable.
+    """
     for offset, end in _data(reader, image):
         place = _find(reader, offset, end)
         while place is not None:
@@ -59,18 +69,41 @@ def go_build(reader: Reader, image: Image) -> GoBuild | None:
             if texts is not None and texts[0]:
                 return GoBuild(_decoded(texts[0]), tuple(_modules(texts[1])))
             place = _find(reader, place + _ALIGN, end)
-    return None
+    return _without_record(reader, image)
+
+
+def _without_record(reader: Reader, image: Image) -> GoBuild | None:
+    """What is left of a program whose build information was taken out."""
+    table = gotable.line_table(reader, image)
+    if table is None:
+        return None
+    version, text = gostrings.build_version(reader, image), gostrings.module_text(reader, image)
+    return GoBuild(_decoded(version) if version else None, tuple(_modules(_framed(text or b""))), table)
 
 
 def contents(build: GoBuild) -> list[Content]:
     """The standard library, by the name that Go's own database of vulnerabilities has for it, and the modules."""
-    version = build.toolchain.split(" ", 1)[0].removeprefix("go")
-    found = [("stdlib", version if version[:1].isdigit() else None, build.toolchain)]
-    found += [(module.path, module.version, module.line) for module in build.modules]
-    return [
-        Content(name=name, ecosystem="go", version=number, evidence=[Evidence(kind="go-buildinfo", text=line)])
-        for name, number, line in found
-    ]
+    version = (build.toolchain or "").split(" ", 1)[0].removeprefix("go")
+    library = Content(
+        name="stdlib", ecosystem="go", version=version if version[:1].isdigit() else None, evidence=_proofs(build)
+    )
+    return [library, *(_content(module) for module in build.modules)]
+
+
+def _content(module: Module) -> Content:
+    proof = Evidence(kind="go-buildinfo", text=module.line)
+    return Content(name=module.path, ecosystem="go", version=module.version, evidence=[proof])
+
+
+def _proofs(build: GoBuild) -> list[Evidence]:
+    """What proves the standard library: the record or, without it, a variable of the program and its own functions."""
+    if build.table is None:
+        return [Evidence(kind="go-buildinfo", text=build.toolchain)]
+    function = gotable.FUNCTION.decode()
+    told = Evidence(kind="symbol", text=f"{function}, in a table as Go {build.table.since} and later write it")
+    if build.toolchain is None:
+        return [told]
+    return [Evidence(kind="go-buildinfo", text=f"{build.toolchain} (runtime.buildVersion)"), told]
 
 
 def _data(reader: Reader, image: Image) -> Iterator[tuple[int, int]]:
@@ -125,7 +158,11 @@ def _counted(reader: Reader, at: int, end: int) -> tuple[bytes, int]:
         shift += 7
         if byte < 0x80:
             begin = at + index + 1
-            return (reader.read(begin, length), begin + length) if length <= min(end - begin, _LONGEST) else (b"", end)
+            return (
+                (reader.read(begin, length), begin + length)
+                if length <= min(end - begin, gostrings.LONGEST)
+                else (b"", end)
+            )
     return b"", end
 
 
@@ -137,13 +174,14 @@ def _go_string(reader: Reader, image: Image, address: int, word: int, order: Ord
     if not length:
         return b""
     offset, available = file_offset(image.segments, int.from_bytes(header[:word], order), image.path)
-    return reader.read(offset, length) if length <= min(available, _LONGEST) else b""
+    return reader.read(offset, length) if length <= min(available, gostrings.LONGEST) else b""
 
 
 def _framed(text: bytes) -> bytes:
     """The text of the modules without the marks around it; nothing where it is not framed by them."""
-    framed = len(text) > 2 * _FRAME and text[-_FRAME - 1 : -_FRAME] == b"\n"
-    return text[_FRAME:-_FRAME] if framed else b""
+    size = gostrings.FRAME
+    framed = len(text) > 2 * size and text[-size - 1 : -size] == b"\n"
+    return text[size:-size] if framed else b""
 
 
 def _modules(text: bytes) -> Iterator[Module]:

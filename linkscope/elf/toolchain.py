@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from linkscope.elf import constants as c
-from linkscope.elf import notes
+from linkscope.elf import gotable, notes
 from linkscope.elf.linkage import linkage
 from linkscope.elf.rodata import found_among
 from linkscope.elf.sections import sections_named
@@ -66,8 +66,8 @@ _COMMENTS = (("rustc version ", "Rust"), ("GHC ", "Haskell"), ("Swift version ",
 _LINKER = "Linker: "  # LLD signs there as well, and compiles nothing
 # A Rust program without symbols and .comment still has the name of a variable that its standard library looks at.
 _TEXTS = {b"`RUST_BACKTRACE=1` environment variable to display": "Rust"}
-_GO_SECTION = b".go.buildinfo"
-_SECTIONS = frozenset((b".comment", _GO_SECTION))
+_GO_SECTIONS = gotable.SECTIONS | {b".go.buildinfo"}
+_SECTIONS = _GO_SECTIONS | {b".comment"}
 _GO_OWNER = b"Go"
 
 
@@ -99,7 +99,7 @@ def _comments(reader: Reader, section: Section | None) -> list[str]:
 
 def _languages(reader: Reader, image: Image, comments: list[str], sections: dict[bytes, Section]) -> set[str]:
     """Every language of which the file has a mark; what is cheap to look at first."""
-    if _GO_SECTION in sections or any(owner == _GO_OWNER for owner, _, _ in notes.segment_notes(reader, image)):
+    if _is_go(reader, image, sections):
         return {"Go"}
     found = {language for start, language in _COMMENTS if any(text.startswith(start) for text in comments)}
     telling = [name for name in image.needed if name.startswith(_NEEDED_STARTS)]
@@ -115,3 +115,13 @@ def _languages(reader: Reader, image: Image, comments: list[str], sections: dict
     if not found and (static or any(name.startswith("libgcc_s.so") for name in image.needed)):
         found |= {_TEXTS[text] for text in found_among(reader, image, _TEXTS)}
     return found
+
+
+def _is_go(reader: Reader, image: Image, sections: dict[bytes, Section]) -> bool:
+    """Whether Go's linker made it: its record may have been taken out, and its note not been asked for."""
+    if not _GO_SECTIONS.isdisjoint(sections):
+        return True
+    if any(owner == _GO_OWNER for owner, _, _ in notes.segment_notes(reader, image)):
+        return True
+    without_headers = not image.layout.header.unpack_from(reader.head)[6]  # e_shoff
+    return without_headers and gotable.line_table(reader, image) is not None
