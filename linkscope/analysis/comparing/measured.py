@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from linkscope.analysis.comparing.found import Found
 from linkscope.analysis.comparing.ran import run_all
 from linkscope.analysis.comparing.served import serve_all
 from linkscope.analysis.inspect import error_of
@@ -15,7 +16,7 @@ from linkscope.measure.command import Command
 from linkscope.measure.heavier import heavier, paired
 from linkscope.measure.servers import one_more_connection
 from linkscope.measure.spread import Difference, differ
-from linkscope.model.compare import Measurement, Program, ProgramRun
+from linkscope.model.compare import Measurement, Program
 from linkscope.model.document import AnalysisError, text
 
 Told = Callable[[str], None]
@@ -69,16 +70,12 @@ def measured(
     ]
     disturbances = list(conditions.disturbances())
     held = conditions.Held()
-    found = (_ran if running.serve is None else _served)(programs, commands, running, told)
-    notes = list(dict.fromkeys([*disturbances, *held.said(), *found.measurement.notes]))
-    measurement = msgspec.structs.replace(
-        found.measurement, notes=notes, starts=max((command.tally.starts for command in commands), default=0)
-    )
+    found = (run_all if running.serve is None else serve_all)(programs, commands, running, told)
     return Measured(
         programs=[
             msgspec.structs.replace(program, run=found.runs.get(number)) for number, program in enumerate(programs)
         ],
-        measurement=measurement,
+        measurement=_measurement(commands, running, found, [*disturbances, *held.said(), *found.notes]),
         errors=[error_of(paths[number], reason) for number, reason in found.reasons.items()],
         samples=found.samples,
         memory=found.memory,
@@ -86,56 +83,20 @@ def measured(
     )
 
 
-class _Found(msgspec.Struct, frozen=True):
-    """By the programs' numbers: each has either a run with its samples, or a reason for none."""
-
-    runs: dict[int, ProgramRun]
-    samples: dict[int, list[float]]
-    reasons: dict[int, str]
-    measurement: Measurement
-    memory: dict[int, dict[int, list[int]]]
-    connected: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
-
-
-def _ran(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> _Found:
-    """Programs that end by themselves."""
-    found = run_all(programs, commands, running, told)
-    measurement = msgspec.structs.replace(
-        _asked(running),
-        rounds=found.rounds,
-        warm_ups=found.warm_ups,
-        overhead=found.overhead,
-        notes=found.notes,
-    )
-    return _Found(found.runs, found.seconds, found.reasons, measurement, found.memory)
-
-
-def _served(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> _Found:
-    """Servers, which do not."""
-    found = serve_all(programs, commands, running, told)
-    reasons = {number: failure.reason for number, failure in found.failures.items()}
-    measurement = msgspec.structs.replace(
-        _asked(running),
-        rounds=found.rounds,
-        warm_ups=found.warm_ups,
-        notes=found.notes,
-    )
-    return _Found(found.runs, found.starts, reasons, measurement, found.memory, found.connected)
-
-
-def _asked(running: Running) -> Measurement:
-    """What is known beforehand."""
+def _measurement(commands: Sequence[Command], running: Running, found: Found, notes: Sequence[str]) -> Measurement:
+    """What was asked for, and what of it was done how often; NOTES on it."""
     return Measurement(
         arguments=[text(word) for word in running.arguments],
         input=None if running.input is None else text(running.input),
         output=running.output,
         accepted=list(running.accepted),
-        rounds=0,
-        warm_ups=0,
+        rounds=found.rounds,
+        warm_ups=found.warm_ups,
+        starts=max((command.tally.starts for command in commands), default=0),
         copies=list(running.copies),
         timeout=running.timeout,
-        overhead=None,
+        overhead=found.overhead,
         kernel=conditions.kernel(),
         cpu=text(conditions.processor()),
-        notes=[],
+        notes=list(dict.fromkeys(notes)),
     )

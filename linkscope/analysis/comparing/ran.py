@@ -7,8 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-import msgspec
-
+from linkscope.analysis.comparing.found import Found
 from linkscope.analysis.request import Running
 from linkscope.errors import Failed, NeedsInput, NotHeld, NotStarted, ProcessUnreadable, RunFailed
 from linkscope.measure.command import Bounds, Command
@@ -32,24 +31,7 @@ _EXPANDS = 16  # times what it reads, or 16 MiB: more output than that has no en
 _NANO = 9  # decimals
 
 
-class RanAll(msgspec.Struct):
-    """What was measured of programs, by their numbers: each has either a run, and its times, or a reason for none.
-
-    seconds: from start to end, in the order of the rounds. memory: bytes of PSS by the number of copies at once, in the
-    order of the rounds. notes: what could not be measured, and why. overhead: seconds that measuring adds to each run.
-    """
-
-    runs: dict[int, ProgramRun]
-    seconds: dict[int, list[float]]
-    reasons: dict[int, str]
-    notes: list[str]
-    memory: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
-    rounds: int = 0
-    warm_ups: int = 0
-    overhead: float | None = None
-
-
-def run_all(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> RanAll:
+def run_all(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> Found:
     """PROGRAMS, which are started with COMMANDS. Raises CannotRun, and FileUnreadable of what they are to read.
 
     told: is called with what is being done.
@@ -68,7 +50,7 @@ class _Runner:
         self._running = running
         self._bounds = _bounds(running)
         self._told = told
-        self.found = RanAll({}, {}, {}, [])
+        self.found = Found()
 
     def run(self) -> None:
         """All of it, as often as is planned once the time of each is known."""
@@ -144,7 +126,7 @@ class _Runner:
                 self._failed_later(number, memory.failure)
                 continue
             self.found.runs[number] = self._of(number, runs[number], counted[number], peaks[number], memory)
-            self.found.seconds[number] = runs[number].seconds
+            self.found.samples[number] = runs[number].seconds
             self.found.memory[number] = memory.samples
 
     def _of(self, number: int, runs: Runs, counted: Counts, peak: int | None, memory: CopiesMeasured) -> ProgramRun:
@@ -184,7 +166,7 @@ class _Runner:
         if not pairs:
             self.found.notes.append("what measuring adds to a run is lost in the noise of programs that take so long")
             return
-        quickest = min(self.found.runs, key=lambda number: median(self.found.seconds[number]))
+        quickest = min(self.found.runs, key=lambda number: median(self.found.samples[number]))
         self._told("what measuring adds")
         try:
             added = overhead(self._commands[quickest], self._bounds, pairs)

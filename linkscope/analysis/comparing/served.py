@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from linkscope.analysis.comparing.found import Found
 from linkscope.analysis.request import Running
 from linkscope.errors import RunFailed
 from linkscope.measure.command import Bounds, Command
@@ -17,25 +18,7 @@ from linkscope.model.compare import Program, ProgramRun, Spread
 Told = Callable[[str], None]
 
 
-class ServedAll(msgspec.Struct, frozen=True):
-    """What was measured of servers, by their numbers: each has either a run, and the times of its starts, or a failure.
-
-    starts: seconds until it took a connection, in the order of the rounds. notes: what could not be measured, and why.
-    rounds, warm_ups: in how many all were started in turn. memory, connected: bytes of PSS by the number of copies, and
-    of connections, in the order of the rounds.
-    """
-
-    runs: dict[int, ProgramRun]
-    starts: dict[int, list[float]]
-    failures: dict[int, RunFailed]
-    notes: list[str]
-    rounds: int
-    warm_ups: int
-    memory: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
-    connected: dict[int, dict[int, list[int]]] = msgspec.field(default_factory=dict)
-
-
-def serve_all(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> ServedAll:
+def serve_all(programs: Sequence[Program], commands: Sequence[Command], running: Running, told: Told) -> Found:
     """PROGRAMS, which are started with COMMANDS, as servers. Raises PortTaken, CannotRun.
 
     told: is called with what is being done.
@@ -45,12 +28,12 @@ def serve_all(programs: Sequence[Program], commands: Sequence[Command], running:
     started = start_rounds(
         commands, port, bounds, running.rounds, progress=lambda done: told(f"round {done + 1}: each is started")
     )
-    found = ServedAll({}, {}, {}, [], started.rounds, started.warm_ups)
+    found = Found(rounds=started.rounds, warm_ups=started.warm_ups)
     if any(one.failure is None for one in started.servers) and started.rounds < FEWEST:
         few = "one round is" if started.rounds == 1 else f"{started.rounds} rounds are"
         found.notes.append(f"{few} too few to call a server faster: that takes {FEWEST}")
-    found.failures.update({number: one.failure for number, one in enumerate(started.servers) if one.failure})
-    numbers = [number for number in range(len(commands)) if number not in found.failures]
+    found.reasons = {number: one.failure.reason for number, one in enumerate(started.servers) if one.failure}
+    numbers = [number for number in range(len(commands)) if number not in found.reasons]
 
     def progress(place: int) -> None:
         path = programs[numbers[place]].path
@@ -66,11 +49,11 @@ def serve_all(programs: Sequence[Program], commands: Sequence[Command], running:
     )
     for number, served in zip(numbers, all_served, strict=True):
         if isinstance(served, RunFailed):
-            found.failures[number] = served
+            found.reasons[number] = served.reason
             continue
         path = programs[number].path
         found.notes.extend(f"{path}: {note}" for note in served.notes)
-        found.starts[number] = started.servers[number].seconds
+        found.samples[number] = started.servers[number].seconds
         found.memory[number] = served.samples
         found.connected[number] = served.connected
         found.runs[number] = _run(served, spread(started.servers[number].seconds))
