@@ -8,7 +8,7 @@ from functools import cache
 import msgspec
 
 from linkscope.contents import banners
-from linkscope.model.inspect import Content
+from linkscope.model.inspect import Content, Evidence
 
 
 @cache
@@ -25,13 +25,15 @@ def with_forks(names: Iterable[str]) -> frozenset[str]:
 def settled(contents: list[Content]) -> list[Content]:
     """CONTENTS of one file without the libraries of which there is nothing but what a fork has in common with them.
 
-    That is machine code that fits no version for certain, and symbols; they are evidence of the fork then. A text of
-    the library's own code says that it is there all the same.
+    That is machine code that fits no version for certain, and symbols; they are evidence of the fork then, of several
+    the one that a text or a version tells. A text of the library's own code says that it is there all the same.
     """
-    generic = {one.name for one in contents if one.ecosystem == "generic"}
-    whose = {name: fork for name in generic for fork in sorted(of(name) & generic)}
-    shared = {one.name for one in contents if one.name in whose and _is_shared(one)}
-    given = {whose[one.name]: one.evidence for one in contents if one.name in shared and one.ecosystem == "generic"}
+    generic = {one.name: one for one in contents if one.ecosystem == "generic"}
+    shared = {name for name, one in generic.items() if of(name) & generic.keys() and _is_shared(one)}
+    given: dict[str, list[Evidence]] = {}
+    for name in sorted(shared):
+        heir = min(of(name) & generic.keys() - shared, key=lambda fork: (_is_shared(generic[fork]), fork))
+        given.setdefault(heir, []).extend(generic[name].evidence)
     return [
         msgspec.structs.replace(one, evidence=[*one.evidence, *given.get(one.name, ())])
         if one.ecosystem == "generic"

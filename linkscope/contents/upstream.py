@@ -17,7 +17,7 @@ _RELEASE = re.compile(rf"v?(\d{{1,{_DIGITS}}}(?:\.\d{{1,{_DIGITS}}})*)", re.IGNO
 _PIECES = re.compile(rf"\d{{1,{_DIGITS}}}|[a-z]+", re.ASCII)
 # What comes before the release, in order.
 _BEFORE = (
-    ("dev", "devel", "snapshot", "nightly", "git"),
+    ("dev", "devel", "snapshot", "nightly", "canary", "unreleased", "git", "svn", "cvs", "hg"),
     ("alpha",),
     ("beta",),
     ("milestone",),

@@ -47,6 +47,15 @@ def test_what_is_openssls_own_stays(openssl: Content) -> None:
     assert forks.settled([_FORK, openssl]) == [_FORK, openssl]
 
 
+@pytest.mark.parametrize("version", [None, "3.8.2"])
+def test_of_several_forks_the_one_with_a_text_has_the_code(version: str | None) -> None:
+    """The other ones may be there by the very symbols that all of them have in common."""
+    aws = _content("aws-lc", version, Evidence(kind="banner", text="AWS-LC FIPS 2.0.0"))
+    others = [_content("boringssl", None, _SYMBOL), _content("libressl", None, _SYMBOL)]
+    found = {one.name: one.evidence for one in forks.settled([aws, *others, _content("openssl", None, _CODE)])}
+    assert found == {"aws-lc": [*aws.evidence, _SYMBOL, _CODE], "libressl": [_SYMBOL]}
+
+
 def test_without_a_fork_nothing_changes() -> None:
     alone = [_content("openssl", None, _CODE), _content("zlib", None, _SYMBOL)]
     assert forks.settled(alone) == alone

@@ -39,6 +39,7 @@ RELEASES = {
     "sqlite": "3.7.17 3.39.5 3.40.1",
     "ncurses": "5.9 6.4 6.4.20230520",
     "tzdata": "2023d 2024a 2024b",
+    "development": "1.5.9 1.6.0-svn 1.6.0 1.10.1-unreleased 1.10.1 2.39.0-canary 2.39.0",
 }
 # In Debian's words, where they are others: `~` comes before everything.
 DEBIAN = {
@@ -49,6 +50,9 @@ DEBIAN = {
     "1.6.40beta01": "1.6.40~beta01",
     "1.6.40rc01": "1.6.40~rc01",
     "8.5.0-DEV": "8.5.0~DEV",
+    "1.6.0-svn": "1.6.0~svn",
+    "1.10.1-unreleased": "1.10.1~unreleased",
+    "2.39.0-canary": "2.39.0~canary",
     "8.10.0-rc2": "8.10.0~rc2",
     "10.30-RC1": "10.30~RC1",
     "3.13.0a1": "3.13.0~a1",
