@@ -13,7 +13,7 @@ from linkscope.analysis.inside import Insides, Look
 from linkscope.analysis.sought import Sought
 from linkscope.loader.system import System
 from linkscope.model.document import text
-from linkscope.model.inspect import ClosureEntry, Content, File
+from linkscope.model.inspect import ClosureEntry, Content, Dlopen, File
 from linkscope.model.who import Closed, How, Match, VersionFrom
 
 # A soname with three numbers is a whole version (libboost_system.so.1.74.0); libtool's have one, and name a series.
@@ -66,14 +66,29 @@ class Holding:
 
     def matches(self) -> list[Match]:
         """Every way, the file itself first."""
-        shared = [entry for entry in self._file.closure if self._is_it(entry)]
-        if any(entry.found_by != "interpreter" for entry in shared) and self._what.by_project:
-            shared = [entry for entry in shared if entry.found_by != "interpreter"]  # a part of the C library, again
+        shared = self.shared()
         other = beside([self._version(entry.realpath or self._brought(entry), entry.soname) for entry in shared])
         found = list(self._itself(other))
         for entry in self._file.closure:
             found += [self._shared(entry, other)] if entry in shared else self._within(entry)
-        return [*found, *self._declared()]
+        return [*found, *self._opened()]
+
+    def shared(self) -> list[ClosureEntry]:
+        """What of the closure is the library, or one of its project."""
+        shared = [entry for entry in self._file.closure if self._is_it(entry)]
+        if any(entry.found_by != "interpreter" for entry in shared) and self._what.by_project:
+            shared = [entry for entry in shared if entry.found_by != "interpreter"]  # a part of the C library, again
+        return shared
+
+    def declared(self) -> list[tuple[str, Dlopen]]:
+        """What the file says that it opens itself while it runs, as far as it is the library, with its soname."""
+        found = []
+        for one in self._file.dlopen:
+            real = self._system.realpath(one.found, "/") if one.found else None
+            if self._what.is_called((*one.soname, _basename(one.found))) or self._what.is_at((one.found, real)):
+                soname = next((name for name in one.soname if self._what.is_called((name,))), one.soname[0])
+                found.append((soname, one))
+        return found
 
     def held(self) -> Held:
         """The same with how far it was looked for in the file. Raises CannotUnpack where that was asked for."""
@@ -106,7 +121,7 @@ class Holding:
         file, what = self._file, self._what
         look = self._insides.look_at(self._where.inside, self._system) or Look([])
         found = []
-        if self._is_library():
+        if self.is_library():
             version = version_of(what, look.contents, file.soname)
             version = other if version.number is None and other is not None else version
             found.append(self._match("inside", None, version, [file.path], soname=file.soname, itself=True))
@@ -116,7 +131,7 @@ class Holding:
         for match in found:
             yield msgspec.structs.replace(match, unpacked=look.unpacked)
 
-    def _is_library(self) -> bool:
+    def is_library(self) -> bool:
         """Whether the file is the library, by its path or by what it is called."""
         file, what = self._file, self._what
         if what.path is not None:
@@ -209,14 +224,11 @@ class Holding:
             entry = min(between, key=lambda asker: asker.depth)
             chain.append(self._shown(entry.path) or entry.requested)
 
-    def _declared(self) -> Iterator[Match]:
-        """What the file says that it opens itself while it runs."""
-        for one in self._file.dlopen:
+    def _opened(self) -> Iterator[Match]:
+        for soname, one in self.declared():
             real = self._system.realpath(one.found, "/") if one.found else None
-            if self._what.is_called((*one.soname, _basename(one.found))) or self._what.is_at((one.found, real)):
-                soname = next((name for name in one.soname if self._what.is_called((name,))), one.soname[0])
-                version = self._version(real, soname)
-                yield self._match("dlopen", self._shown(one.found), version, [self._file.path], soname=soname)
+            version = self._version(real, soname)
+            yield self._match("dlopen", self._shown(one.found), version, [self._file.path], soname=soname)
 
     def _match(
         self,

@@ -25,7 +25,7 @@ from linkscope.loader.environment import has_file_capabilities, is_native
 from linkscope.loader.linkmap import Folder, Loaded
 from linkscope.model.document import text
 from linkscope.model.inspect import File
-from linkscope.policy.subject import Borrowed, Carrier, Part, Privilege, SearchElement, Tag, Wanted
+from linkscope.policy.subject import Borrowed, Carrier, Part, Privilege, SearchElement, Tag, Use, Wanted
 
 if TYPE_CHECKING:
     from linkscope.packages.unpacked import Kept
@@ -302,6 +302,12 @@ class FileSubject:
         except LinkScopeError:
             return None
         return debugfile.debug_link(content, self.image.layout.order)
+
+    def uses(self, names: tuple[str, ...]) -> list[Use]:
+        """What of the closure, of the file's own needs and of its dlopen notes is one of NAMES."""
+        from linkscope.analysis.uses import uses  # few policies ask, and it reads the tables of libraries
+
+        return list(uses(names, self.file, self._examined.where, self._run.system))
 
     @property
     def cpu_level(self) -> int:

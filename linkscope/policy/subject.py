@@ -70,6 +70,23 @@ class Borrowed(msgspec.Struct, frozen=True):
     symbols: tuple[str, ...]
 
 
+Way = Literal["is", "loads", "needs", "may open"]
+
+
+class Use(msgspec.Struct, frozen=True):
+    """A library outside of the file that was looked for by a name, as `linkscope who` understands that.
+
+    soname: what the library is called. project: whose it is, None where it was not looked for by that. way: the file is
+    the library itself, loads it, needs it where no loader looked for it, or says that it may open it when it runs.
+    askers: the objects that need it.
+    """
+
+    soname: str
+    project: str | None
+    way: Way
+    askers: tuple[str, ...] = ()
+
+
 class Subject(Protocol):
     """One file, as rules see it. Facts beside `file` are worked out when they are first asked for."""
 
@@ -165,3 +182,10 @@ class Subject(Protocol):
     @property
     def cpu_level(self) -> int:
         """The x86-64 ISA level (2 to 4) that the loader demands for the file; 0 where it demands none."""
+
+    def uses(self, names: tuple[str, ...]) -> Sequence[Use]:
+        """The libraries that NAMES mean and the file takes from outside of it, in whichever way.
+
+        A name is a project's, as that of what is inside of files (`zlib`), a soname, or the beginning of one; a glob is
+        about the names of projects.
+        """

@@ -77,6 +77,8 @@ ASKED = {
     "allow another": (["--allow", "libm.so.6"], {"library-not-allowed"}),
     "forbid": (["--forbid", "libm.so.6,libc.so.6"], {"library-forbidden"}),
     "forbid another": (["--forbid", "libssl*"], set()),
+    "forbid a project": (["--forbid", "glibc"], {"library-forbidden"}),
+    "forbid another project": (["--forbid", "musl,openssl"], set()),
     "rule": (["--rule", "not-judged=error", "--rule", "lazy-binding=error"], {"lazy-binding"}),
     "rule off": (["--static", "--rule", "wrong-linkage=off"], set()),
     "rule lowered": (["--static", "--rule", "wrong-linkage=warning"], set()),
