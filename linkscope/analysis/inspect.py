@@ -112,9 +112,24 @@ class Run:
             return self.inspect(place(item, self.system))
         except LinkScopeError as error:
             line = error.script if isinstance(error, NotElf) else None
-            return error_of(item, reason_for(error, item, self.system), line and line.partition(" ")[0])
+            reason = reason_for(error, item, self.system)
+            if isinstance(error, NotElf) and line is None:
+                reason += self._package(item)
+            return error_of(item, reason, line and line.partition(" ")[0])
         except (MemoryError, RecursionError) as error:  # the boundary of one file: the others are still analysed
             return error_of(item, excess(error))
+
+    def _package(self, item: str) -> str:
+        """Who looks into a file that is a package; "" of anything else."""
+        from linkscope.packages.formats import format_of  # only where a file is no ELF file
+
+        where = place(item, self.system)
+        try:
+            with self.system.open(where.inside, where.shown) as reader:
+                name = format_of(reader)
+        except LinkScopeError:
+            return ""
+        return "" if name is None else f" but a package ({name}), into which check, diff, targets and who look"
 
     def lost(self, item: str, reason: str) -> AnalysisError:
         """What is said of a path whose process ended."""

@@ -1,10 +1,13 @@
 """`linkscope inspect`: its formats, its lists of names, its exit codes."""
 
+import io
 import json
 import os
 import shlex
 import shutil
 import subprocess
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +121,23 @@ def test_a_script_is_followed_to_its_interpreter_when_asked(linkscope: Linkscope
     followed = json.loads(linkscope("inspect", "--follow-scripts", "--format", "json", "script").stdout)["files"]
     assert [file["path"] for file in followed] == ["/bin/sh"]
     assert followed[0]["script"] == {"path": "script", "interpreter": "/bin/sh", "argument": "-e"}
+
+
+@pytest.mark.parametrize("name", ["wheel", "tar"])
+def test_of_a_package_it_is_said_who_looks_inside(linkscope: Linkscope, tmp_path: Path, name: str) -> None:
+    paths = {"wheel": tmp_path / "app-1-py3-none-any.whl", "tar": tmp_path / "app.tar.xz"}
+    tree = {"app/tool": Path("/bin/true").read_bytes(), "app-1.dist-info/WHEEL": b"Wheel-Version: 1.0\n"}
+    with zipfile.ZipFile(paths["wheel"], "w") as wheel, tarfile.open(paths["tar"], "w:xz") as tar:
+        for path, data in tree.items():
+            wheel.writestr(path, data)
+            member = tarfile.TarInfo(path)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    ran = linkscope("inspect", paths[name])
+    said = f"not an ELF file but a package ({name}), into which check, diff, targets and who look"
+    assert (ran.stderr.decode(), ran.returncode) == (f"linkscope: {paths[name]}: {said}\n", 2)
+    for command in (["check"], ["targets"], ["who", "glibc"], ["diff", paths[name]]):
+        assert linkscope(*command, paths[name]).returncode in (0, 1)
 
 
 _RETURN = "the carriage return at the end of its #! line counts"
