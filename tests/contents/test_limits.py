@@ -139,7 +139,7 @@ def test_that_code_was_compared_in_vain_too_often_is_said(tmp_path: Path) -> Non
         data = (_Alike.ANCHOR + _Alike.CHECK) * count + bytes(1 << 20)
         with opened(with_constants(tmp_path / "anchors", data, _READ | _EXECUTABLE)) as (reader, image):
             assert matcher.matches(reader, image, [_Alike(2)], codes.append) == []
-        assert codes == expected
+        assert set(codes) == set(expected)
 
 
 def test_each_bound_has_its_words() -> None:
