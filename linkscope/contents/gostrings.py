@@ -35,7 +35,7 @@ _DEVEL = b"devel "  # before the version of a toolchain between two releases
 _VERSION = re.compile(rb"go1\.\d{1,4}[!-.0-~]{0,100}+(?: [ -.0-~]{1,200}+)?+(?=\0)")  # no path: it has no `/`
 _LONGEST_VERSION = 320
 _MOST_PLACES = 1 << 16  # of an anchor in one file
-_MOST_TEXTS = 8  # that are held against the variables
+_MOST_TEXTS = 8  # of each kind that are held against the variables; a program has one
 
 
 def build_version(reader: Reader, image: Image) -> bytes | None:
@@ -46,8 +46,7 @@ def build_version(reader: Reader, image: Image) -> bytes | None:
 
 def module_text(reader: Reader, image: Image) -> bytes | None:
     """The text of `runtime.modinfo` with the marks around it; None as for `build_version`."""
-    found = islice(_framed(reader, image), _MOST_TEXTS)
-    return _only(text for text, _ in _variables(reader, image, list(found)))
+    return _only(text for text, _ in _variables(reader, image, list(_framed(reader, image))))
 
 
 def _only(found: Iterable[bytes]) -> bytes | None:
@@ -78,13 +77,13 @@ def _versions(reader: Reader, image: Image) -> Iterator[tuple[bytes, int]]:
 
 def _framed(reader: Reader, image: Image) -> Iterator[tuple[bytes, int]]:
     """What stands between the two marks, with these, and where in the file."""
-    for offset, data, size in spans.pieces(reader, texts.areas(reader, image), FRAME):
-        for at in _found(data, _START, size):
-            start = offset + at
-            rest = reader.read(start, min(LONGEST, reader.size - start))
-            end = rest.find(_END)
-            if end >= 0:
-                yield rest[: end + FRAME], start
+    every = spans.pieces(reader, texts.areas(reader, image), FRAME)
+    places = (offset + at for offset, data, size in every for at in _found(data, _START, size))
+    for start in islice(places, _MOST_TEXTS):
+        rest = reader.read(start, min(LONGEST, reader.size - start))
+        end = rest.find(_END)
+        if end >= 0:
+            yield rest[: end + FRAME], start
 
 
 def _found(data: bytes, text: bytes, size: int) -> Iterator[int]:

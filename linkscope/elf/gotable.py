@@ -63,13 +63,11 @@ def line_table(reader: Reader, image: Image) -> LineTable | None:
 
 
 def _line_table(reader: Reader, image: Image) -> LineTable | None:
-    checked = 0
-    for place in islice(_places(reader, image), _MOST_PLACES):
-        since = _since(reader, image, place)
-        if since is not None and checked < _MOST_TABLES:
-            if _is_own(reader, image, place):
-                return LineTable(place, since)
-            checked += 1
+    places = islice(_places(reader, image), _MOST_PLACES)
+    headers = ((place, since) for place in places if (since := _since(reader, image, place)) is not None)
+    for place, since in islice(headers, _MOST_TABLES):
+        if _is_own(reader, image, place):
+            return LineTable(place, since)
     return None
 
 
