@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,16 +32,25 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 24  # bytes that are in memory at once, beside the longest signature
 _BLOCK = 1 << 19  # bytes whose windows are looked up together, so that all stays in the processor's cache
-_TOGETHER = 1 << 20  # signatures that are compared at once: some anchors are those of a thousand
+_TOGETHER = 1 << 18  # signatures that are compared at once: some anchors are those of a thousand
+_AT_ONCE = 1 << 15  # places that are proven one by one, and are objects of Python for that
+_MOST_UNPACKED = 1 << 18  # bytes of what may change in code, packed, that is kept unpacked: a hundred times as large
 _WINDOW = 8
 _SPREAD = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio: Knuth's multiplicative hash
 _FEWEST_BITS, _MOST_BITS = 16, 24  # of the table's index
 _SPARSE = 5  # the table has 2^5 places a signature, so that one window in 32 passes by chance
 _MOST_COPIES = 1024  # of one code in a file; what stands there more often is filling
-# A file may be made of anchors, so that all of it would be compared with long code at every few bytes. In real ones,
-# what is compared in vain is less than the file has bytes (measured); a code that then failed so often is given up.
+_MOST_MATCHES = 1 << 17  # in a file: more than twice the codes of the shipped pack
+# A file may be made of anchors, so that all of it would be compared with long code at every few bytes, or with a
+# hundred short ones. In real ones, what is compared in vain is less than twice what the file has (libc.so.6, measured);
+# a code that then failed so often is given up.
 _IN_VAIN = 8  # bytes for each one of the file
+_BESIDE = 32  # bytes that each comparison counts for, beside those that it compares
 _MOST_FAILURES = 16
+# Or of an anchor that a thousand codes have. Of real files, there is one check for every six bytes at most (libc.so.6,
+# measured); an anchor that then stood there so often is given up.
+_MOST_CHECKS = 4  # for each byte of the file
+_MOST_STANDING = 256
 _MOST_TABLES = 8  # of packs and architectures whose tables are kept
 
 
@@ -108,7 +118,8 @@ def _signatures(architecture: str, packs: tuple[Pack, ...]) -> _Signatures | Non
 class _Signatures:
     """The signatures of all packs, ready to be looked for in any file.
 
-    before: how far behind a section's start an anchor may stand. longest: of the sections; count: of them all.
+    before: how far behind a section's start an anchor may stand. longest: of the sections; count: of them all. counts:
+    how many have each anchor.
     """
 
     def __init__(self, architecture: str, codes: Sequence[Codes], packs: Sequence[tuple[int, Pack]]) -> None:
@@ -125,7 +136,7 @@ class _Signatures:
         self._check_at = np.concatenate([one.checks_at for one in codes])[order].astype(np.int64)
         self.length = np.concatenate([one.lengths for one in codes])[order].astype(np.int64)
         self._values, self._first = np.unique(anchors[order], return_index=True)
-        self._count = np.diff(np.append(self._first, len(order)))
+        self.counts = np.diff(np.append(self._first, len(order)))
         bits = min(max(len(self._values).bit_length() + _SPARSE, _FEWEST_BITS), _MOST_BITS)
         self._shift = np.uint64(64 - bits)
         self._table = np.zeros(1 << bits, bool)
@@ -139,25 +150,16 @@ class _Signatures:
 
         return ((windows * np.uint64(_SPREAD)) >> self._shift).view(np.int64)
 
-    def candidates(self, content: bytes, origin: int, at: int, size: int) -> Iterator[tuple[int, int]]:
-        """(start in CONTENT, place in the order of anchors) of what passes the check, for SIZE bytes from AT on."""
+    def checked(
+        self, content: bytes, places: NDArray[np.int64], values: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What passes the check of the codes that have the anchors VALUES, which stand at PLACES in CONTENT.
+
+        Where each would start, and its place in the order of anchors.
+        """
         import numpy as np
 
-        places, values = self._anchors(content, origin, at, size)
-        if not len(places):
-            return
-        counts = self._count[values]
-        behind = np.cumsum(counts)
-        ends = np.searchsorted(behind, np.arange(_TOGETHER, int(behind[-1]), _TOGETHER))
-        for place, value, count in zip(*(np.split(one, ends) for one in (places, values, counts)), strict=True):
-            yield from self._checked(content, place, value, count)
-
-    def _checked(
-        self, content: bytes, places: NDArray[np.int64], values: NDArray[np.int64], counts: NDArray[np.int64]
-    ) -> Iterator[tuple[int, int]]:
-        """What passes the check of the codes that have the anchors VALUES, so many each, which stand at PLACES."""
-        import numpy as np
-
+        counts = self.counts[values]
         codes = np.repeat(self._first[values], counts) + _within_groups(counts)
         starts = np.repeat(places, counts) - self._anchor_at[codes]
         inside = (starts >= 0) & (starts + self.length[codes] <= len(content))
@@ -168,9 +170,9 @@ class _Signatures:
         for byte in range(4):
             there |= bytes_[checked + byte].astype(np.uint32) << np.uint32(8 * byte)
         passed = there == self._check[codes]
-        yield from zip(starts[passed].tolist(), codes[passed].tolist(), strict=True)
+        return starts[passed], codes[passed]
 
-    def _anchors(self, content: bytes, origin: int, at: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def anchors(self, content: bytes, origin: int, at: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where anchors stand that begin in the SIZE bytes from AT on, and each one's number among the values."""
         import numpy as np
 
@@ -203,16 +205,15 @@ class _Signatures:
         number = next(at for at, behind in enumerate(self._firsts[1:]) if whole < behind)
         return number, whole - int(self._firsts[number])
 
-    def proofs(self, codes: Iterable[int]) -> Iterator[tuple[int, tuple[bytes, list[Range], bytes]]]:
-        """Each of CODES with its digest, and with what may change in it, unpacked and packed."""
+    def proofs(self, codes: Iterable[int]) -> Iterator[tuple[int, tuple[bytes, bytes]]]:
+        """Each of CODES with its digest, and with what may change in it, packed."""
         wanted: dict[int, list[tuple[int, int]]] = {}
         for code in codes:
             pack, number = self._placed(code)
             wanted.setdefault(pack, []).append((number, code))
         for pack, asked in wanted.items():
             proofs = self._packs[pack][1].proofs(self._architecture, [number for number, _ in asked])
-            for (_, code), (expected, packed) in zip(asked, proofs, strict=True):
-                yield code, (expected, changeable.unpack(packed), packed)
+            yield from zip((code for _, code in asked), proofs, strict=True)
 
 
 class _Search:
@@ -224,44 +225,96 @@ class _Search:
         self._signatures = signatures
         self._copies = np.zeros(signatures.count, np.int64)
         self._failures = np.zeros(signatures.count, np.int64)
-        self._left = 0
-        self._proofs: dict[int, tuple[bytes, list[Range], bytes]] = {}
+        self._standing = np.zeros(len(signatures.counts), np.int64)
+        self._left = self._checks_left = 0
+        self._matches_left = _MOST_MATCHES
+        self._proofs: dict[int, tuple[bytes, bytes]] = {}
+        self._ranges: dict[int, list[Range]] = {}
+        self._unpacked = 0
 
     @property
     def gives_up(self) -> bool:
-        """Whether so much was compared in vain that what failed often is compared no more."""
-        return self._left < 0
+        """Whether so much was compared in vain that what failed often is compared no more, or too much was found."""
+        return min(self._left, self._checks_left, self._matches_left) < 0
 
-    def within(self, content: bytes, origin: int, own: tuple[int, int]) -> list[Match]:
+    def within(self, content: bytes, origin: int, own: tuple[int, int]) -> Iterator[Match]:
         """The matches in CONTENT, which is at byte ORIGIN of the file, whose anchors are in the part OWN of it.
 
         own: the offset of its first byte, and its size.
         """
         self._left += _IN_VAIN * own[1]
-        candidates: list[tuple[int, int]] = []
+        self._checks_left += _MOST_CHECKS * own[1]
         for at in range(own[0], own[0] + own[1], _BLOCK):
-            candidates += self._signatures.candidates(content, origin, at, min(_BLOCK, own[0] + own[1] - at))
-        return list(self._proven(content, origin, candidates))
+            places, values = self._signatures.anchors(content, origin, at, min(_BLOCK, own[0] + own[1] - at))
+            for some in self._portions(values):
+                starts, codes = self._checked(content, places[some], values[some])
+                for first in range(0, len(codes), _AT_ONCE):
+                    yield from self._proven(
+                        content, origin, starts[first : first + _AT_ONCE], codes[first : first + _AT_ONCE]
+                    )
 
-    def _proven(self, content: bytes, origin: int, candidates: list[tuple[int, int]]) -> Iterator[Match]:
-        wanted = {code for _, code in candidates}
-        self._proofs.update(self._signatures.proofs(wanted.difference(self._proofs)))
+    def _portions(self, values: NDArray[np.int64]) -> Iterator[slice]:
+        """Parts of VALUES, whose signatures are few enough to be compared at once."""
+        import numpy as np
+
+        if not len(values):
+            return
+        behind = np.cumsum(self._signatures.counts[values])
+        ends = np.searchsorted(behind, np.arange(_TOGETHER, int(behind[-1]), _TOGETHER))
+        yield from (slice(*pair) for pair in pairwise([0, *ends.tolist(), len(values)]))
+
+    def _checked(
+        self, content: bytes, places: NDArray[np.int64], values: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What passes the check, without that of the anchors that are given up."""
+        import numpy as np
+
+        if self._checks_left < 0:
+            left = self._standing[values] < _MOST_STANDING
+            places, values = places[left], values[left]
+        self._standing += np.bincount(values, minlength=len(self._standing))
+        self._checks_left -= int(self._signatures.counts[values].sum())
+        return self._signatures.checked(content, places, values)
+
+    def _proven(
+        self, content: bytes, origin: int, starts: NDArray[np.int64], codes: NDArray[np.int64]
+    ) -> Iterator[Match]:
+        wanted = self._copies[codes] < _MOST_COPIES
+        if self._left < 0:
+            wanted &= self._failures[codes] < _MOST_FAILURES
+        starts, codes = starts[wanted], codes[wanted]
+        self._proofs.update(self._signatures.proofs(set(codes.tolist()).difference(self._proofs)))
         view = memoryview(content)
-        for start, code in candidates:
-            length = int(self._signatures.length[code])
-            expected, ranges, packed = self._proofs[code]
-            if self._copies[code] >= _MOST_COPIES or (ranges and ranges[-1][1] > length):
+        for start, code in zip(starts.tolist(), codes.tolist(), strict=True):
+            if self._matches_left < 0 or self._copies[code] >= _MOST_COPIES:
                 continue
             if self._left < 0 and self._failures[code] >= _MOST_FAILURES:
                 continue
+            length = int(self._signatures.length[code])
+            (expected, packed), ranges = self._proofs[code], self._changeable(code)
+            if ranges and ranges[-1][1] > length:
+                continue
             if digest(packed, view[start : start + length], ranges) != expected:
                 self._failures[code] += 1
-                self._left -= length
+                self._left -= length + _BESIDE
             else:
                 self._copies[code] += 1
+                self._matches_left -= 1
                 fixed = length - sum(end - first for first, end in ranges)
                 pack, number = self._signatures.named(code)
                 yield Match(origin + start, length, fixed, pack, number)
+
+    def _changeable(self, code: int) -> list[Range]:
+        """What may change in CODE, unpacked when it is asked for the first time, or again."""
+        ranges = self._ranges.get(code)
+        if ranges is None:
+            packed = self._proofs[code][1]
+            self._unpacked += len(packed)
+            if self._unpacked > _MOST_UNPACKED:
+                self._ranges.clear()
+                self._unpacked = len(packed)
+            ranges = self._ranges[code] = changeable.unpack(packed)
+        return ranges
 
 
 def _within_groups(counts: NDArray[np.int64]) -> NDArray[np.int64]:

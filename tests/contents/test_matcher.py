@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from linkscope.contents import known, matcher
-from linkscope.contents.fingerprints import Archive
+from linkscope.contents.fingerprints import Archive, digest
+from linkscope.contents.packs import SHIPPED, Store
 from tests.contents import linkermaps
 from tests.contents.memorypack import MemoryPack, read
 from tests.contents.samples import with_constants
@@ -229,34 +231,116 @@ def test_a_file_that_is_made_of_anchors_does_not_take_hours(tmp_path: Path) -> N
 
 
 _MEASURED = """
-import sys
+import sys, time
 sys.path.insert(0, {folder!r})
-from tests.contents.test_matcher import {pack}
+from tests.contents.test_matcher import _Alike, _Synthetic
 from tests.elf.samples import opened
 from linkscope.contents import matcher
+from linkscope.contents.packs import SHIPPED, Store
 with opened({path!r}) as (reader, image):
-    matcher.matches(reader, image, [{pack}({count})])
-print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+    matcher.matches(reader, image, [{pack}])
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1], time.process_time())
 """
+_SHIPPED = "Store(SHIPPED, fixed=True)"
 
 
-def _memory(path: Path, pack: type[_Synthetic], count: int) -> int:
-    """The most bytes that a process has in memory that searches a file for COUNT signatures, as the kernel says."""
+def _cost(path: Path, pack: str) -> tuple[int, float]:
+    """The most bytes that a process has in memory that searches a file for PACK, as the kernel says; its seconds."""
     folder = str(Path(__file__).parents[2])
-    text = _MEASURED.format(folder=folder, path=str(path), pack=pack.__name__, count=count)
+    text = _MEASURED.format(folder=folder, path=str(path), pack=pack)
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
-    return int(done.stdout) * 1024
+    memory, seconds = done.stdout.split()
+    return int(memory) * 1024, float(seconds)
 
 
 def test_a_hundred_megabytes_take_less_than_300_of_memory(tmp_path: Path) -> None:
     program = with_constants(tmp_path / "large", _code_of_this_machine(100 << 20), _EXECUTABLE)
-    assert _memory(program, _Synthetic, 200_000) < 300_000_000
+    assert _cost(program, "_Synthetic(200_000)")[0] < 300_000_000
 
 
 def test_an_anchor_that_many_signatures_have_takes_no_more(tmp_path: Path) -> None:
     """In the shipped pack, 1,500 of arm64 begin alike. The file has nothing else, and no check behind it."""
     program = with_constants(tmp_path / "anchors", _Alike.ANCHOR * (1 << 15), _EXECUTABLE)
-    assert _memory(program, _Alike, 1500) < 300_000_000
+    assert _cost(program, "_Alike(1500)")[0] < 300_000_000
+
+
+def _columns(architecture: str) -> list[tuple[bytes, int, bytes]]:
+    """(anchor, how far behind it the check is, check) of all codes of the shipped pack."""
+    codes = Store(SHIPPED, fixed=True).codes(architecture)
+    assert codes is not None
+    columns = (codes.anchors, codes.anchors_at, codes.checks, codes.checks_at)
+    return [
+        (anchor.to_bytes(8, "little"), check_at - anchor_at, check.to_bytes(4, "little"))
+        for anchor, anchor_at, check, check_at in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+
+
+def _unit(anchor: bytes, distance: int, check: bytes) -> bytes:
+    """The least bytes that have an anchor and its check."""
+    start = max(-distance, 0)
+    unit = bytearray(max(start + 8, start + distance + 4))
+    unit[start : start + 8], unit[start + distance : start + distance + 4] = anchor, check
+    return bytes(unit) + bytes(-len(unit) % 4)
+
+
+def _commonest_check(architecture: str) -> bytes:
+    """3 MB of the anchor and check that most codes have: 117 of x86-64, 75 of arm64."""
+    unit = _unit(*Counter(_columns(architecture)).most_common(1)[0][0])
+    return unit * (3_000_000 // len(unit))
+
+
+def _commonest_anchor(architecture: str) -> bytes:
+    """2 MB of the anchor that most codes have: 180 of x86-64, 1,548 of arm64."""
+    return Counter(anchor for anchor, _, _ in _columns(architecture)).most_common(1)[0][0] * 250_000
+
+
+def _all_anchors(architecture: str) -> bytes:
+    """Of nearly all codes, the anchor and its check: a megabyte, and a mebibyte in which the longest may end."""
+    return b"".join(_unit(*one) for one in _columns(architecture) if -64 < one[1] < 64) + bytes(1 << 20)
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("make", [_commonest_check, _commonest_anchor, _all_anchors])
+def test_no_file_of_the_anchors_of_the_shipped_pack_takes_more(
+    make: Callable[[str], bytes], architecture: str, tmp_path: Path
+) -> None:
+    program = with_constants(tmp_path / "anchors", make(architecture), _EXECUTABLE)
+    if architecture == "aarch64":
+        content = bytearray(program.read_bytes())
+        content[18:20] = (183).to_bytes(2, "little")  # e_machine
+        program.write_bytes(content)
+    memory, seconds = _cost(program, _SHIPPED)
+    assert memory < 300_000_000
+    assert seconds < 12
+
+
+class _Short(_Synthetic):
+    """COUNT signatures of sixteen bytes that are all fixed."""
+
+    def __init__(self, count: int) -> None:
+        columns: list[list[int]] = [[], [], [], [], []]
+        for code in map(self.code, range(count)):
+            numbers = int.from_bytes(code[:8], "little"), 0, int.from_bytes(code[8:12], "little"), 8, 16
+            for column, number in zip(columns, numbers, strict=True):
+                column.append(number)
+        kinds = ("<u8", "<u4", "<u4", "<u4", "<u4")
+        self._codes = known.Codes(*(np.array(one, kind) for one, kind in zip(columns, kinds, strict=True)))
+
+    @staticmethod
+    def code(number: int) -> bytes:
+        return b"%08x%08x" % (number, number)
+
+    def proofs(self, architecture: str, codes: Sequence[int]) -> Sequence[tuple[bytes, bytes]]:
+        return [(digest(b"", self.code(code), []), architecture.encode()[:0]) for code in codes]
+
+
+def test_a_file_of_nothing_but_known_code_is_told_of(tmp_path: Path) -> None:
+    """Each of 200 codes may stand there 1,024 times, but all of them together 131,072 times and once more."""
+    data = b"".join(map(_Short.code, range(200))) * 1024
+    codes: list[str] = []
+    with opened(with_constants(tmp_path / "short", data, _EXECUTABLE)) as (reader, image):
+        assert len(matcher.matches(reader, image, [_Short(200)], codes.append)) == 131_073
+    assert set(codes) == {"code"}
 
 
 def test_segments_that_overlap_are_searched_once(tmp_path: Path) -> None:
