@@ -18,6 +18,10 @@ _PURL_TYPES = {"go": "golang", "arch": "alpm", "pacman": "alpm"}
 _KNOWN_TYPES = frozenset(
     "alpm apk cargo conan conda deb gem generic golang hackage hex maven npm nuget opam pypi rpm swift".split()
 )
+# The standard library of Rust is no package of crates.io, which a `cargo` without a repository means (purl-spec, cargo)
+# and which keeps its name free (crates.io, reserved_crate_names). It comes with the compiler, and Syft calls it by that
+# (binary cataloger, rust-standard-library-linux); cargo-auditable lists none.
+_STANDARD_LIBRARIES = {("cargo", "std"): ("generic", "rust")}
 _DISTRIBUTED = frozenset(("deb", "rpm", "apk", "alpm"))  # the namespace is the distribution
 _SYSTEM = re.compile(r"\((\S+)\)$")  # how the evidence of a package note ends
 _VENDORS = {"rhel": "redhat"}  # by the ID of os-release(5)
@@ -29,7 +33,8 @@ def purl_of(content: Content) -> PackageURL | None:
     kind = _PURL_TYPES.get(content.ecosystem, content.ecosystem)
     if kind not in _KNOWN_TYPES:
         return None
-    namespace, name, version = None, content.name, content.version
+    kind, name = _STANDARD_LIBRARIES.get((kind, content.name), (kind, content.name))
+    namespace, version = None, content.version
     qualifiers: dict[str, str | None] = {}
     if kind == "golang":
         namespace, _, name = name.lower().rpartition("/")  # purl-spec, golang: both are lower case
