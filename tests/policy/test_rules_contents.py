@@ -15,11 +15,14 @@ from linkscope.analysis.circumstances import environment_for, place, system_for
 from linkscope.analysis.inspect import Run
 from linkscope.analysis.request import Assumptions, Depth
 from linkscope.analysis.subject import FileSubject
+from linkscope.analysis.who import who
+from linkscope.contents import symbols
 from linkscope.contents.upstream import Key, key, semantic_key
 from linkscope.model.check import Finding
 from linkscope.model.inspect import Content, Evidence
 from linkscope.policy.evaluate import Evaluation
 from linkscope.policy.terms import Group, Policy
+from tests.contents.samples import linked
 from tests.elf.samples import FixtureFile, RequireTool, tool
 
 # As upstream wrote them, the older one first.
@@ -127,9 +130,9 @@ def test_what_is_no_version_is_not_compared(text: str) -> None:
 def _found(
     path: Path, contents: list[Content] | None, embedded: dict[str, str], levels: dict[str, str] | None = None
 ) -> list[Finding]:
-    """What `old-embedded` says of a file in which CONTENTS were found."""
+    """What the rules about the age of CONTENTS say of a file in which these were found."""
     found = _said(path, contents, {"embedded": embedded}, levels)
-    return [finding for finding in found if finding.rule == "old-embedded"]
+    return [finding for finding in found if finding.rule in ("old-embedded", "undated-embedded")]
 
 
 def _said(
@@ -169,9 +172,11 @@ CASES: dict[str, tuple[list[Content], dict[str, str], list[tuple[str, str]]]] = 
     "letters-newer": ([_content("openssl", "1.1.1w")], {"openssl": "1.1.1t"}, []),
     "a-pre-release-is-older": ([_content("openssl", "3.0.0-beta1")], {"openssl": "3.0.0"}, [("openssl", "error")]),
     "another-library": ([ZLIB], {"openssl": "3.0"}, []),
-    "no-version": ([_content("zlib", None)], {"zlib": "1.2.12"}, [("zlib", "note")]),
+    "no-version": ([_content("zlib", None)], {"zlib": "1.2.12"}, [("zlib", "warning")]),
     "no-order": (
-        [_content("golang.org/x/net", "(devel)", "go")], {"golang.org/x/net": "0.17.0"}, [("golang.org/x/net", "note")],
+        [_content("golang.org/x/net", "(devel)", "go")],
+        {"golang.org/x/net": "0.17.0"},
+        [("golang.org/x/net", "warning")],
     ),
     "go": (
         [_content("golang.org/x/crypto", "v0.0.0-20210921155107-089bfa567519", "go")],
@@ -187,7 +192,7 @@ CASES: dict[str, tuple[list[Content], dict[str, str], list[tuple[str, str]]]] = 
         [ZLIB, _content("zlib", "1.2.8"), _content("zlib", "1.3")], {"zlib": "1.2.12"}, [("zlib", "error")] * 2,
     ),
     "nothing-inside": ([], {"zlib": "1.2.12"}, []),
-    "no-such-minimum": ([ZLIB], {"zlib": "newest"}, [("zlib", "note")]),
+    "no-such-minimum": ([ZLIB], {"zlib": "newest"}, [("zlib", "warning")]),
 }  # fmt: skip
 
 
@@ -199,9 +204,50 @@ def test_contents_are_held_against_what_is_asked_for(name: str, fixture_file: Fi
 
 
 def test_what_was_not_looked_for_is_not_said_to_be_new_enough(fixture_file: FixtureFile) -> None:
-    (found,) = _found(fixture_file("hello/hello-static"), None, {"zlib": "1.2.12"}, {"old-embedded": "error"})
-    assert found.level == "note"
+    (found,) = _found(fixture_file("hello/hello-static"), None, {"zlib": "1.2.12"})
+    assert (found.rule, found.level) == ("undated-embedded", "warning")
     assert "cannot be told" in found.message
+
+
+@pytest.mark.parametrize(
+    ("version", "least", "said"),
+    [
+        (None, "1.2.12", "holds zlib of an unknown version, which may be older than 1.2.12"),
+        ("develop", "1.2.12", "holds zlib develop, a version that does not tell whether it is older than 1.2.12"),
+        ("1.2.11", "new", "holds zlib 1.2.11, which cannot be compared with new: that is no version of its kind"),
+    ],
+)
+def test_what_may_be_older_has_a_rule_of_its_own_that_can_be_an_error(
+    version: str | None, least: str, said: str, fixture_file: FixtureFile
+) -> None:
+    contents = [_content("zlib", version, "generic", "a text of its code")]
+    path = fixture_file("hello/hello-static")
+    for levels in ({}, {"old-embedded": "error"}):
+        (found,) = _found(path, contents, {"zlib": least}, levels)
+        assert (found.rule, found.level, found.message) == ("undated-embedded", "warning", said)
+        assert found.evidence == ["banner a text of its code"]
+    (found,) = _found(path, contents, {"zlib": least}, {"undated-embedded": "error"})
+    assert found.level == "error"
+    assert _found(path, contents, {"zlib": least}, {"undated-embedded": "off"}) == []
+
+
+# Functions that only the library's own code defines, and that tell no version.
+_BROTLI = "".join(
+    f"int {name}(void) {{ return 0; }}\n"
+    for name in next(library.symbols for library in symbols.libraries() if library.name == "brotli")
+)
+
+
+def test_what_may_be_older_by_who_is_objected_to(tmp_path: Path) -> None:
+    path = linked(tmp_path / "libholds.so", _BROTLI, ["-shared", "-fPIC"])
+    (match,) = who("brotli", [str(path)], older_than="1.1.0").matches
+    assert (match.version, match.older) == (None, "unknown")
+    policy = Policy(groups=(Group(paths=("**",), settings={"embedded": {"brotli": "1.1.0"}}),))
+    document = check([str(path)], policy)
+    (found,) = [one for one in document.findings if "embedded" in one.rule]
+    assert found.message == "holds brotli of an unknown version, which may be older than 1.1.0"
+    (rule,) = [rule for rule in document.rules if rule.id == found.rule]
+    assert "may be older" in rule.summary
 
 
 # What is inside, with what is forbidden: the subjects of what is found.
@@ -231,7 +277,7 @@ def test_a_crate_is_forbidden_by_its_ecosystem_and_a_library_by_its_name(name: s
 
 def _said_of(path: str | Path, embedded: dict[str, str]) -> list[str]:
     policy = Policy(groups=(Group(paths=("**",), settings={"embedded": embedded}),))
-    return [finding.message for finding in check([str(path)], policy).findings if finding.rule == "old-embedded"]
+    return [finding.message for finding in check([str(path)], policy).findings if finding.rule.endswith("-embedded")]
 
 
 def test_a_library_inside_is_as_old_as_the_program_says_when_it_runs(fixture_file: FixtureFile) -> None:
@@ -273,5 +319,5 @@ def test_go_inside_is_as_old_as_go_says_and_a_replaced_module_does_not_tell(
     assert _said_of(made, {"stdlib": compiler}) == []
     assert _said_of(made, {"stdlib": f"{compiler}.1"}) == [f"holds stdlib {compiler}, which is older than {compiler}.1"]
     assert _said_of(made, {"example.org/said": "v1.3.9"}) == [
-        "holds example.org/said, and nothing in it names the version"
+        "holds example.org/said of an unknown version, which may be older than v1.3.9"
     ]
