@@ -1,11 +1,11 @@
 """The packages in rpm's database, in each of the three forms that it has had: a header of a package is a record.
 
-    rpmdb.sqlite   SQLite, since 4.16: the table Packages, whose column `blob` is the header
+    rpmdb.sqlite   SQLite, since 4.16: see `rpmsqlite`
     Packages.db    ndb, as SUSE has it: slots of 16 bytes from byte 32 on (Slot | number | place, length in units of 16
                    bytes), which lead to BlbS | number | generation | size (4 bytes each), and then the header
     Packages       Berkeley DB, before: a hash whose values are the headers, in pages of their own
 
-Source: rpm lib/backend/sqlite.c, lib/backend/ndb/rpmpkg.c, lib/backend/bdb_ro.cc; Berkeley DB src/dbinc/db_page.h.
+Source: rpm lib/backend/ndb/rpmpkg.c, lib/backend/bdb_ro.cc; Berkeley DB src/dbinc/db_page.h.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from linkscope.elf.reader import open_reader
-from linkscope.errors import LinkScopeError
+from linkscope.contents import rpmsqlite
+from linkscope.contents.bounded import Allowance, content
 from linkscope.packages import rpm
 from linkscope.packages.limits import Broken
 from linkscope.packages.metadata import Metadata
@@ -47,23 +47,11 @@ def packages(root: Root, folder: str) -> Iterator[tuple[Metadata, list[str]]] | 
 
 
 def _read(headers: Iterator[bytes]) -> Iterator[tuple[Metadata, list[str]]]:
-    yield from map(rpm.installed, headers)
-
-
-def _of_sqlite(root: Root, path: str) -> Iterator[bytes]:
-    import contextlib
-    import sqlite3
-    from urllib.parse import quote
-
-    try:
-        uri = f"file:{quote(os.fsencode(root.locate(path)))}?mode=ro&immutable=1"
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-            for (blob,) in connection.execute("SELECT blob FROM Packages"):
-                yield bytes(blob)
-    except UnicodeDecodeError as error:  # CPython cannot decode what SQLite says of a name that is damaged
-        raise Broken("is damaged: names that are no text") from error
-    except (OSError, sqlite3.Error, TypeError) as error:
-        raise Broken(str(error)) from error
+    allowance = Allowance()
+    for header in headers:
+        metadata, files = rpm.installed(header)
+        allowance.take(files)
+        yield metadata, files
 
 
 def _of_ndb(root: Root, path: str) -> Iterator[bytes]:
@@ -124,17 +112,14 @@ def _overflowing(data: bytes, order: str, size: int, page: int, length: int, rea
 
 
 _FORMS: tuple[tuple[str, Callable[[Root, str], Iterator[bytes]]], ...] = (
-    ("rpmdb.sqlite", _of_sqlite),
+    ("rpmdb.sqlite", rpmsqlite.headers),
     ("Packages.db", _of_ndb),
     ("Packages", _of_berkeley),
 )
 
 
 def _bytes(root: Root, path: str) -> bytes:
-    try:
-        with open_reader(root.locate(path), path, root.open) as reader:
-            if reader.size > _LARGEST:
-                raise Broken(f"has more than {_LARGEST} bytes")
-            return reader.read(0, reader.size)
-    except (LinkScopeError, OSError) as error:
-        raise Broken(str(error)) from error
+    data = content(root, path, _LARGEST)
+    if data is None:
+        raise Broken("is gone")
+    return data

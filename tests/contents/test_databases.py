@@ -4,12 +4,15 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from linkscope.contents.bounded import MOST_PACKAGES
 from linkscope.contents.databases import Package, installed_packages
 from linkscope.loader.root import Root
 from linkscope.packages.metadata import Metadata
@@ -92,6 +95,79 @@ def test_a_name_in_it_that_is_no_text_is_a_problem_too(tmp_path: Path) -> None:
     found, (problem,) = _read(tmp_path)
     assert found == []
     assert problem.startswith("/var/lib/rpm: rpm's database cannot be read: ")
+
+
+_WITHIN = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+from linkscope.contents.databases import installed_packages
+from linkscope.loader.root import Root
+problems = []
+print(sum(1 for _ in installed_packages(Root(sys.argv[1]), problems)), *problems, sep="\\n")
+"""
+
+
+def _read_within_bounds(root: Path) -> tuple[int, list[str]]:
+    """How many packages there are, and what is said, by a process that has 1 GiB and a minute."""
+    ran = subprocess.run([sys.executable, "-c", _WITHIN, root], capture_output=True, text=True, timeout=60)
+    assert ran.stderr == ""
+    count, *problems = ran.stdout.splitlines()
+    return int(count), problems
+
+
+_EMPTY = "x'0000000000000000'"  # a header without anything
+_ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c)"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE Packages (blob); INSERT INTO Packages VALUES (-1)",
+        "CREATE TABLE Packages (blob); INSERT INTO Packages VALUES (4611686018427387904)",
+        "CREATE TABLE Packages (blob); INSERT INTO Packages VALUES (3000000000)",
+        "CREATE TABLE Packages (blob); INSERT INTO Packages VALUES ('text')",
+        "CREATE TABLE Packages (blob); INSERT INTO Packages VALUES (NULL)",
+        "CREATE TABLE Packages (blob); INSERT INTO Packages VALUES (zeroblob(99000000))",
+        "CREATE VIEW Packages AS SELECT zeroblob(900000000) AS blob",
+        f"CREATE VIEW Packages AS {_ENDLESS} SELECT {_EMPTY} AS blob FROM c",
+        "CREATE TABLE Packages (x, blob AS (zeroblob(900000000))); INSERT INTO Packages VALUES (1)",
+        "CREATE VIRTUAL TABLE Packages USING fts5(blob)",
+        "CREATE TABLE Another (blob)",
+    ],
+)
+def test_a_database_of_sqlite_that_is_none_of_rpm_s_costs_little_and_is_one_problem(sql: str, tmp_path: Path) -> None:
+    folder = tmp_path / "var/lib/rpm"
+    folder.mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(folder / "rpmdb.sqlite")) as connection:
+        connection.executescript(sql)
+        connection.commit()
+    count, (problem,) = _read_within_bounds(tmp_path)
+    assert count == 0
+    assert problem.startswith("/var/lib/rpm: rpm's database cannot be read: ")
+
+
+def test_more_packages_than_anybody_has_are_a_problem(tmp_path: Path) -> None:
+    folder = tmp_path / "var/lib/rpm"
+    folder.mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(folder / "rpmdb.sqlite")) as connection:
+        connection.executescript(
+            "CREATE TABLE Packages (blob);"
+            f"INSERT INTO Packages {_ENDLESS} SELECT {_EMPTY} FROM c LIMIT {MOST_PACKAGES + 1}"
+        )
+        connection.commit()
+    count, (problem,) = _read_within_bounds(tmp_path)
+    assert count == MOST_PACKAGES
+    assert "the rest is not looked at" in problem
+
+
+@pytest.mark.parametrize("name", [name for _, name in rpms.FORMS.values()])
+def test_what_is_no_file_is_not_opened(name: str, tmp_path: Path) -> None:
+    (tmp_path / "var/lib/rpm").mkdir(parents=True)
+    os.mkfifo(tmp_path / "var/lib/rpm" / name)
+    assert _read_within_bounds(tmp_path) == (
+        0,
+        ["/var/lib/rpm: rpm's database cannot be read: is a FIFO, not a regular file"],
+    )
 
 
 def test_the_packages_of_this_machine_are_those_that_dpkg_lists() -> None:

@@ -1,0 +1,73 @@
+"""What a database of packages may cost: it may be of a foreign root, damaged, or made to be read for ever."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from linkscope.elf.reader import Reader, open_reader
+from linkscope.errors import LinkScopeError
+from linkscope.packages.limits import Broken, reason_of
+
+if TYPE_CHECKING:
+    from linkscope.loader.root import Root
+
+MOST_PACKAGES = 100_000  # all of Debian 12 are some 64,000
+MOST_FILES = 4_000_000  # of all packages together; a full desktop has some 500,000
+MOST_NAMES = 384 << 20  # characters of all of their paths together
+
+
+class Allowance:
+    """What may still be taken from one database; each package is to be taken from it."""
+
+    def __init__(self) -> None:
+        self._packages = MOST_PACKAGES
+        self._files = MOST_FILES
+        self._names = MOST_NAMES
+
+    def take(self, files: Sequence[str] = ()) -> None:
+        """One more package, which has FILES. Raises Broken where that is too much."""
+        self._packages -= 1
+        self._files -= len(files)
+        self._names -= sum(map(len, files))
+        if self._packages < 0:
+            raise Broken(f"has more than {MOST_PACKAGES} packages; the rest is not looked at")
+        if self._files < 0:
+            raise Broken(f"has more than {MOST_FILES} files; the rest is not looked at")
+        if self._names < 0:
+            raise Broken(f"has names of more than {MOST_NAMES} characters together; the rest is not looked at")
+
+
+def opened(root: Root, path: str, most: int) -> Reader | None:
+    """The regular file at PATH of the root, open, of no more than MOST bytes; None where there is none.
+
+    Raises Broken where there is something else, or what may not be read.
+    """
+    try:
+        location = root.locate(path)
+        os.stat(location)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise Broken(os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)) from error
+    try:
+        reader = open_reader(location, path, root.open)
+    except LinkScopeError as error:
+        raise Broken(error.reason) from error
+    if reader.size > most:
+        reader.close()
+        raise Broken(f"has more than {most} bytes")
+    return reader
+
+
+def content(root: Root, path: str, most: int) -> bytes | None:
+    """The bytes of the regular file at PATH of the root; None where there is none. Raises Broken as `opened` does."""
+    reader = opened(root, path, most)
+    if reader is None:
+        return None
+    try:
+        with reader:
+            return reader.read(0, reader.size)
+    except (LinkScopeError, OSError) as error:
+        raise Broken(reason_of(error)) from error
