@@ -74,7 +74,8 @@ def _line_table(reader: Reader, image: Image) -> LineTable | None:
 def addresses(image: Image, offset: int) -> list[int]:
     """Where the byte at an OFFSET of the file is loaded, before the whole of it is moved."""
     holding = (s for s in _loaded(image) if s.offset <= offset < s.offset + s.filesz)
-    return [s.vaddr + offset - s.offset for s in islice(holding, _MOST_ADDRESSES)]
+    highest = (1 << 8 * image.layout.word) - 1  # a damaged file may end beyond it
+    return [(s.vaddr + offset - s.offset) & highest for s in islice(holding, _MOST_ADDRESSES)]
 
 
 def in_variables(reader: Reader, image: Image, values: Iterable[bytes]) -> set[bytes]:

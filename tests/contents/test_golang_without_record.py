@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from linkscope.contents.golang import go_build
+from linkscope.elf.gotable import line_table
 from linkscope.elf.toolchain import toolchain
 from tests.contents.samples import all_found_in, linked, versions_in, with_constants
 from tests.contents.test_golang import FILES, _built, _lines, _told
@@ -169,6 +170,15 @@ def test_a_program_that_knows_the_marks_holds_no_go(tmp_path: Path) -> None:
         path = with_constants(tmp_path / "knows", data, flags=6)
         assert ask(go_build, path) is None
         assert ask(toolchain, path).language is None
+
+
+def test_a_table_at_the_end_of_all_addresses_is_none(tmp_path: Path) -> None:
+    data = struct.pack("<IHBB", 0xFFFFFFF1, 0, 1, 8) + b"\0runtime.main\0"
+    path = with_constants(tmp_path / "high", bytes(16) + data, flags=6)
+    high = bytearray(path.read_bytes())
+    high[80:88] = struct.pack("<Q", (1 << 64) - 8)  # p_vaddr
+    path.write_bytes(high)
+    assert ask(line_table, path) is None
 
 
 def test_the_go_command_reads_such_records_and_has_one(require_tool: RequireTool, tmp_path: Path) -> None:
