@@ -3,20 +3,21 @@
 One pass over the bytes, whatever the number of signatures: the 8 bytes at each offset are looked up among all anchors
 at once, first in a table of bits by their hash, which discards nearly all of them, then in the sorted anchors. What is
 left is compared with four more bytes of the signature, and the little that passes is proven by its digest. The tables
-of anchors are made once for the packs of a run, and serve all of its files.
+of anchors are made once for `Packs`, and serve all files that are searched for these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from operator import is_not
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import msgspec
 
 from linkscope.contents import changeable
 from linkscope.contents.fingerprints import STEP, digest
+from linkscope.contents.known import Pack
 from linkscope.contents.limits import Met, unheard
 from linkscope.elf import constants as c
 from linkscope.elf.machines import machine_name
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from linkscope.contents.changeable import Range
-    from linkscope.contents.known import Codes, Pack
+    from linkscope.contents.known import Codes
     from linkscope.elf.image import Image
     from linkscope.elf.reader import Reader
 
+_P = TypeVar("_P", bound=Pack, covariant=True)
 _PIECE = 1 << 24  # bytes that are in memory at once, beside the longest signature
 _BLOCK = 1 << 19  # bytes whose windows are looked up together, so that all stays in the processor's cache
 _TOGETHER = 1 << 18  # signatures that are compared at once: some anchors are those of a thousand
@@ -51,7 +53,6 @@ _MOST_FAILURES = 16
 # measured); an anchor that then stood there so often is given up.
 _MOST_CHECKS = 4  # for each byte of the file
 _MOST_STANDING = 256
-_MOST_TABLES = 8  # of packs and architectures whose tables are kept
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -86,10 +87,11 @@ def matches(reader: Reader, image: Image, packs: Sequence[Pack], met: Met = unhe
     """All places in the file's executable bytes where known code stands, by their start.
 
     The same bytes may be the code of several signatures. Nothing for a machine of which no pack has signatures.
-    met: is told of bounds. Raises MalformedElf and FileUnreadable.
+    packs: where these are `Packs`, what is made of them serves the next file. met: is told of bounds.
+    Raises MalformedElf and FileUnreadable.
     """
     architecture = machine_name(image.machine)
-    signatures = _signatures(architecture, tuple(packs))
+    signatures = (packs if isinstance(packs, Packs) else Packs(packs)).signatures(architecture)
     if signatures is None:
         return []
     search = _Search(signatures)
@@ -104,15 +106,41 @@ def matches(reader: Reader, image: Image, packs: Sequence[Pack], met: Met = unhe
     return sorted(found, key=lambda match: (match.start, match.length, match.pack, match.code))
 
 
-@lru_cache(maxsize=_MOST_TABLES)
-def _signatures(architecture: str, packs: tuple[Pack, ...]) -> _Signatures | None:
-    """What PACKS, each of which is known by being that very one, have for ARCHITECTURE; None where that is nothing."""
-    if architecture not in STEP:
-        return None
-    known = [(number, codes) for number, pack in enumerate(packs) if (codes := pack.codes(architecture)) is not None]
-    if not any(len(codes.anchors) for _, codes in known):
-        return None
-    return _Signatures(architecture, [codes for _, codes in known], [(number, packs[number]) for number, _ in known])
+class Packs(Sequence[_P]):
+    """Packs in their order, with the tables that a search made of them: these live as long as this, and serve any file.
+
+    A pack that changed, and has other codes, is searched for with new tables.
+    """
+
+    def __init__(self, packs: Iterable[_P]) -> None:
+        self._packs = tuple(packs)
+        self._made: dict[str, tuple[list[Codes], _Signatures]] = {}
+
+    @overload
+    def __getitem__(self, at: int) -> _P: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[_P]: ...
+    def __getitem__(self, at: int | slice) -> _P | Sequence[_P]:
+        return self._packs[at]
+
+    def __len__(self) -> int:
+        return len(self._packs)
+
+    def signatures(self, architecture: str) -> _Signatures | None:
+        """What a search for the packs' code of ARCHITECTURE compares with; None where they have none."""
+        if architecture not in STEP:
+            return None
+        numbered = enumerate(self._packs)
+        known = [(number, codes) for number, pack in numbered if (codes := pack.codes(architecture)) is not None]
+        columns = [codes for _, codes in known]
+        before, made = self._made.get(architecture, ([], None))
+        if made is None or len(before) != len(columns) or any(map(is_not, before, columns)):
+            self._made.pop(architecture, None)
+            if not any(len(codes.anchors) for codes in columns):
+                return None
+            made = _Signatures(architecture, columns, [(number, self._packs[number]) for number, _ in known])
+            self._made[architecture] = columns, made
+        return made
 
 
 class _Signatures:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,7 +16,7 @@ import pytest
 
 from linkscope.contents import known, matcher
 from linkscope.contents.fingerprints import Archive, digest
-from linkscope.contents.packs import SHIPPED, Store
+from linkscope.contents.packs import SHIPPED, Learnt, Store
 from tests.contents import linkermaps
 from tests.contents.memorypack import MemoryPack, read
 from tests.contents.samples import with_constants
@@ -185,13 +186,39 @@ def test_twenty_megabytes_a_second_are_searched_for_200000_signatures(tmp_path: 
 
 def test_what_is_made_of_the_packs_for_one_file_serves_the_next(tmp_path: Path) -> None:
     """To sort 400,000 signatures takes longer than to look for them in a small file."""
-    pack, taken = _Synthetic(400_000), []
+    packs, taken = matcher.Packs([_Synthetic(400_000)]), []
     for number in range(6):
         with opened(with_constants(tmp_path / str(number), b"\x90" * 5000, _EXECUTABLE)) as (reader, image):
             before = time.process_time()
-            assert matcher.matches(reader, image, [pack]) == []
+            assert matcher.matches(reader, image, packs) == []
             taken.append(time.process_time() - before)
     assert min(taken[1:]) < taken[0] / 4, taken
+
+
+def test_what_is_made_of_packs_is_not_there_without_them(tmp_path: Path) -> None:
+    """Who searches for other ones each time has no more in memory for it."""
+    with opened(with_constants(tmp_path / "file", b"\x90" * 5000, _EXECUTABLE)) as (reader, image):
+        packs = matcher.Packs([_Synthetic(1000)])
+        kept = weakref.ref(packs[0])
+        assert matcher.matches(reader, image, packs) == matcher.matches(reader, image, [packs[0]]) == []
+        del packs
+    assert kept() is None
+
+
+def test_a_store_that_changed_is_searched_for_as_it_is_now(fixture_file: FixtureFile, tmp_path: Path) -> None:
+    archive = fixture_file("inside/libinside.a")
+    program, _ = _program(archive, tmp_path)
+    learnt = [Learnt(str(archive), one) for one in read(archive)]
+    store = Store(str(tmp_path / "store"))
+    packs = matcher.Packs([store])
+    store.add(
+        [Learnt("part", msgspec.structs.replace(one.archive, signatures=one.archive.signatures[:1])) for one in learnt]
+    )
+    before = _found(program, packs)
+    store.add(learnt)
+    assert _found(program, packs) == _found(program, [Store(store.path)]) > before
+    store.remove(one.identity.hex() for one in learnt)
+    assert _found(program, packs) == before
 
 
 def test_what_one_file_has_says_nothing_of_the_next(
