@@ -213,7 +213,7 @@ def _many_copies(compared: _Compared) -> Iterator[str]:
         return
     fewest, most = found
     if fewest > 1:
-        number = f"about {fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+        number = f"about {fewest:,}" if fewest == most else f"somewhere between {fewest:,} and {most:,}"
         yield (
             f"From {number} copies on, {lean.of.name} takes less memory than {rival.of.name}: "
             f"one more copy costs {size(lean.step)} and not {size(rival.step)}."
