@@ -138,8 +138,7 @@ def _start(old: Snapshot, new: Snapshot) -> Iterator[Change]:
         risk: Impact = "deployment-risk" if after.interpreter else "none"
         yield _change("interpreter", new, "", before.interpreter, after.interpreter, message, risk)
     if before.libc.family != after.libc.family:
-        message = f"made for the C library {after.libc.family}, was for {before.libc.family}"
-        yield _change("libc", new, "", before.libc.family, after.libc.family, message, "deployment-risk")
+        yield _c_library(before.libc.family, after.libc.family, new)
     if before.soname != after.soname:
         message = f"the soname is {after.soname or 'none'}, was {before.soname or 'none'}"
         yield _change("soname", new, "", before.soname, after.soname, message, "abi-break")
@@ -148,6 +147,14 @@ def _start(old: Snapshot, new: Snapshot) -> Iterator[Change]:
             texts = [":".join(elements) or None for elements in (ours, theirs)]
             message = f"{tag} is {texts[1] or 'none'}, was {texts[0] or 'none'}"
             yield _change("search-path", new, tag, texts[0], texts[1], message)
+
+
+def _c_library(before: str, after: str, new: Snapshot) -> Change:
+    """That it is made for another C library; one that takes none, as Go's programs without cgo, has none to miss."""
+    if after == "none":
+        return _change("libc", new, "", before, after, f"takes no C library any more, was made for {before}")
+    message = f"made for the C library {after}, {'took none' if before == 'none' else f'was for {before}'}"
+    return _change("libc", new, "", before, after, message, "deployment-risk")
 
 
 def _needed(old: Snapshot, new: Snapshot) -> Iterator[Change]:
