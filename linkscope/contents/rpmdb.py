@@ -60,6 +60,7 @@ def _of_ndb(root: Root, path: str) -> Iterator[bytes]:
         raise Broken("is no database of packages")
     (pages,) = struct.unpack_from("<I", data, 12)
     end = min(pages * _PAGE, len(data))
+    left = len(data)  # many slots may lead to one package
     for magic, _, place, length in _SLOT.iter_unpack(data[_FIRST_SLOT : end - end % _UNIT]):
         if magic != b"Slot":
             raise Broken("is damaged: no slot where one should be")
@@ -71,6 +72,9 @@ def _of_ndb(root: Root, path: str) -> Iterator[bytes]:
         begins, _, _, size = _BLOB.unpack_from(data, at)
         if begins != b"BlbS" or size > min(length * _UNIT, _MOST_HEADER) or at + _BLOB.size + size > len(data):
             raise Broken("is damaged: no package where one should be")
+        left -= size
+        if left < 0:
+            raise Broken("is damaged: more packages than it has bytes for")
         yield data[at + _BLOB.size : at + _BLOB.size + size]
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,22 @@ def test_a_database_of_sqlite_that_is_none_of_rpm_s_costs_little_and_is_one_prob
     count, (problem,) = _read_within_bounds(tmp_path)
     assert count == 0
     assert problem.startswith("/var/lib/rpm: rpm's database cannot be read: ")
+
+
+def test_slots_that_all_lead_to_one_package_are_a_problem(package: Path, tmp_path: Path) -> None:
+    """Of a real database: its slots follow one another up to the first package."""
+    folder = tmp_path / "var/lib/rpm"
+    rpms.installed(folder, "ndb", package)
+    data = bytearray((folder / "Packages.db").read_bytes())
+    (pages,) = struct.unpack_from("<I", data, 12)
+    slots = range(32, pages * 4096, 16)
+    (used,) = (at for at in slots if data[at + 8 : at + 12] != bytes(4))
+    for at in slots:
+        data[at : at + 16] = data[used : used + 16]
+    (folder / "Packages.db").write_bytes(data)
+    found, problems = _read(tmp_path)
+    assert 0 < len(found) < 10 < len(slots)
+    assert problems == ["/var/lib/rpm: rpm's database cannot be read: is damaged: more packages than it has bytes for"]
 
 
 def test_more_packages_than_anybody_has_are_a_problem(tmp_path: Path) -> None:
