@@ -115,7 +115,7 @@ def _member(reader: Reader, names: bytes, header: tuple[bytes, int, int], folder
         length = int(name[3:])
         if length > min(size, _LONGEST_NAME):
             raise BadArchive(reader.path, f"is damaged: a name of {length} bytes at byte {at:#x}")
-        name = _read(reader, at, length).rstrip(b"\0")
+        name = _read(reader, at, length)
         at, size = at + length, size - length
     elif name[:1] == b"/" and name[1:].split(b":")[0].isdigit():
         where, _, inner = name[1:].partition(b":")
@@ -123,7 +123,7 @@ def _member(reader: Reader, names: bytes, header: tuple[bytes, int, int], folder
         origin = int(inner) if inner.isdigit() else 0
     else:
         name = name.removesuffix(b"/")
-    text = name.decode("utf-8", "surrogateescape")
+    text = name.partition(b"\0")[0].decode("utf-8", "surrogateescape")  # a string of C, as GNU ar takes it
     if folder is None:
         return Member(text, _read(reader, at, size))
     return _elsewhere(os.path.join(folder, text), size, origin)

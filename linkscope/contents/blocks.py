@@ -116,7 +116,7 @@ class Block:
         owners, members, sections, shared = (self._numbers(name) for name in tuple(_PLACES)[1:])
         if {len(column) for column in (owners, members, sections, shared)} != {len(self._place_codes)}:
             raise BlockDamaged
-        if len(owners) and max(int(members.max()), int(sections.max())) >= len(self._names):
+        if len(owners) and max(int(members.max()), int(sections.max())) + 1 != len(self._names):  # each is somewhere
             raise BlockDamaged
         return owners, members, sections, shared
 
@@ -183,7 +183,7 @@ class Block:
 def block(archives: Sequence[Archive], level: int) -> dict[str, bytes]:
     """The compressed arrays for archives of one architecture, which are numbered in their order.
 
-    level: how hard to compress, zstd's 1 to 22.
+    level: how hard to compress, zstd's 1 to 22. Raises ValueError for a name with a NUL byte, which ends it here.
     """
     import numpy as np
 
@@ -198,6 +198,8 @@ def block(archives: Sequence[Archive], level: int) -> dict[str, bytes]:
                 distinct.append(signature)
             member, section = (names.setdefault(name, len(names)) for name in (signature.member, signature.section))
             rows.append((code, number, member, section, signature.shared))
+    if any("\0" in name for name in names):
+        raise ValueError("a member's or section's name has a NUL byte")
     columns = dict(zip(_NUMBERS, zip(*map(_numbers_of, distinct), strict=True), strict=False)) if distinct else {}
     places = np.array(rows, dtype=np.int64).reshape(-1, len(_PLACES))
     places[1:, 0] -= places[:-1, 0].copy()

@@ -107,7 +107,8 @@ def _is_sound(one: Signature) -> bool:
     room = 0 < one.fixed <= one.length < 1 << 32
     anchored = 0 <= one.anchor < 1 << 64 and 0 <= one.anchor_at <= one.length - 8
     checked = 0 <= one.check < 1 << 32 and 0 <= one.check_at <= one.length - 4
-    return room and anchored and checked and len(one.digest) == DIGEST
+    named = "\0" not in one.member and "\0" not in one.section
+    return room and anchored and checked and named and len(one.digest) == DIGEST
 
 
 def _umask() -> int:

@@ -357,6 +357,40 @@ def test_where_the_store_is() -> None:
     assert default_store({"HOME": "/h"}) == "/h/.local/share/linkscope/signatures.db"
 
 
+def with_long_name(path: Path, name: bytes, content: Path) -> Path:
+    """An archive of one member, whose name stands before its content, as BSD's ar writes it: with NULs up to a word."""
+    data = name + bytes(-len(name) % 4) + content.read_bytes()
+    header = b"#1/%-13d%-12d%-6d%-6d%-8s%-10d`\n" % (len(name) + -len(name) % 4, 0, 0, 0, b"644", len(data))
+    path.write_bytes(b"!<arch>\n" + header + data + b"\n" * (len(data) % 2))
+    return path
+
+
+def test_a_name_with_nul_bytes_ends_there_and_leaves_those_of_other_archives_alone(
+    store: Store, tmp_path: Path
+) -> None:
+    good = archive(tmp_path, "good")
+    evil = with_long_name(tmp_path / "libevil.a", b"a\0b\0c.o", next(tmp_path.glob("good*.o")))
+    said = subprocess.run(["ar", "t", evil], check=True, capture_output=True, text=True).stdout.split()
+    both = [*learnt(evil), *learnt(good)]
+    assert {one.member for one in both[0].archive.signatures} == set(said) == {"a"}
+    store.add(both)
+    assert list(store.learnt()) == both
+    assert store.add(both) == (0, 2)
+
+
+def test_a_name_with_nul_bytes_is_filed_and_read_by_nobody(store: Store, tmp_path: Path) -> None:
+    one = made_up("two", 1)
+    for field in ("member", "section"):
+        signature = msgspec.structs.replace(one.archive.signatures[0], **{field: "a\0b"})
+        strange = Learnt("two", msgspec.structs.replace(one.archive, signatures=(signature,)))
+        with pytest.raises(ValueError, match="NUL"):
+            store.add([strange])
+        exchange.write(str(tmp_path / field), [strange])
+        with pytest.raises(StoreUnusable, match="contradict themselves"):
+            exchange.read(str(tmp_path / field))
+    assert store.filed() == []
+
+
 @pytest.fixture
 def exported(store: Store, tmp_path: Path) -> Path:
     store.add([*learnt(archive(tmp_path, "one")), made_up("two", 1)])
