@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from linkscope.contents.changeable import ARCHITECTURES
-from linkscope.contents.fingerprints import DIGEST, Signature
+from linkscope.contents.fingerprints import DIGEST, Archive, Signature
 from linkscope.contents.packs import Learnt
 from linkscope.elf.reader import open_reader
 from linkscope.errors import FileUnreadable, StoreUnusable
@@ -83,6 +83,10 @@ def _read(path: str) -> list[Learnt]:
     for one in found:
         if one.archive.architecture not in ARCHITECTURES or not all(map(_is_sound, one.archive.signatures)):
             raise StoreUnusable(path, f"is damaged: the signatures of {one.archive.name} contradict themselves")
+        if not _is_countable(one.archive):
+            raise StoreUnusable(
+                path, f"is damaged: {one.archive.name} has an impossible number of members, sections or bytes"
+            )
     return found
 
 
@@ -109,6 +113,11 @@ def _is_sound(one: Signature) -> bool:
     checked = 0 <= one.check < 1 << 32 and 0 <= one.check_at <= one.length - 4
     named = "\0" not in one.member and "\0" not in one.section
     return room and anchored and checked and named and len(one.digest) == DIGEST
+
+
+def _is_countable(one: Archive) -> bool:
+    """Whether what is counted of an archive are numbers that a store can hold: SQLite's have 64 bits and a sign."""
+    return all(0 <= number < 1 << 63 for number in (one.members, one.sections, one.size, one.bitcode))
 
 
 def _umask() -> int:

@@ -417,6 +417,19 @@ def test_an_exported_file_that_is_damaged_is_refused(exported: Path, tmp_path: P
             exchange.read(str(tmp_path / "damaged"))
 
 
+@pytest.mark.parametrize("field", ["members", "sections", "size", "bitcode"])
+def test_an_exported_file_with_an_impossible_number_is_refused(field: str, tmp_path: Path) -> None:
+    one, path = made_up("two", 1), str(tmp_path / "exported")
+    for number, refused in ((-1, True), (0, False), ((1 << 63) - 1, False), (1 << 63, True), ((1 << 64) - 1, True)):
+        exchange.write(path, [Learnt("two", msgspec.structs.replace(one.archive, **{field: number}))])
+        if refused:
+            with pytest.raises(StoreUnusable, match="impossible number"):
+                exchange.read(path)
+        else:
+            assert Store(str(tmp_path / str(number))).add(exchange.read(path)) == (1, 0)
+        Path(path).unlink()
+
+
 def test_a_small_file_that_unpacks_to_very_much_is_refused_before_it_has(tmp_path: Path) -> None:
     (tmp_path / "bomb").write_bytes(zstandard.compress(bytes(1 << 27)))
     with pytest.raises(StoreUnusable, match="unpacks to more than 16777216 bytes"):
