@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from linkscope.elf.reader import Reader, open_reader
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MOST_PACKAGES = 100_000  # all of Debian 12 are some 64,000
 MOST_FILES = 4_000_000  # of all packages together; a full desktop has some 500,000
 MOST_NAMES = 384 << 20  # characters of all of their paths together
+_MOST_LINES = 1_500_000  # of one package; apk has three for a file
 
 
 class Allowance:
@@ -71,3 +72,16 @@ def content(root: Root, path: str, most: int) -> bytes | None:
             return reader.read(0, reader.size)
     except (LinkScopeError, OSError) as error:
         raise Broken(reason_of(error)) from error
+
+
+def paragraphs(text: str) -> Iterator[str]:
+    """What stands between empty lines. Raises Broken where one has more lines than any package could have."""
+    at = 0
+    while at < len(text):
+        end = text.find("\n\n", at)
+        end = len(text) if end < 0 else end
+        if text.count("\n", at, end) > _MOST_LINES:
+            raise Broken(f"has a package of more than {_MOST_LINES} lines")
+        if end > at:
+            yield text[at:end].lstrip("\n")
+        at = end + 2

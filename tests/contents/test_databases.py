@@ -233,3 +233,34 @@ def test_what_is_diverted_lies_elsewhere_and_the_path_is_the_diverting_package_s
         "nvidia": {gl},
         "wrapper": {"/usr/bin/x"},  # made when it was installed
     }
+
+
+def test_a_package_that_is_said_twice_is_one_and_no_list_is_anybody_else_s(tmp_path: Path) -> None:
+    dpkg(tmp_path, app=["/usr/bin/app"], other=["/usr/bin/other"])
+    status, info = tmp_path / "var/lib/dpkg/status", tmp_path / "var/lib/dpkg/info"
+    said = status.read_text()
+    (info / "app:amd64.list").rename(info / "app.list")
+    strange = said.replace("Package: ", "Package: ../info/")
+    status.write_text("\n".join((said, said, said.replace("amd64", "arm64"), strange)))
+    found = {(one.metadata.name, one.metadata.architecture): one.files for one in _read(tmp_path)[0]}
+    assert len(_read(tmp_path)[0]) == len(found) == 4
+    assert found["app", "amd64"] == ["/.", "/usr/bin/app"]
+    assert found["other", "amd64"] == ["/.", "/usr/bin/other"]
+    assert found["app", "arm64"] == found["other", "arm64"] == []
+
+
+def test_many_diversions_take_no_time(tmp_path: Path) -> None:
+    names = [f"/usr/bin/{number}" for number in range(80_000)]
+    dpkg(tmp_path, app=names)
+    (tmp_path / "var/lib/dpkg/diversions").write_text("".join(f"{name}\n{name}.real\nother\n" for name in names))
+    assert _read_within_bounds(tmp_path) == (1, [])
+
+
+def test_a_package_of_apk_that_would_take_gigabytes_is_a_problem(tmp_path: Path) -> None:
+    """Its folder is said once, and stands before each of its files."""
+    (tmp_path / "lib/apk/db").mkdir(parents=True)
+    text = f"P:musl\nF:lib\nR:libc.so\n\nP:app\nF:{'x' * 1_000_000}\n" + "R:a\n" * 10_000
+    (tmp_path / "lib/apk/db/installed").write_text(text)
+    count, (problem,) = _read_within_bounds(tmp_path)
+    assert count == 1
+    assert problem.startswith("/lib/apk/db/installed: apk's database cannot be read: has files whose names take more")
