@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator
 
 import msgspec
@@ -33,12 +34,14 @@ class Surroundings(msgspec.Struct, frozen=True):
 
 
 def unknown_code(regions: list[Region], firm: Container[int], ranges: Iterable[Range]) -> Iterator[Gap]:
-    """The unknown code of the segments at RANGES. firm: where those regions start that prove something."""
+    """The unknown code of the segments at RANGES. firm: where those regions start that prove something.
+
+    regions: by their start.
+    """
+    starts = [region.start for region in regions]
     for start, end in ranges:
         before, known, size = None, start, 0
-        for region in regions:
-            if not start <= region.start < end:
-                continue
+        for region in regions[bisect_left(starts, start) : bisect_left(starts, end)]:
             unknown = region.start - known
             size += unknown if unknown >= PADDING else 0
             known = region.start + region.length

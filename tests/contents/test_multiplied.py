@@ -12,6 +12,8 @@ import pytest
 
 from linkscope.contents import dotnet, embedded, nuitka, rust
 from linkscope.contents.bundles import contents as bundles
+from linkscope.contents.regions import Region
+from linkscope.contents.surroundings import Gap, unknown_code
 from tests.contents.samples import texts, with_constants
 from tests.elf.samples import ask
 
@@ -87,3 +89,16 @@ def test_what_a_file_repeats_does_not_multiply(
     start = time.process_time()
     ask(read, path)
     assert time.process_time() - start < _SECONDS
+
+
+def test_known_code_in_as_many_segments_does_not_multiply() -> None:
+    """Each segment has 90 bytes, and those of the first half 20 bytes of known code at their beginning."""
+    count, size = 20_000, 100
+    segments = [(at * size, at * size + 90) for at in range(count)]
+    regions = [Region(at * size, 20, 20, (0, at), True, ()) for at in range(count // 2)]
+    start = time.process_time()
+    gaps = list(unknown_code(regions, {region.start for region in regions}, segments))
+    assert time.process_time() - start < 3
+    assert gaps[:2] == [Gap(None, 0, 0), Gap(0, None, 70)]
+    assert gaps[-1] == Gap(None, None, 90)
+    assert len(gaps) == count + len(regions)
