@@ -18,8 +18,8 @@ _PURL_TYPES = {"go": "golang", "arch": "alpm", "pacman": "alpm"}
 _KNOWN_TYPES = frozenset(
     "alpm apk cargo conan conda deb gem generic golang hackage hex maven npm nuget opam pypi rpm swift".split()
 )
-# The standard library of Rust is no package of crates.io, which a `cargo` without a repository means (purl-spec, cargo).
-# It comes with the compiler, and Syft calls it by that (binary cataloger, rust-standard-library-linux).
+# Rust's standard library is no package of crates.io, which a `cargo` without a repository means (purl-spec, cargo). It
+# comes with the compiler, and Syft calls it by that (binary cataloger, rust-standard-library-linux).
 _STANDARD_LIBRARIES = {("cargo", "std"): ("generic", "rust")}
 _DISTRIBUTED = frozenset(("deb", "rpm", "apk", "alpm"))  # the namespace is the distribution
 _SYSTEM = re.compile(r"\((\S+)\)$")  # how the evidence of a package note ends
