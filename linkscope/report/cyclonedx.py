@@ -36,6 +36,7 @@ from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
+from linkscope.model.document import text
 from linkscope.model.inspect import ClosureEntry, Content, Evidence, File
 from linkscope.model.ownership import Owner
 from linkscope.report.escape import exact
@@ -100,7 +101,7 @@ def render(files: Iterable[File], known: Known, version: str, epoch: int | None)
 
 
 class _FilePart:
-    """One file on its way. paths: by which it was met, and those first that were asked about."""
+    """One file on its way. asked, mapped: the exact paths by which it was asked about, and met in a closure."""
 
     def __init__(self, name: str, kind: ComponentType) -> None:
         self.name = name
@@ -115,7 +116,7 @@ class _FilePart:
     @property
     def reference(self) -> str:
         """It is called as it was asked for, else by its real path."""
-        return f"file:{next(iter((*self.asked, *self.mapped)))}"
+        return f"file:{_encoded(next(iter((*self.asked, *self.mapped))))}"
 
     def component(self) -> Component:
         """The file as a component."""
@@ -164,7 +165,7 @@ class _Inventory:
         key, part = self._part(path, file.path, kind)
         if part.file is None:
             part.name, part.kind, part.file = file.path, kind, file
-        part.asked[file.path] = None
+        part.asked[path] = None
         libraries = self._libraries.setdefault(key, set())
         libraries.update(self._library(entry) for entry in file.closure if entry.path is not None)
         inside = self._inside.setdefault(key, set())
@@ -173,12 +174,14 @@ class _Inventory:
             if content.itself:
                 continue
             reference = _content_reference(content)
-            self._contents.setdefault(reference, {})[file.path] = content
+            self._contents.setdefault(reference, {})[path] = content
             inside.add(reference)
 
     def _library(self, entry: ClosureEntry) -> str:
         """The key of a library of a closure."""
         path = entry.realpath or entry.path or entry.requested
+        if entry.path_bytes is not None:
+            path = exact(path, entry.path_bytes)
         key, part = self._part(path, entry.soname, ComponentType.LIBRARY)
         part.mapped[path] = None
         return key
@@ -250,7 +253,7 @@ def _installed(owner: Owner, purl: PackageURL) -> Identity:
 
 
 def _component(reference: str, found: dict[str, Content]) -> Component:
-    """What is inside files. found: as it was found in each, by its path."""
+    """What is inside files. found: as it was found in each, by its exact path."""
     content = next(iter(found.values()))
     return Component(
         type=ComponentType.LIBRARY,
@@ -286,7 +289,7 @@ def _remarks(found: dict[str, Content]) -> Iterable[tuple[str, str]]:
     """What was not there, and whose archives have the same code: where the version is doubted, not what was linked."""
     for path, one in sorted(found.items()):
         if one.absent_code:
-            yield "code-not-found", f"{', '.join(one.absent_code)}: none of its code in {path}"
+            yield "code-not-found", f"{', '.join(one.absent_code)}: none of its code in {text(path)}"
     proofs = (evidence for one in found.values() for evidence in one.evidence if evidence.package)
     for package, system in sorted({(proof.package or "", proof.distribution or "") for proof in proofs}):
         yield "same-code-in", f"{package} of {system}" if system else package
@@ -294,7 +297,18 @@ def _remarks(found: dict[str, Content]) -> Iterable[tuple[str, str]]:
 
 def _occurrence(reference: str, path: str) -> Occurrence:
     """With a reference of its own, by which the library orders them: without one, by where they lie in memory."""
-    return Occurrence(location=path, bom_ref=f"{reference} in {path}")
+    return Occurrence(location=text(path), bom_ref=f"{reference} in {_encoded(path)}")
+
+
+def _encoded(path: str) -> str:
+    """An exact PATH as text that no other path has: a byte of no UTF-8 is `%FF`, and so `%` is `%25` (RFC 3986, 2.1).
+
+    The library gives one of two components with the same reference a random one.
+    """
+    path = path.replace("%", "%25")
+    if path == text(path):
+        return path
+    return "".join(f"%{ord(one) - 0xDC00:02X}" if "\udc80" <= one <= "\udcff" else one for one in path)
 
 
 def _method(evidence: Evidence, content: Content) -> Method:

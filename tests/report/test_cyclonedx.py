@@ -429,6 +429,30 @@ def test_a_file_that_cannot_be_read_has_no_digest_and_names_out_of_files_do_no_h
     assert all("hashes" not in part for part in _valid(text)["components"])
 
 
+def test_names_that_differ_only_in_bytes_of_no_text_are_two_files(linkscope: Linkscope, tmp_path: Path) -> None:
+    """And two runs give the same bytes, which a random reference would not."""
+    source = "#include <zlib.h>\nint main(int n, char **v) { unsigned long m = n; return compress(*v, &m, *v, 1); }\n"
+    app = linked(tmp_path / "app", source, ["-static", "-lz"])
+    names = [b"a\xff", b"a\xfe", b"a%FF", b"a%25FF", "a\ufffd".encode()]
+    for name in names:
+        shutil.copy(app, tmp_path / os.fsdecode(name))
+    os.symlink(b"a\xff", os.fsencode(tmp_path) + b"/" + b"b\xff")
+    os.symlink(b"a\xff", os.fsencode(tmp_path) + b"/" + b"b\xfe")
+    paths = [os.fsdecode(name) for name in (*names, b"b\xff", b"b\xfe")]
+    first, second = (linkscope("inspect", "--format", "cyclonedx", *paths).stdout for _ in range(2))
+    assert first == second
+    document = _valid(first.decode())
+    files = {part["bom-ref"]: part for part in document["components"] if "hashes" in part}
+    assert set(files) == {"file:a%FF", "file:a%FE", "file:a%25FF", "file:a%2525FF", "file:a\ufffd"}
+    assert len(files["file:a%FF"]["evidence"]["occurrences"]) == 3
+    (zlib,) = (part for part in document["components"] if part["name"] == "zlib")
+    met = [one["bom-ref"] for one in zlib["evidence"]["occurrences"]]
+    assert len(met) == len(set(met)) == len(paths)
+    edges = {edge["ref"]: edge.get("dependsOn", []) for edge in document["dependencies"]}
+    assert all(zlib["bom-ref"] in edges[reference] for reference in files)
+    assert set(edges) == {part["bom-ref"] for part in document["components"]}
+
+
 def test_without_the_library_one_line_says_what_to_install(fixture_file: FixtureFile) -> None:
     code = (
         "import sys; sys.modules['cyclonedx'] = None\n"
