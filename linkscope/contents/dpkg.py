@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _FOLDER = "/var/lib/dpkg"
 _LARGEST = 64 << 20  # bytes of one of its files; `status` of a full desktop has 6 MB
 _TOGETHER = 512 << 20  # bytes of all of its files together
+# dpkg(1), PACKAGE STATES: those in which all files are on the disk, and of the version that is said. `half-installed`
+# is none of them: some of the files may be of the version before.
+_STATES = {"unpacked", "half-configured", "triggers-awaited", "triggers-pending", "installed"}
 _FIELDS = ("package", "status", "version", "architecture", "source")
 
 
@@ -71,7 +74,7 @@ class _Database:
                 not key[0]
                 or "/" in "".join(key)
                 or key in seen
-                or "installed" not in said.get("status", "").split()[2:]
+                or not _STATES.intersection(said.get("status", "").split()[2:])
             ):
                 continue
             seen.add(key)

@@ -264,3 +264,57 @@ def test_a_package_of_apk_that_would_take_gigabytes_is_a_problem(tmp_path: Path)
     count, (problem,) = _read_within_bounds(tmp_path)
     assert count == 1
     assert problem.startswith("/lib/apk/db/installed: apk's database cannot be read: has files whose names take more")
+
+
+_SCRIPT = "#!/bin/sh\n{}\n"
+
+
+def test_what_is_unpacked_and_not_configured_is_there_too(tmp_path: Path) -> None:
+    """dpkg itself brings packages into each state, in a root of its own, and says which one it is."""
+    if shutil.which("dpkg") is None or os.geteuid() != 0:
+        raise Unavailable("dpkg is not here, or gives files to root in vain")
+    admin = tmp_path / "root/var/lib/dpkg"
+    for folder in ("info", "updates", "triggers"):
+        (admin / folder).mkdir(parents=True)
+    (admin / "status").touch()
+
+    def by_dpkg(*arguments: str | Path) -> None:
+        command = ["dpkg", f"--root={tmp_path}/root", f"--admindir={admin}", "--force-not-root,script-chrootless"]
+        subprocess.run([*command, "--log=/dev/null", *arguments], capture_output=True)
+
+    def made(name: str, **parts: str) -> Path:
+        tree = tmp_path / name
+        (tree / "DEBIAN").mkdir(parents=True)
+        (tree / "usr/bin").mkdir(parents=True)
+        (tree / "usr/bin" / name).write_text(name)
+        said = f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: a\nDescription: a\n"
+        (tree / "DEBIAN/control").write_text(said)
+        for part, text in parts.items():
+            (tree / "DEBIAN" / part).write_text(text)
+            (tree / "DEBIAN" / part).chmod(0o755)
+        output = tmp_path / f"{name}.deb"
+        makers.run("dpkg-deb", "--root-owner-group", "--build", tree, output)
+        return output
+
+    by_dpkg("--install", made("whole"))
+    by_dpkg("--unpack", made("unpacked"))
+    by_dpkg("--install", made("failing", postinst=_SCRIPT.format("exit 1")))
+    by_dpkg("--install", made("leftover", postrm=_SCRIPT.format("exit 0")))
+    by_dpkg("--remove", "leftover")
+    by_dpkg("--install", made("interested", triggers="interest /usr/bin\n", postinst=_SCRIPT.format("exit 0")))
+    by_dpkg("--no-triggers", "--install", made("awaiting"))
+    form = "${Package} ${db:Status-Status}\n"
+    rows = tool("dpkg-query", f"--admindir={admin}", "-W", "-f", form).splitlines()
+    states = dict(row.split() for row in rows)
+    assert set(states.values()) == {
+        "installed",
+        "unpacked",
+        "half-configured",
+        "triggers-pending",
+        "triggers-awaited",
+        "config-files",
+    }, states
+    found = {one.metadata.name: one.files for one in _read(tmp_path / "root")[0]}
+    for name in states:
+        listed = tool("dpkg-query", f"--admindir={admin}", "-L", name).splitlines()
+        assert found.get(name, []) == [path for path in listed if (tmp_path / "root" / path[1:]).exists()], name
