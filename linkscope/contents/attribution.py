@@ -16,7 +16,7 @@ from linkscope.contents import claims, regions
 from linkscope.contents.claims import Claim
 from linkscope.contents.limits import Met, unheard
 from linkscope.contents.matcher import executable_ranges, matches
-from linkscope.contents.regions import COMMON, Known
+from linkscope.contents.regions import Known
 from linkscope.contents.releases import LinkedLibrary, releases
 from linkscope.contents.surroundings import Surroundings, unknown_code
 from linkscope.elf import constants as c
@@ -86,9 +86,7 @@ def explained(
 
 def _surroundings(there: Explained, image: Image) -> Surroundings:
     before = {region.start: previous for previous, region in pairwise(there.known.regions)}
-    firm = {
-        region.start for claim in there.claims for region in claim.regions if region.telling and region.fixed >= COMMON
-    }
+    firm = {region.start for claim in there.claims for region in claim.regions if region.is_firm}
     return Surroundings(before, tuple(unknown_code(there.known.regions, firm, executable_ranges(image))))
 
 

@@ -89,17 +89,13 @@ def _has_several_sources(rows: Iterable[Collection[Region]], own: Mapping[Number
     """
     there: frozenset[str] | None = None
     for row in rows:
-        if not any(_is_firm(region) for region in row):
+        if not any(region.is_firm for region in row):
             continue
         for region in row:
             if region.telling:
                 sources = frozenset(source_of(one.member) for one in region.holders if one.archive in own)
                 there = sources if there is None else there & sources
     return there is not None and not there
-
-
-def _is_firm(region: Region) -> bool:
-    return region.telling and region.fixed > COMMON
 
 
 def _is_enough(claim: Claim, own: Mapping[Number, Archive]) -> bool:

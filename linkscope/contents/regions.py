@@ -55,6 +55,11 @@ class Region(msgspec.Struct, frozen=True):
     telling: bool
     holders: tuple[Holder, ...]
 
+    @property
+    def is_firm(self) -> bool:
+        """Whether it proves something by itself."""
+        return self.telling and self.fixed > COMMON
+
 
 class Known(msgspec.Struct, frozen=True):
     """The known code of a file, by its start, and the archives that hold some of it, without their signatures."""

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Iterator
 import msgspec
 
 from linkscope.contents.changeable import Range
-from linkscope.contents.regions import COMMON, PADDING, Number, Region
+from linkscope.contents.regions import PADDING, Number, Region
 
 # A linker puts what is called after these, from all files of the link, before the other code of them all (the default
 # script of GNU ld): between such a section of an archive and its other ones stands the program's own code.
@@ -56,7 +56,7 @@ def unknown_before(region: Region, previous: Region | None, archives: Container[
 
     Code that proves nothing may stand among the program's own: templates that it has in common with the library.
     """
-    if previous is None or not (previous.telling and region.telling) or max(previous.fixed, region.fixed) < COMMON:
+    if previous is None or not (previous.telling and region.telling and (previous.is_firm or region.is_firm)):
         return 0
     both = _places(previous) & _places(region)
     gap = region.start - previous.start - previous.length
