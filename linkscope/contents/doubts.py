@@ -15,7 +15,7 @@ from linkscope.contents.regions import Number, Region, proof
 from linkscope.contents.surroundings import Surroundings, unknown_before
 
 NOT_SAID = "its archive was learnt without a version"
-SEVERAL = "several versions have all of this code"
+SEVERAL = "several versions have as much of this code"
 ANOTHER = "another version has code that is here, and this one has not"
 BETWEEN = "code that nobody knows stands between its functions"
 NEARLY_WHOLE = "a few functions of an archive are not here, all others are: they may have changed"
