@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from linkscope.elf.reader import Reader, open_reader
@@ -45,13 +46,9 @@ def opened(root: Root, path: str, most: int) -> Reader | None:
 
     Raises Broken where there is something else, or what may not be read.
     """
-    try:
-        location = root.locate(path)
-        os.stat(location)
-    except (FileNotFoundError, NotADirectoryError):
+    location = located(root, path)
+    if location is None:
         return None
-    except (OSError, ValueError) as error:
-        raise Broken(os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)) from error
     try:
         reader = open_reader(location, path, root.open)
     except LinkScopeError as error:
@@ -60,6 +57,18 @@ def opened(root: Root, path: str, most: int) -> Reader | None:
         reader.close()
         raise Broken(f"has more than {most} bytes")
     return reader
+
+
+def located(root: Root, path: str) -> str | None:
+    """Where a file of the root lies on this machine; None where there is none. Raises Broken where one cannot tell."""
+    try:
+        location = root.locate(path)
+        os.stat(location)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise Broken(os.strerror(error.errno or 0).lower() if isinstance(error, OSError) else str(error)) from error
+    return location
 
 
 def content(root: Root, path: str, most: int) -> bytes | None:
@@ -85,3 +94,23 @@ def paragraphs(text: str) -> Iterator[str]:
         if end > at:
             yield text[at:end].lstrip("\n")
         at = end + 2
+
+
+def names(root: Root, path: str, most: int) -> list[str]:
+    """The names in a folder of the root, sorted; none where it is not. Raises Broken where it has more than MOST."""
+    try:
+        folder = root.open(root.locate(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise Broken(os.strerror(error.errno or 0).lower()) from error
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry.name for entry in islice(entries, most + 1)]
+    except OSError as error:
+        raise Broken(os.strerror(error.errno or 0).lower()) from error
+    finally:
+        os.close(folder)
+    if len(found) > most:
+        raise Broken(f"has more than {most} files")
+    return sorted(found)

@@ -1,7 +1,9 @@
 """The packages that dpkg has installed in a root, and the files of each.
 
 Source: dpkg(1); deb-control(5); dpkg-divert(1); dpkg's own /var/lib/dpkg: `status` says what each package is,
-`info/PACKAGE[:ARCHITECTURE].list` has its files, one a line, and folders among them.
+`info/PACKAGE[:ARCHITECTURE].list` has its files, one a line, and folders among them. Images that are put together
+without dpkg (distroless) have a file of `status.d` for each package instead, which says what it is, and beside it
+PACKAGE.md5sums, with its files (distroless, PACKAGE_METADATA.md; deb-md5sums(5)).
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from linkscope.contents.bounded import MOST_PACKAGES, Allowance, content, paragraphs
+from linkscope.contents.bounded import MOST_PACKAGES, Allowance, content, names, paragraphs
 from linkscope.packages.limits import Broken, Limits
 from linkscope.packages.metadata import Metadata
 
@@ -22,6 +24,8 @@ _TOGETHER = 512 << 20  # bytes of all of its files together
 # dpkg(1), PACKAGE STATES: those in which all files are on the disk, and of the version that is said. `half-installed`
 # is none of them: some of the files may be of the version before.
 _STATES = {"unpacked", "half-configured", "triggers-awaited", "triggers-pending", "installed"}
+_WHOLE = "install ok installed"
+_SUMS = ".md5sums"
 _FIELDS = ("package", "status", "version", "architecture", "source")
 
 
@@ -33,7 +37,7 @@ def packages(root: Root, problems: list[str]) -> Iterator[tuple[Metadata, list[s
     except Broken as error:
         database.unread.append(error.reason)
     if database.unread:
-        others = f" (and {len(database.unread) - 1} more of its files)" if len(database.unread) > 1 else ""
+        others = f" (and {len(database.unread) - 1} more)" if len(database.unread) > 1 else ""
         problems.append(f"{_FOLDER}: dpkg's database cannot be read: {database.unread[0]}{others}")
 
 
@@ -63,33 +67,52 @@ class _Database:
         self._root = root
         self._left = _TOGETHER
         self._lists: set[str] = set()
+        self._apart: dict[tuple[str, str], str] = {}
 
     def status(self) -> Iterator[Metadata]:
         """What each package is that is installed, once. Raises Broken."""
         seen: set[tuple[str, str]] = set()
-        for paragraph in paragraphs(self._text("status") or ""):
-            said = _said(paragraph)
+        for said in self._said():
             key = said.get("package", ""), said.get("architecture", "")
-            if (
-                not key[0]
-                or "/" in "".join(key)
-                or key in seen
-                or not _STATES.intersection(said.get("status", "").split()[2:])
-            ):
+            if not key[0] or "/" in "".join(key) or key in seen or not _STATES.intersection(said["status"].split()[2:]):
                 continue
             seen.add(key)
             if len(seen) > MOST_PACKAGES:
                 raise Broken(f"has more than {MOST_PACKAGES} packages; none is looked at")
+            if "file" in said:
+                self._apart[key] = said["file"]
             yield _metadata(said)
+
+    def _said(self) -> Iterator[dict[str, str]]:
+        """What each paragraph says; of one in `status.d`, which tells no state, also `file`: its name."""
+        for paragraph in paragraphs(self._text("status") or ""):
+            yield {"status": "", **_said(paragraph)}
+        for name in self._names("status.d"):
+            if not name.endswith(_SUMS):
+                for paragraph in paragraphs(self._text(f"status.d/{name}") or ""):
+                    yield {"status": _WHOLE, **_said(paragraph), "file": name}
+
+    def _names(self, folder: str) -> list[str]:
+        """What is in a folder, in order; nothing where there is none."""
+        try:
+            return names(self._root, f"{_FOLDER}/{folder}", 2 * MOST_PACKAGES)
+        except Broken as error:
+            self.unread.append(f"{folder}: {error.reason}")
+            return []
 
     def files(self, package: Metadata) -> list[str]:
         """The files of a package, where no other one has taken that list."""
+        apart = self._apart.get((package.name or "", package.architecture or ""))
+        if apart is not None:
+            sums = self._lines(f"status.d/{apart}{_SUMS}") or []
+            return [f"/{path}" for _, space, path in (line.partition("  ") for line in sums) if space]
         for name in (f"{package.name}:{package.architecture}", package.name or ""):
             if name not in self._lists:
                 lines = self._lines(f"info/{name}.list")
                 if lines is not None:
                     self._lists.add(name)
                     return lines
+        self.unread.append(f"{package.name}: no list of its files")
         return []
 
     def diversions(self) -> Iterator[tuple[str, str, str]]:

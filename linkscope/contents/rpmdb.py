@@ -10,13 +10,12 @@ Source: rpm lib/backend/ndb/rpmpkg.c, lib/backend/bdb_ro.cc; Berkeley DB src/dbi
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from linkscope.contents import rpmsqlite
-from linkscope.contents.bounded import Allowance, content
+from linkscope.contents.bounded import Allowance, content, located
 from linkscope.packages import rpm
 from linkscope.packages.limits import Broken
 from linkscope.packages.metadata import Metadata
@@ -37,11 +36,7 @@ def packages(root: Root, folder: str) -> Iterator[tuple[Metadata, list[str]]] | 
     """Each package with its files; None where FOLDER has no database. Raises Broken, also while it is read."""
     for name, headers in _FORMS:
         path = f"{folder}/{name}"
-        try:
-            location = root.locate(path)
-        except OSError:
-            continue
-        if os.path.exists(location):
+        if located(root, path) is not None:
             return _read(headers(root, path))
     return None
 

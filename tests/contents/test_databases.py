@@ -7,6 +7,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -242,8 +243,10 @@ def test_a_package_that_is_said_twice_is_one_and_no_list_is_anybody_else_s(tmp_p
     (info / "app:amd64.list").rename(info / "app.list")
     strange = said.replace("Package: ", "Package: ../info/")
     status.write_text("\n".join((said, said, said.replace("amd64", "arm64"), strange)))
-    found = {(one.metadata.name, one.metadata.architecture): one.files for one in _read(tmp_path)[0]}
-    assert len(_read(tmp_path)[0]) == len(found) == 4
+    packages, (problem,) = _read(tmp_path)
+    found = {(one.metadata.name, one.metadata.architecture): one.files for one in packages}
+    assert len(packages) == len(found) == 4
+    assert problem.endswith(": app: no list of its files (and 1 more)")
     assert found["app", "amd64"] == ["/.", "/usr/bin/app"]
     assert found["other", "amd64"] == ["/.", "/usr/bin/other"]
     assert found["app", "arm64"] == found["other", "arm64"] == []
@@ -318,3 +321,67 @@ def test_what_is_unpacked_and_not_configured_is_there_too(tmp_path: Path) -> Non
     for name in states:
         listed = tool("dpkg-query", f"--admindir={admin}", "-L", name).splitlines()
         assert found.get(name, []) == [path for path in listed if (tmp_path / "root" / path[1:]).exists()], name
+
+
+def test_an_image_without_dpkg_has_a_file_for_each_package(tmp_path: Path) -> None:
+    """As distroless makes it: what dpkg-deb says are the fields, and the md5sums of the control archive."""
+    tree, admin = tmp_path / "tree", tmp_path / "root/var/lib/dpkg/status.d"
+    admin.mkdir(parents=True)
+    (tree / "usr/bin").mkdir(parents=True)
+    (tree / "usr/bin/app").write_text("app")
+    (tree / "usr/bin/an other").write_text("other")
+    sums = makers.run("md5sum", "usr/bin/app", "usr/bin/an other", cwd=tree)
+    package = makers.deb(tree, tmp_path / "app.deb")
+    (admin / "app").write_bytes(makers.run("dpkg-deb", "--field", package))
+    (admin / "app.md5sums").write_bytes(sums)
+    (admin / "tzdata").write_text("Package: tzdata\nVersion: 2024a-0\nArchitecture: all\n")
+    (admin / "tzdata.md5sums").write_text("")
+    found, problems = _read(tmp_path / "root")
+    assert problems == []
+    name, version = makers.run("dpkg-deb", "-W", "--showformat=${Package} ${Version}", package).decode().split()
+    (app,) = (one for one in found if one.metadata.name == name)
+    assert (app.metadata.version, app.manager) == (version, "deb")
+    inside = {line.split("./", 1)[1] for line in makers.run("dpkg-deb", "-c", package).decode().splitlines()}
+    assert sorted(app.files) == sorted(f"/{path}" for path in inside if path and not path.endswith("/"))
+    assert {one.metadata.name for one in found} == {name, "tzdata"}
+
+
+def _fifo(place: Path) -> None:
+    os.mkfifo(place)
+
+
+def _loop(place: Path) -> None:
+    place.symlink_to(place.name)
+
+
+def _huge(place: Path) -> None:
+    place.touch()
+    os.truncate(place, 1 << 40)
+
+
+@pytest.mark.parametrize("spoiled", [_fifo, _loop, _huge, Path.mkdir])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "var/lib/dpkg/status",
+        "var/lib/dpkg/info/app:amd64.list",
+        "var/lib/dpkg/diversions",
+        "lib/apk/db/installed",
+        "var/lib/rpm/rpmdb.sqlite",
+        "var/lib/rpm/Packages",
+    ],
+)
+def test_what_is_there_and_cannot_be_read_is_one_problem(
+    name: str, spoiled: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """It is not as if there were none: then an SBOM is without packages, and nobody is told."""
+    if "dpkg" in name:
+        dpkg(tmp_path, app=["/usr/bin/app"], other=["/usr/bin/other"])
+    place = tmp_path / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    spoiled(place)
+    found, (problem,) = _read(tmp_path)
+    assert "database cannot be read: " in problem
+    assert "\n" not in problem
+    assert ("other" in {one.metadata.name for one in found}) == ("info" in name or "diversions" in name)
