@@ -37,7 +37,7 @@ def headers(root: Root, path: str) -> Iterator[bytes]:
     try:
         with private_folder() as folder:
             place = f"{folder}/rpmdb.sqlite"
-            size = _copied(root, path, place)
+            size = _copied(root, path, place) + _copied(root, f"{path}-wal", f"{place}-wal")
             with contextlib.closing(sqlite3.connect(place)) as connection:
                 yield from _rows(connection, size)
     except NoPrivateFolder as error:
@@ -49,10 +49,13 @@ def headers(root: Root, path: str) -> Iterator[bytes]:
 
 
 def _copied(root: Root, path: str, place: str) -> int:
-    """The bytes of the database at PATH, all of which stand at PLACE then."""
+    """The bytes of the file at PATH, all of which stand at PLACE then; 0 where there is none.
+
+    What a running rpm has written stands in `-wal` until it is taken over (SQLite, "Write-Ahead Logging").
+    """
     reader = opened(root, path, _LARGEST)
     if reader is None:
-        raise Broken("is gone")
+        return 0
     with reader, open(place, "xb") as file:
         file.writelines(reader.read(at, min(_PIECE, reader.size - at)) for at in range(0, reader.size, _PIECE))
         return reader.size
