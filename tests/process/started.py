@@ -168,6 +168,11 @@ def _environment(pid: int) -> list[bytes]:
         return []
 
 
+def is_started_by_a_test(pid: int) -> bool:
+    """Whether a process, or who started it, was started so, by this test runner or by another one."""
+    return any(word.startswith(f"{_MARK}=".encode()) for word in _environment(pid))
+
+
 def until(condition: Callable[[], T], what: str, seconds: float = DEADLINE) -> T:
     """What the condition says as soon as that is true; the test has failed where it is not within this time."""
     deadline = time.monotonic() + seconds
